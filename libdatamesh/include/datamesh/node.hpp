@@ -1,0 +1,446 @@
+// The store as a C++ program sees it. A `node` owns drives and vaults below one
+// home folder; a `vault` is an opened vault of it. Every call answers a
+// `result<T>`; the forms that take a *done* callback return at once and call it
+// exactly once, on the executor of the node's options.
+//
+//   auto n = datamesh::node::open({.home = "/var/lib/datamesh"});
+//   auto v = (*n)->open_vault("main", datamesh::credential::password("..."));
+//   auto stored = v->put({.sources = {{"/home/ann/photos", "/photos"}}});
+//   auto fetched = v->get({.paths = {"/photos"}, .target_folder = "/tmp/back"});
+//
+// Thread rule: all members of `node` and `vault` from any thread. A node outlives
+// its vaults; destroying it drains: running jobs are cancelled and waited for.
+#pragma once
+
+#include "datamesh/base/result.hpp"
+#include "datamesh/event.hpp"
+#include "datamesh/options.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace datamesh {
+
+// -- how a job is steered ------------------------------------------------------
+
+/// Cancels jobs; copies share one flag. Cancelling is asynchronous: the job ends
+/// with `errc::cancelled`, and what it had acknowledged stays.
+class cancel_token {
+public:
+  cancel_token() : flag_(std::make_shared<std::atomic<bool>>(false)) {
+  }
+  void cancel() noexcept {
+    flag_->store(true);
+  }
+  [[nodiscard]] bool cancelled() const noexcept {
+    return flag_->load();
+  }
+
+private:
+  std::shared_ptr<std::atomic<bool>> flag_;
+};
+
+struct job_options {
+  cancel_token cancel;
+  std::optional<std::chrono::milliseconds> timeout; ///< Ends with `errc::timed_out`.
+  /// Number that the events of this job carry; 0 lets the node choose one.
+  uint64_t job = 0;
+};
+
+/// Answers of the callback forms arrive here.
+template <class T>
+using completion = std::function<void(result<T>)>;
+
+// -- keys ------------------------------------------------------------------------
+
+/// What opens a vault. Wiped when it goes; never logged.
+class DATAMESH_EXPORT credential {
+public:
+  static credential password(std::string_view text);
+  static credential recovery_phrase(std::string_view text);
+  /// The device secret in the node's home, when the vault trusts this device.
+  static credential this_device();
+
+  enum class kind : uint8_t { password, recovery_phrase, device };
+  [[nodiscard]] kind type() const noexcept {
+    return kind_;
+  }
+  [[nodiscard]] byte_view secret() const noexcept {
+    return secret_;
+  }
+  credential(credential&&) noexcept = default;
+  credential& operator=(credential&&) noexcept = default;
+  credential(const credential&) = default;
+  credential& operator=(const credential&) = default;
+  ~credential();
+
+private:
+  credential(kind k, std::string_view text);
+  kind kind_;
+  std::vector<std::byte> secret_;
+};
+
+struct key_lock {
+  uint32_t number = 0;
+  std::string kind;   ///< "password", "recovery-phrase", "device"
+  std::string label;
+  int64_t created_ns = 0;
+};
+
+// -- data in and out -----------------------------------------------------------------
+
+/// Supplies the bytes of one file, in order. Called on one thread of the node.
+class source {
+public:
+  virtual ~source() = default;
+  /// Up to `out.size()` bytes; 0 at the end.
+  [[nodiscard]] virtual result<size_t> read(byte_span out) = 0;
+};
+
+/// Takes the bytes of one file or range, in order. Called on one thread of the node.
+class sink {
+public:
+  virtual ~sink() = default;
+  [[nodiscard]] virtual result<void> write(byte_view data) = 0;
+  /// *length* zero bytes that need not be stored. Writes zeros unless overridden.
+  [[nodiscard]] virtual result<void> write_hole(uint64_t length);
+};
+
+enum class if_exists : uint8_t {
+  version, ///< The file becomes a new version of the one that is there.
+  fail,    ///< `errc::already_exists`.
+  rename,  ///< Stored as "name (2).ext", the first number that is free.
+};
+
+struct put_request {
+  struct item {
+    std::string source_path; ///< A file, folder or symlink of the node's file system.
+    std::string target_path; ///< Where it goes in the vault, its own name included.
+  };
+  std::vector<item> sources;
+  if_exists conflict = if_exists::version;
+  std::string policy;      ///< "4+2"; empty = by the drives there are.
+  std::vector<std::string> exclude; ///< Globs over paths relative to their source.
+  bool dry_run = false;    ///< Reads and chunks, but stores nothing.
+};
+
+struct put_stream_request {
+  std::shared_ptr<source> from;
+  std::string target_path;
+  if_exists conflict = if_exists::version;
+  std::string policy;
+  uint32_t mode = 0644;
+  std::optional<int64_t> modified_ns; ///< Now when empty.
+};
+
+/// One failed item of a job over several.
+struct item_failure {
+  std::string path;
+  error reason;
+};
+
+struct put_summary {
+  uint64_t files = 0;
+  uint64_t folders = 0;
+  uint64_t symlinks = 0;
+  uint64_t bytes = 0;          ///< Plain bytes of all files, holes included.
+  uint64_t hole_bytes = 0;
+  uint64_t chunks = 0;
+  uint64_t chunks_known = 0;   ///< Referenced, not stored again.
+  uint64_t bytes_known = 0;    ///< Plain bytes of those.
+  uint64_t bytes_new_plain = 0;
+  uint64_t bytes_new_sealed = 0; ///< After compression, with seals.
+  uint64_t bytes_written = 0;  ///< On drives, with parity and padding.
+  uint64_t packs = 0;
+  uint32_t shards_short = 0;   ///< Most shards that any pack lacks; 0 = "full".
+  std::vector<std::string> stored_as; ///< Target paths as stored (renames applied), at most 1,000.
+  std::vector<item_failure> failures; ///< At most 1,000 are kept; see `failure_count`.
+  uint64_t failure_count = 0;
+};
+
+struct get_request {
+  std::vector<std::string> paths;  ///< Files or folders of the vault.
+  std::string target_folder;       ///< Must exist.
+  /// Name for a single path; empty = its own.
+  std::string target_name;
+  bool overwrite = false;          ///< Else `already_exists` before a byte is written.
+  std::optional<version_id> version; ///< Of a single file.
+};
+
+struct byte_range {
+  uint64_t first = 0;
+  std::optional<uint64_t> length; ///< To the end when empty.
+};
+
+struct get_summary {
+  uint64_t files = 0;
+  uint64_t folders = 0;
+  uint64_t symlinks = 0;
+  uint64_t bytes = 0;
+  uint64_t bytes_resumed = 0;  ///< Found in partial files of an earlier get, checked, and kept.
+  uint64_t shards_bad = 0;     ///< Missing or wrong shards that were read around.
+  std::vector<item_failure> failures;
+  uint64_t failure_count = 0;
+};
+
+// -- what is there -----------------------------------------------------------------------
+
+enum class entry_kind : uint8_t { file = 1, folder = 2, symlink = 3 };
+
+struct entry {
+  std::string path;  ///< In the vault, with a leading slash.
+  std::string name;
+  entry_kind kind = entry_kind::file;
+  uint64_t size = 0;
+  uint32_t mode = 0;
+  int64_t modified_ns = 0;
+  std::string symlink_target;
+  uint32_t version_count = 0;
+  std::vector<std::pair<std::string, std::string>> tags; ///< Only from `info`.
+  /// Fewest spare shards (good ones beyond k) of any pack it needs; only from `info`
+  /// and from `list` with health. Negative: data is lost.
+  std::optional<int> margin;
+};
+
+struct list_request {
+  std::string path = "/";
+  bool recursive = false;
+  bool health = false;
+  std::string cursor;   ///< From the page before; empty = start.
+  size_t limit = 1000;  ///< At most 10,000.
+};
+
+struct list_page {
+  std::vector<entry> entries; ///< In bytewise order of path.
+  std::string next_cursor;    ///< Empty at the end.
+};
+
+struct version_entry {
+  version_id id;
+  int64_t stored_ns = 0;
+  int64_t modified_ns = 0;
+  uint64_t size = 0;
+  bool current = false;
+};
+
+struct change_result {
+  /// True when the change is in packs on the drives; false: durable in the local
+  /// catalog, in the packs at the next flush.
+  bool in_packs = false;
+};
+
+struct vault_stats {
+  uint64_t files = 0, folders = 0, symlinks = 0, versions = 0;
+  uint64_t logical_bytes = 0;
+  uint64_t chunks = 0, chunk_plain_bytes = 0, chunk_sealed_bytes = 0;
+  uint64_t packs = 0, pack_bytes = 0, shard_bytes = 0;
+  uint64_t operations = 0;
+  uint64_t catalog_bytes = 0;
+};
+
+struct drive_report {
+  drive_id id;
+  std::string folder;
+  std::string state;  ///< "ok", "draining", "failed", "missing"
+  uint64_t shards = 0;
+  uint64_t shard_bytes = 0;
+  uint64_t disk_total = 0;
+  uint64_t disk_free = 0;
+  std::optional<error> reason; ///< Why it is not ok.
+};
+
+/// "Is my data safe?"
+struct status_report {
+  enum class answer : uint8_t { safe, degraded, lost, unknown };
+  answer overall = answer::unknown;
+  std::string sentence;       ///< For people.
+  std::string policy;         ///< "4+2" that new data gets.
+  std::string policy_level;   ///< "drive", or "block": bit rot only.
+  uint64_t packs = 0;
+  uint64_t packs_degraded = 0;
+  uint64_t packs_lost = 0;
+  int margin_min = 0;         ///< Fewest spare shards of any pack.
+  std::vector<drive_report> drives;
+  std::optional<int64_t> last_quick_verify_ns;
+  std::optional<int64_t> last_deep_verify_ns;
+};
+
+struct verify_request {
+  bool deep = false;    ///< Reads and checks every block; else presence and roots.
+  bool repair = false;  ///< Rebuilds what is found missing or wrong.
+  std::vector<std::string> paths; ///< Only packs that these need; empty = all.
+  bool dry_run = false;
+};
+
+struct verify_summary {
+  uint64_t packs = 0;
+  uint64_t shards = 0;
+  uint64_t bytes = 0;
+  uint64_t shards_missing = 0;
+  uint64_t shards_damaged = 0;
+  uint64_t shards_repaired = 0;
+  uint64_t shards_unplaced = 0; ///< Could be rebuilt, but no drive takes them.
+  uint64_t packs_lost = 0;
+  std::vector<std::string> files_lost; ///< Exactly the files that can not be read whole.
+};
+
+struct cleanup_request {
+  bool dry_run = false;
+  std::optional<std::chrono::seconds> trash_age; ///< 30 days when empty.
+  uint32_t keep_versions = 0;                    ///< 0 = all.
+};
+
+struct cleanup_summary {
+  uint64_t nodes_forgotten = 0;
+  uint64_t versions_forgotten = 0;
+  uint64_t packs_deleted = 0;
+  uint64_t packs_copied = 0;
+  uint64_t bytes_copied = 0;
+  uint64_t bytes_freed = 0;
+};
+
+struct rebalance_summary {
+  uint64_t shards_moved = 0;
+  uint64_t bytes_moved = 0;
+  uint64_t shards_left = 0; ///< Could not be moved: no drive takes them.
+};
+
+struct rebuild_summary {
+  uint64_t packs = 0;
+  uint64_t packs_unreadable = 0;
+  uint64_t operations = 0;
+  uint64_t files = 0;
+};
+
+// -- an opened vault ------------------------------------------------------------------------
+
+class DATAMESH_EXPORT vault {
+public:
+  vault(vault&&) noexcept;
+  vault& operator=(vault&&) noexcept;
+  ~vault();
+
+  [[nodiscard]] const std::string& name() const noexcept;
+  [[nodiscard]] const vault_id& id() const noexcept;
+
+  // Data. Answered when it is durable; `too_few_drives` stores nothing.
+  [[nodiscard]] result<put_summary> put(const put_request& what, const job_options& job = {});
+  void put(put_request what, completion<put_summary> done, job_options job = {});
+  [[nodiscard]] result<put_summary> put(const put_stream_request& what, const job_options& job = {});
+  void put(put_stream_request what, completion<put_summary> done, job_options job = {});
+  [[nodiscard]] result<get_summary> get(const get_request& what, const job_options& job = {});
+  void get(get_request what, completion<get_summary> done, job_options job = {});
+  /// Streams a file, or a range of it, into *to*.
+  [[nodiscard]] result<get_summary> get(const std::string& path, std::shared_ptr<sink> to, byte_range range = {},
+                                        std::optional<version_id> version = {}, const job_options& job = {});
+  void get(std::string path, std::shared_ptr<sink> to, byte_range range, std::optional<version_id> version,
+           completion<get_summary> done, job_options job = {});
+
+  // Names. Durable when they answer.
+  [[nodiscard]] result<list_page> list(const list_request& what) const;
+  [[nodiscard]] result<entry> info(const std::string& path) const;
+  [[nodiscard]] result<std::vector<version_entry>> versions(const std::string& path) const;
+  /// Into the trash; a folder with entries needs *recursive*.
+  [[nodiscard]] result<change_result> remove(const std::string& path, bool recursive = false);
+  [[nodiscard]] result<change_result> move(const std::string& from, const std::string& to, if_exists conflict = if_exists::fail);
+  /// A second file over the same chunks; folders with all they hold.
+  [[nodiscard]] result<change_result> copy(const std::string& from, const std::string& to, if_exists conflict = if_exists::fail);
+  [[nodiscard]] result<change_result> make_folder(const std::string& path);
+  [[nodiscard]] result<change_result> set_tag(const std::string& path, const std::string& key, std::optional<std::string> value);
+  /// Makes an older version the current one.
+  [[nodiscard]] result<change_result> revert(const std::string& path, const version_id& version);
+  /// Paths of the trash with the time they went there, newest first.
+  [[nodiscard]] result<std::vector<std::pair<entry, int64_t>>> trash() const;
+  [[nodiscard]] result<change_result> restore_from_trash(const node_id& node, const std::string& target_path);
+  /// Puts changes that are only in the catalog into packs.
+  [[nodiscard]] result<void> flush();
+
+  // Care.
+  [[nodiscard]] result<vault_stats> stats() const;
+  [[nodiscard]] result<status_report> status() const;
+  [[nodiscard]] result<verify_summary> verify(const verify_request& what, const job_options& job = {});
+  [[nodiscard]] result<cleanup_summary> cleanup(const cleanup_request& what, const job_options& job = {});
+  /// Moves shards off draining drives and onto emptier ones.
+  [[nodiscard]] result<rebalance_summary> rebalance(bool dry_run = false, const job_options& job = {});
+
+  // Keys.
+  [[nodiscard]] result<std::vector<key_lock>> key_locks() const;
+  [[nodiscard]] result<void> change_password(const credential& next);
+  /// Adds a recovery phrase and answers it; it is shown once.
+  [[nodiscard]] result<std::string> add_recovery_phrase();
+  [[nodiscard]] result<void> trust_this_device();
+  [[nodiscard]] result<void> remove_key_lock(uint32_t number);
+  /// New data is sealed under a new epoch key; old epochs stay readable.
+  [[nodiscard]] result<uint32_t> rotate_epoch();
+
+private:
+  friend class node;
+  struct impl;
+  explicit vault(std::unique_ptr<impl> i);
+  std::unique_ptr<impl> impl_;
+};
+
+// -- the node --------------------------------------------------------------------------------
+
+struct new_vault {
+  std::string name = "main";
+  std::optional<credential> password; ///< At least one of the two.
+  bool trust_this_device = false;     ///< Opens without a password on this machine.
+};
+
+struct created_vault {
+  vault_id id;
+  std::string recovery_phrase; ///< Shown once, kept nowhere.
+};
+
+struct vault_facts {
+  std::string name;
+  std::optional<vault_id> id; ///< Empty when the key file is damaged.
+  std::vector<key_lock> locks;
+};
+
+class DATAMESH_EXPORT node {
+public:
+  /// Opens the node in `options.home` and all of its drives; a drive that is missing
+  /// or failed is reported by `drives`, not an error. `no_vault` when there is no
+  /// node in *home* (see `create`), `locked` when another process has it.
+  [[nodiscard]] static result<std::unique_ptr<node>> open(node_options options);
+
+  /// Makes an empty node in `options.home` and opens it; `vault_exists` when there is one.
+  [[nodiscard]] static result<std::unique_ptr<node>> create(node_options options);
+
+  ~node();
+
+  // Drives.
+  [[nodiscard]] result<drive_report> add_drive(const std::string& folder);
+  /// Takes a drive that was another node's, with the shards on it.
+  [[nodiscard]] result<drive_report> adopt_drive(const std::string& folder);
+  [[nodiscard]] std::vector<drive_report> drives() const;
+  /// *drive* by id, its first hex digits, or folder. No new shards; `rebalance` empties it.
+  [[nodiscard]] result<void> drain_drive(const std::string& drive);
+  /// Takes an empty or failed drive out of the node; with *force* one that holds shards.
+  [[nodiscard]] result<void> remove_drive(const std::string& drive, bool force = false);
+
+  // Vaults.
+  [[nodiscard]] result<created_vault> create_vault(const new_vault& what);
+  [[nodiscard]] result<std::vector<vault_facts>> vaults() const;
+  [[nodiscard]] result<vault> open_vault(const std::string& name, const credential& with);
+  /// Removes key file and catalog: what the packs hold can never be read again.
+  [[nodiscard]] result<void> destroy_vault(const std::string& name);
+  /// Makes the catalog again from packs and key alone.
+  [[nodiscard]] result<rebuild_summary> rebuild_catalog(const std::string& name, const credential& with, const job_options& job = {});
+
+  [[nodiscard]] const std::string& home() const noexcept;
+
+private:
+  node();
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace datamesh

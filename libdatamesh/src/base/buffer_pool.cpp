@@ -1,0 +1,1 @@
+#include "base/buffer_pool.hpp"

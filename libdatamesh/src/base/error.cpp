@@ -1,0 +1,1 @@
+#include "datamesh/base/error.hpp"

@@ -1,0 +1,1 @@
+#include "base/memory_budget.hpp"

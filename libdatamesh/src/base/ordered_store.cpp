@@ -1,0 +1,1 @@
+#include "datamesh/base/ordered_store.hpp"

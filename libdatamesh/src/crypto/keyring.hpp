@@ -1,0 +1,39 @@
+// What a vault's owner holds: the vault's identity, and per space an id key, a
+// chunker key and numbered epoch keys. All are random; none derives from another.
+#pragma once
+
+#include "crypto/secret.hpp"
+#include "datamesh/base/ids.hpp"
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace datamesh::crypto {
+
+struct space_keys {
+  space_id id;
+  std::string name;    ///< For people; "main" for the first.
+  key256 id_key;       ///< Keys chunk ids; never rotates.
+  key256 chunker_key;  ///< Makes the chunker's gear table.
+  uint32_t epoch = 0;  ///< The epoch that new data is sealed under.
+  std::map<uint32_t, key256> epoch_keys; ///< Old ones stay for reading.
+};
+
+struct keyring {
+  vault_id vault;          ///< = the public key of `identity_seed`.
+  key256 identity_seed;    ///< Ed25519.
+  key256 catalog_key;      ///< Encrypts the local catalog.
+  std::vector<space_keys> spaces; ///< The first is the default.
+  uint64_t revision = 1;   ///< Grows with every change of the keyring.
+
+  [[nodiscard]] const space_keys* find(const space_id& id) const noexcept;
+};
+
+/// A fresh vault with one space, epoch 1.
+[[nodiscard]] result<keyring> make_keyring(random_source& source);
+
+/// Adds a new epoch key to *space* and makes it current.
+[[nodiscard]] result<void> rotate(space_keys& space, random_source& source);
+
+} // namespace datamesh::crypto

@@ -1,0 +1,193 @@
+// Names, folders, versions, tags and where the bytes are: the fold of the
+// operation log in an ordered store, with chunk -> pack rows from the pack tables
+// and pack -> drive rows from the drives. A cache: `datamesh rebuild` makes it
+// again from packs and key alone. Rows: docs/formats/catalog.md.
+//
+// The fold is a CRDT. Any order of `apply` over the same operations gives the same
+// answers to every question below: tree moves by undo and redo (Kleppmann et al.
+// 2021), versions as a set with causal replacement, tags by last writer. Two nodes
+// that claim one name both stay: the one with the lower stamp keeps it, the other is
+// shown as "name~" + the first eight hex digits of its node id.
+//
+// Thread rule: members that are not const from one thread; const ones from any.
+#pragma once
+
+#include "datamesh/base/clock.hpp"
+#include "datamesh/base/ordered_store.hpp"
+#include "storage/operation.hpp"
+#include "storage/pack.hpp"
+#include "storage/placement.hpp"
+#include "storage/shard.hpp"
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+namespace datamesh::storage {
+
+/// A pack that is committed: its seal and where its shards are.
+struct pack_record {
+  pack_seal seal;
+  std::vector<drive_id> drives; ///< By shard index; zero where a shard is missing.
+  int64_t created_ns = 0;
+  uint32_t used_length = 0;     ///< Bytes before padding.
+  uint32_t table_offset = 0;
+  uint32_t table_sealed_length = 0;
+  bool condemned = false;
+  bool copied_forward = false;  ///< Cleanup moved its living chunks elsewhere.
+
+  [[nodiscard]] size_t shards_present() const noexcept;
+};
+
+/// Where a chunk is.
+struct chunk_location {
+  pack_id pack;
+  chunk_entry entry;
+};
+
+/// A node as one sees it in its folder.
+struct node_view {
+  node_id node;
+  node_id parent;
+  std::string name;      ///< As shown: with "~id" when two nodes claim the name.
+  node_kind kind = node_kind::file;
+  uint64_t size = 0;     ///< Of the current version.
+  uint32_t mode = 0;
+  int64_t modified_ns = 0;
+  std::string symlink_target;
+  std::optional<version_id> version; ///< The current one; none for a bare folder.
+  uint32_t version_count = 0;
+  uint64_t extent_count = 0;
+};
+
+struct version_view {
+  version_id version;
+  int64_t stored_ns = 0;   ///< Wall time of its operation.
+  uint64_t size = 0;
+  uint32_t mode = 0;
+  int64_t modified_ns = 0;
+  uint64_t extent_count = 0;
+  bool current = false;
+};
+
+struct catalog_totals {
+  uint64_t files = 0;
+  uint64_t folders = 0;
+  uint64_t symlinks = 0;
+  uint64_t versions = 0;
+  uint64_t logical_bytes = 0;   ///< Sizes of all current versions.
+  uint64_t chunks = 0;          ///< Distinct, stored.
+  uint64_t chunk_plain_bytes = 0;  ///< Of distinct chunks, before compression.
+  uint64_t chunk_sealed_bytes = 0; ///< Of distinct chunks, as sealed.
+  uint64_t packs = 0;
+  uint64_t pack_bytes = 0;      ///< Before parity, with padding.
+  uint64_t shard_bytes = 0;     ///< With parity.
+  uint64_t operations = 0;
+};
+
+/// What becomes visible and durable in one step.
+struct catalog_commit {
+  struct new_pack {
+    pack_record record;
+    pack_table table;
+  };
+  std::vector<new_pack> packs;
+  std::vector<operation> operations; ///< Applied in this order; may repeat known ones.
+  /// True when the operations lie in one of the packs (or in earlier ones); false
+  /// keeps them for the next pack, see `pending_operations`.
+  bool operations_in_pack = true;
+  /// New placement of packs that are known (repair, drain).
+  std::vector<pack_record> placed;
+  /// Packs whose shards are deleted: their rows and chunk rows go.
+  std::vector<pack_id> forgotten;
+};
+
+class catalog {
+public:
+  /// Opens the catalog of *vault* in *store* for writing as *device*.
+  [[nodiscard]] static result<std::unique_ptr<catalog>> open(std::unique_ptr<ordered_store> store, const vault_id& vault,
+                                                             const device_id& device);
+  ~catalog();
+
+  // -- writing -----------------------------------------------------------------
+
+  /// Gives bodies their stamp, sequence and hash link, in order. What is stamped
+  /// must be committed, in this order, or the process must end.
+  [[nodiscard]] std::vector<operation> stamp(std::vector<operation_body> bodies, int64_t wall_ns);
+
+  /// One atomic batch. After an error the catalog refuses every further write.
+  [[nodiscard]] result<void> commit(const catalog_commit& what, durability level = durability::synced);
+
+  /// Operations that are durable here but in no pack yet, oldest first.
+  [[nodiscard]] result<std::vector<operation>> pending_operations(size_t limit) const;
+
+  /// Brings the store into the state in which it opens fastest; marks it clean.
+  [[nodiscard]] result<void> close();
+
+  /// True when the last process that wrote did not `close`: packs may be on drives
+  /// that are unknown here, and the caller reconciles.
+  [[nodiscard]] bool was_interrupted() const noexcept;
+
+  // -- names -----------------------------------------------------------------------
+
+  /// The node at *path* ("/a/b", leading slash optional, "" and "/" are the root).
+  [[nodiscard]] result<node_view> resolve(std::string_view path) const;
+
+  [[nodiscard]] result<node_view> node(const node_id& id) const;
+
+  /// The child of that shown name, or nothing.
+  [[nodiscard]] result<std::optional<node_view>> child(const node_id& parent, std::string_view name) const;
+
+  /// Children in bytewise order of shown name, behind *after*, at most *limit*.
+  [[nodiscard]] result<std::vector<node_view>> list(const node_id& parent, std::string_view after, size_t limit) const;
+
+  /// The path of a node that is not in the trash; `not_found` for one that is.
+  [[nodiscard]] result<std::string> path_of(const node_id& id) const;
+
+  // -- versions, extents, tags --------------------------------------------------------
+
+  /// Newest first.
+  [[nodiscard]] result<std::vector<version_view>> versions(const node_id& id) const;
+
+  /// Extents from *ordinal* on, at most *limit*.
+  [[nodiscard]] result<std::vector<extent>> extents(const version_id& version, uint64_t ordinal, size_t limit) const;
+
+  /// Sorted by key.
+  [[nodiscard]] result<std::vector<std::pair<std::string, std::string>>> tags(const node_id& id) const;
+
+  // -- where the bytes are ----------------------------------------------------------------
+
+  /// The place of a chunk in a pack that is neither condemned nor gone, else nothing.
+  [[nodiscard]] result<std::optional<chunk_location>> find_chunk(const chunk_id& id) const;
+
+  [[nodiscard]] result<std::optional<pack_record>> find_pack(const pack_id& id) const;
+
+  /// Packs in order of id behind *after*.
+  [[nodiscard]] result<std::vector<pack_record>> packs(const std::optional<pack_id>& after, size_t limit) const;
+
+  /// The chunks and operation batches of a pack.
+  [[nodiscard]] result<pack_table> table_of(const pack_id& id) const;
+
+  /// Every version whose extents name *chunk*, as (node, version); for damage reports.
+  /// One pass over all extents for all of *chunks*; *visit* gets each hit once.
+  [[nodiscard]] result<void> visit_references(const std::function<bool(const node_id&, const version_id&, const chunk_id&)>& visit) const;
+
+  // -- the whole -----------------------------------------------------------------------------
+
+  [[nodiscard]] result<catalog_totals> totals() const;
+
+  /// A digest of the whole view (names, versions, tags), equal for equal folds.
+  [[nodiscard]] result<digest> fingerprint() const;
+
+  /// Checks every checksum of the store and that the rows agree with each other.
+  [[nodiscard]] result<void> check() const;
+
+  [[nodiscard]] uint64_t disk_bytes() const;
+
+private:
+  catalog();
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace datamesh::storage

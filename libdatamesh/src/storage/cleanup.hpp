@@ -1,0 +1,40 @@
+// Decides what cleanup does: which versions and trashed nodes have run out, which
+// packs hold nothing that lives, and which hold so little that their living
+// chunks are copied, sealed as they are, into a new pack. A pure planner: the dry
+// run prints the same plan that the real run carries out.
+#pragma once
+
+#include "storage/catalog.hpp"
+
+#include <set>
+
+namespace datamesh::storage {
+
+struct retention {
+  int64_t trash_ns = 30ll * 24 * 3600 * 1'000'000'000; ///< `rm` can be undone for so long.
+  uint32_t versions_kept = 0;      ///< Per file beside the current; 0 = no limit.
+  int64_t versions_kept_ns = 0;    ///< Older ones go; 0 = no limit.
+  double live_ratio_min = 0.6;     ///< Packs below it are copied forward.
+  uint32_t short_pack_bytes = 4 << 20; ///< Several shorter ones are merged.
+};
+
+struct cleanup_plan {
+  std::vector<operation_body> forget;   ///< drop_version, purge_node
+  std::vector<pack_id> dead;            ///< Nothing in them lives.
+  struct copy {
+    pack_id pack;
+    std::vector<chunk_entry> living;
+    std::vector<operations_entry> operations;
+    uint64_t bytes = 0;                 ///< Sealed bytes to copy.
+  };
+  std::vector<copy> copied;             ///< Copied forward, then dead.
+  uint64_t bytes_freed = 0;             ///< On drives, with parity, less what copies take.
+  uint64_t versions_forgotten = 0;
+  uint64_t nodes_forgotten = 0;
+};
+
+/// *pinned* packs are in use by puts that are running; they are left alone.
+[[nodiscard]] result<cleanup_plan> plan_cleanup(const catalog& names, const retention& rules, int64_t now_ns,
+                                                const std::set<pack_id>& pinned);
+
+} // namespace datamesh::storage

@@ -1,0 +1,57 @@
+// Which drives take the shards of a pack. Weighted rendezvous hashing (Thaler and
+// Ravishankar 1998; weights as in Schindelhauer and Schomaker 2005): a drive's
+// share follows its free space, and adding one moves no more than its share.
+#pragma once
+
+#include "datamesh/base/ids.hpp"
+#include "datamesh/base/result.hpp"
+#include "storage/shard_store.hpp"
+
+#include <span>
+#include <vector>
+
+namespace datamesh::storage {
+
+/// Level of the domains that the shards of one pack are kept apart by.
+enum class domain_level : uint8_t { block = 0, drive = 1 };
+
+struct policy {
+  uint8_t k = 0;
+  uint8_t m = 0;
+  domain_level level = domain_level::drive;
+
+  /// k + 1 shards, or k when m is at most 1: fewer durable shards fail a put.
+  [[nodiscard]] uint8_t shards_min() const noexcept {
+    return m > 1 ? static_cast<uint8_t>(k + 1) : k;
+  }
+  friend bool operator==(const policy&, const policy&) = default;
+};
+
+/// One drive 10+2 at level block, two 1+1, three 2+1, four or five 2+2, six and
+/// more 4+2. @pre `drive_count > 0`
+[[nodiscard]] policy policy_for(size_t drive_count) noexcept;
+
+/// Parses "4+2". `policy_invalid` for what is not k+m with 1 <= k, k+m <= 128.
+[[nodiscard]] result<policy> parse_policy(std::string_view text);
+
+[[nodiscard]] std::string to_string(const policy& p);
+
+struct drive_candidate {
+  drive_id id;
+  drive_state state = drive_state::ok;
+  uint64_t bytes_free = 0; ///< Above the drive's reserve.
+};
+
+/// The drive of each shard, by shard index. At level drive all differ; drives that
+/// are not ok or lack room for *shard_bytes* are left out, and the tail of the answer
+/// is empty (nullopt) where drives run short. At level block shards share
+/// drives evenly. Drives in *taken* (they hold a shard of the pack) are left out.
+/// Deterministic. `too_few_drives` when fewer than *shards_min* can be placed.
+[[nodiscard]] result<std::vector<std::optional<drive_id>>> place(std::span<const drive_candidate> drives, const policy& how,
+                                                                 byte_view seed, uint64_t shard_bytes);
+
+/// One drive for a single shard that is to be rebuilt or moved.
+[[nodiscard]] std::optional<drive_id> place_one(std::span<const drive_candidate> drives, std::span<const drive_id> taken,
+                                                domain_level level, byte_view seed, uint64_t shard_bytes);
+
+} // namespace datamesh::storage

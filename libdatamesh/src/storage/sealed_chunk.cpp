@@ -1,0 +1,1 @@
+#include "storage/sealed_chunk.hpp"
