@@ -44,13 +44,18 @@ struct drive_candidate {
 
 /// The drive of each shard, by shard index. At level drive all differ; drives that
 /// are not ok or lack room for *shard_bytes* are left out, and the tail of the answer
-/// is empty (nullopt) where drives run short. At level block shards share
-/// drives evenly. Drives in *taken* (they hold a shard of the pack) are left out.
-/// Deterministic. `too_few_drives` when fewer than *shards_min* can be placed.
-[[nodiscard]] result<std::vector<std::optional<drive_id>>> place(std::span<const drive_candidate> drives, const policy& how,
-                                                                 byte_view seed, uint64_t shard_bytes);
+/// is empty (nullopt) where drives run short. At level block shards share drives
+/// evenly as far as each has room. Deterministic: *seed* (the pack id) and the drives
+/// decide, not their order. `too_few_drives` when fewer than *shards_min* can be
+/// placed, `policy_invalid` for k = 0 or k+m > 128. A new drive takes the place of one
+/// drive of a pack, so at most one shard of it has to move; which index lies where
+/// among the drives that stay is of no matter. @pre Ids differ.
+[[nodiscard]] result<std::vector<std::optional<drive_id>>> place(std::span<const drive_candidate> drives, const policy& how, byte_view seed,
+                                                                 uint64_t shard_bytes);
 
-/// One drive for a single shard that is to be rebuilt or moved.
+/// One drive for a single shard that is to be rebuilt or moved: the next best by the
+/// order of `place`. Drives in *taken* hold shards of the pack, named once a shard:
+/// at level drive they are left out, at level block the drive with the fewest wins.
 [[nodiscard]] std::optional<drive_id> place_one(std::span<const drive_candidate> drives, std::span<const drive_id> taken,
                                                 domain_level level, byte_view seed, uint64_t shard_bytes);
 
