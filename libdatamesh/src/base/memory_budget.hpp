@@ -12,8 +12,8 @@
 
 namespace datamesh {
 
-/// Thread rule: any thread. *granted* runs on the thread that made room, outside
-/// of the budget's lock.
+/// Thread rule: any thread. *granted* runs outside of the budget's lock, on the
+/// thread that called `reserve` or on one that makes room; it must not throw.
 class memory_budget : public std::enable_shared_from_this<memory_budget> {
 public:
   /// Returns its share when destroyed.
@@ -57,6 +57,7 @@ private:
   uint64_t limit_;
   uint64_t used_ = 0;
   std::deque<waiter> waiting_;
+  bool serving_ = false; ///< Some thread is in the loop that grants.
 };
 
 } // namespace datamesh

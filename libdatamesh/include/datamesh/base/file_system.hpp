@@ -154,7 +154,8 @@ public:
 /// The whole of a small file; `capacity_exceeded` when it has more than *size_max* bytes.
 [[nodiscard]] DATAMESH_EXPORT result<bytes> read_whole(file_system& files, const std::string& path, uint64_t size_max);
 
-/// Durably replaces *path*: temporary file, sync, rename, sync of the folder.
+/// Durably replaces *path*: temporary file (`path + ".new"`), sync, rename, sync of
+/// the folder. One writer a path at a time; on failure the old content stands.
 [[nodiscard]] DATAMESH_EXPORT result<void> write_whole(file_system& files, const std::string& path, byte_view content,
                                                        uint32_t mode = 0600);
 
