@@ -13,7 +13,9 @@ if(BLAKE3_INCLUDE_DIR AND BLAKE3_LIBRARY)
       INTERFACE_INCLUDE_DIRECTORIES "${BLAKE3_INCLUDE_DIR}")
   endif()
 else()
-  file(GLOB blake3_sources LIST_DIRECTORIES true /usr/share/cargo/registry/blake3-*/c)
+  # The second place is where scripts/dependencies unpacks it.
+  file(GLOB blake3_sources LIST_DIRECTORIES true /usr/share/cargo/registry/blake3-*/c
+       ${CMAKE_CURRENT_LIST_DIR}/../build/blake3/usr/share/cargo/registry/blake3-*/c)
   if(NOT blake3_sources)
     set(blake3_unpacked "${CMAKE_BINARY_DIR}/blake3")
     file(GLOB blake3_sources LIST_DIRECTORIES true ${blake3_unpacked}/usr/share/cargo/registry/blake3-*/c)
