@@ -1,7 +1,7 @@
 # Defines BLAKE3::blake3. Takes the distribution's libblake3 where there is one;
 # else builds upstream's C and assembler sources, which Debian ships in
-# librust-blake3-dev, as hidden objects. Only that one package is unpacked, into
-# the build tree: installing it would pull 28 Rust source packages.
+# librust-blake3-dev, as a static library of hidden symbols. Only that one package is
+# unpacked, into the build tree: installing it would pull 28 Rust source packages.
 
 find_path(BLAKE3_INCLUDE_DIR blake3.h)
 find_library(BLAKE3_LIBRARY blake3)
@@ -32,7 +32,7 @@ else()
   endif()
   if(blake3_sources)
     list(GET blake3_sources 0 BLAKE3_FROM)
-    if(NOT TARGET blake3-objects)
+    if(NOT TARGET blake3-static)
       enable_language(ASM)
       set(blake3_files blake3.c blake3_dispatch.c blake3_portable.c)
       set(blake3_defines)
@@ -44,12 +44,12 @@ else()
         list(APPEND blake3_defines BLAKE3_USE_NEON=1)
       endif()
       list(TRANSFORM blake3_files PREPEND ${BLAKE3_FROM}/)
-      add_library(blake3-objects OBJECT ${blake3_files})
-      target_include_directories(blake3-objects PUBLIC ${BLAKE3_FROM})
-      target_compile_definitions(blake3-objects PRIVATE ${blake3_defines})
-      target_compile_options(blake3-objects PRIVATE -O3 -fvisibility=hidden)
-      set_target_properties(blake3-objects PROPERTIES POSITION_INDEPENDENT_CODE ON)
-      add_library(BLAKE3::blake3 ALIAS blake3-objects)
+      add_library(blake3-static STATIC ${blake3_files})
+      target_include_directories(blake3-static PUBLIC ${BLAKE3_FROM})
+      target_compile_definitions(blake3-static PRIVATE ${blake3_defines})
+      target_compile_options(blake3-static PRIVATE -O3 -fvisibility=hidden)
+      set_target_properties(blake3-static PROPERTIES POSITION_INDEPENDENT_CODE ON)
+      add_library(BLAKE3::blake3 ALIAS blake3-static)
     endif()
   endif()
 endif()
