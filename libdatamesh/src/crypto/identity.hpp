@@ -1,5 +1,6 @@
 // Ed25519 signatures (RFC 8032) and X25519 key agreement (RFC 7748) through
-// OpenSSL. Functions are safe to call from any thread.
+// libsodium, which is stricter than RFC 8032 asks: it refuses keys of small
+// order, too. Functions are safe to call from any thread.
 #pragma once
 
 #include "crypto/secret.hpp"
@@ -13,7 +14,8 @@ using public_key = std::array<std::byte, 32>;
 /// The Ed25519 public key of the 32-byte seed.
 [[nodiscard]] result<public_key> ed25519_public(const key256& seed);
 [[nodiscard]] result<signature> ed25519_sign(const key256& seed, byte_view message);
-/// False for a wrong signature, a malformed key and a non-canonical S alike.
+/// False for a wrong signature, a malformed or small-order key and a
+/// non-canonical S alike.
 [[nodiscard]] bool ed25519_verify(const public_key& key, byte_view message, const signature& sig);
 
 /// The X25519 public key of the 32-byte secret.

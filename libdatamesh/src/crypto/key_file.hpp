@@ -27,7 +27,7 @@ enum class lock_kind : uint8_t { password = 1, recovery_phrase = 2, device = 3 }
 struct lock_facts {
   uint32_t number = 0; ///< Unique within the file, never reused.
   lock_kind kind = lock_kind::password;
-  std::string label;   ///< Host name, person; no secret.
+  std::string label; ///< Host name, person; no secret.
   int64_t created_ns = 0;
 };
 
@@ -63,13 +63,13 @@ public:
     return keys_;
   }
 
-  [[nodiscard]] result<lock_facts> add_password(const secret_bytes& password, std::string label, const password_cost& cost,
-                                               int64_t now_ns, random_source& source);
+  [[nodiscard]] result<lock_facts> add_password(const secret_bytes& password, std::string label, const password_cost& cost, int64_t now_ns,
+                                                random_source& source);
   /// Makes a fresh phrase, adds its lock and answers the phrase. It is not kept.
   [[nodiscard]] result<secret_bytes> add_recovery_phrase(std::string label, int64_t now_ns, random_source& source);
   /// Adds a lock for the device with that X25519 public key.
   [[nodiscard]] result<lock_facts> add_device(const std::array<std::byte, 32>& device_public, std::string label, int64_t now_ns,
-                                             random_source& source);
+                                              random_source& source);
   /// `conflict` when it is the last one, `not_found` when there is none.
   [[nodiscard]] result<void> remove_lock(uint32_t number);
   [[nodiscard]] const std::vector<lock_facts>& locks() const noexcept {

@@ -13,19 +13,19 @@ namespace datamesh::crypto {
 
 struct space_keys {
   space_id id;
-  std::string name;    ///< For people; "main" for the first.
-  key256 id_key;       ///< Keys chunk ids; never rotates.
-  key256 chunker_key;  ///< Makes the chunker's gear table.
-  uint32_t epoch = 0;  ///< The epoch that new data is sealed under.
+  std::string name;                      ///< For people; "main" for the first.
+  key256 id_key;                         ///< Keys chunk ids; never rotates.
+  key256 chunker_key;                    ///< Makes the chunker's gear table.
+  uint32_t epoch = 0;                    ///< The epoch that new data is sealed under.
   std::map<uint32_t, key256> epoch_keys; ///< Old ones stay for reading.
 };
 
 struct keyring {
-  vault_id vault;          ///< = the public key of `identity_seed`.
-  key256 identity_seed;    ///< Ed25519.
-  key256 catalog_key;      ///< Encrypts the local catalog.
+  vault_id vault;                 ///< = the public key of `identity_seed`.
+  key256 identity_seed;           ///< Ed25519.
+  key256 catalog_key;             ///< Encrypts the local catalog.
   std::vector<space_keys> spaces; ///< The first is the default.
-  uint64_t revision = 1;   ///< Grows with every change of the keyring.
+  uint64_t revision = 1;          ///< Grows with every change of the keyring.
 
   [[nodiscard]] const space_keys* find(const space_id& id) const noexcept;
 };
@@ -33,7 +33,12 @@ struct keyring {
 /// A fresh vault with one space, epoch 1.
 [[nodiscard]] result<keyring> make_keyring(random_source& source);
 
-/// Adds a new epoch key to *space* and makes it current.
+/// Adds a new epoch key to *space* and makes it current. The caller then owes
+/// its keyring a higher revision.
 [[nodiscard]] result<void> rotate(space_keys& space, random_source& source);
+
+/// The same for the space with that id, revision included; `not_found` when the
+/// keyring has none such.
+[[nodiscard]] result<void> rotate(keyring& keys, const space_id& space, random_source& source);
 
 } // namespace datamesh::crypto

@@ -1,12 +1,14 @@
-// Key material in memory: kept out of logs, copies and core files as far as a
-// process can, and wiped when it goes.
+// Key material in memory: kept out of logs and wiped when it goes. Keeping it
+// out of core files and swap is the program's part (PR_SET_DUMPABLE, mlockall).
 #pragma once
 
 #include "datamesh/base/bytes.hpp"
 #include "datamesh/base/random_source.hpp"
 #include "datamesh/base/result.hpp"
 
+#include <algorithm>
 #include <array>
+#include <memory>
 
 namespace datamesh::crypto {
 
