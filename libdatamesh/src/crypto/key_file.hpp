@@ -6,20 +6,24 @@
 // file plus the old password could open, it still can.
 #pragma once
 
+#include "crypto/aead.hpp"
 #include "crypto/keyring.hpp"
+#include "crypto/password.hpp"
 #include "datamesh/base/random_source.hpp"
 
-#include <optional>
-#include <variant>
+#include <string>
+#include <vector>
 
 namespace datamesh::crypto {
 
-/// Argon2id cost (RFC 9106), parallelism 1. Bounded when read from a file:
-/// at most 1 GiB and 16 passes.
-struct password_cost {
-  uint64_t memory_bytes = 64ull << 20;
-  uint32_t passes = 3;
-};
+inline constexpr size_t password_size_max = 1024;
+inline constexpr size_t lock_count_max = 64;
+/// Each costs one Argon2id when a password is tried.
+inline constexpr size_t password_lock_count_max = 8;
+inline constexpr size_t lock_label_size_max = 256;
+inline constexpr size_t space_count_max = 1024;
+inline constexpr size_t space_name_size_max = 256;
+inline constexpr size_t key_file_size_max = 4u << 20;
 
 enum class lock_kind : uint8_t { password = 1, recovery_phrase = 2, device = 3 };
 
@@ -42,16 +46,20 @@ struct unlocker {
 /// An opened key file. Not thread-safe; the vault serializes its changes.
 class key_file {
 public:
-  /// A new file with no lock yet; add one before it is encoded.
-  [[nodiscard]] static result<key_file> create(keyring keys, random_source& source);
+  /// A new file with a fresh root and no lock yet; add one before it is encoded.
+  [[nodiscard]] static result<key_file> create(keyring keys, random_source& source, seal_observer* observer = nullptr);
 
   /// `wrong_password` when no lock of that kind opens; `key_file_damaged`,
-  /// `format_alien` or `format_newer` when the bytes are at fault.
-  [[nodiscard]] static result<key_file> open(byte_view encoded, const unlocker& with);
+  /// `format_alien` or `format_newer` when the bytes are at fault;
+  /// `phrase_invalid` for a typing error; `invalid_argument` for a password
+  /// above 1024 bytes or a device secret that is not of 32.
+  [[nodiscard]] static result<key_file> open(byte_view encoded, const unlocker& with, seal_observer* observer = nullptr);
 
-  /// The locks and the vault id, without any secret.
+  /// What can be told without a secret. It is checked against accidents only:
+  /// who opens the file learns whether it was forged.
   struct public_facts {
     vault_id vault;
+    uint64_t revision = 0;
     std::vector<lock_facts> locks;
   };
   [[nodiscard]] static result<public_facts> inspect(byte_view encoded);
@@ -63,6 +71,8 @@ public:
     return keys_;
   }
 
+  /// `invalid_argument` when password, cost or label is out of bounds,
+  /// `capacity_exceeded` when there are too many locks.
   [[nodiscard]] result<lock_facts> add_password(const secret_bytes& password, std::string label, const password_cost& cost, int64_t now_ns,
                                                 random_source& source);
   /// Makes a fresh phrase, adds its lock and answers the phrase. It is not kept.
@@ -76,19 +86,27 @@ public:
     return facts_;
   }
 
-  /// The bytes to store. Seals the keyring anew with a fresh nonce salt.
+  /// The bytes to store. Seals the keyring under a key of its own: no two
+  /// encodes share a (key, nonce) pair. `invalid_argument` without a lock or
+  /// when the keyring is inconsistent, `capacity_exceeded` above 4 MiB.
   [[nodiscard]] result<bytes> encode(random_source& source) const;
 
 private:
+  struct draft;
+  struct contents;
+
   key_file() = default;
+  [[nodiscard]] result<draft> draft_lock(lock_kind kind, std::string label, int64_t now_ns, random_source& source) const;
+  [[nodiscard]] result<lock_facts> close_lock(const draft& made, const key256& secret);
+  [[nodiscard]] static result<contents> parse(byte_view encoded);
+  [[nodiscard]] static result<key256> open_locks(const contents& file, const unlocker& with);
+
   keyring keys_;
   key256 root_;
   std::vector<lock_facts> facts_;
   std::vector<bytes> wraps_; ///< One encoded lock a row of `facts_`.
+  uint32_t next_lock_ = 1;
+  seal_observer* observer_ = nullptr;
 };
-
-/// Argon2id, version 0x13, p = 1, 32 bytes out. Slow and memory-hungry by design:
-/// callers run at most two at once.
-[[nodiscard]] result<key256> argon2id(byte_view password, byte_view salt16, const password_cost& cost);
 
 } // namespace datamesh::crypto
