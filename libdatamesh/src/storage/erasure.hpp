@@ -22,7 +22,8 @@ public:
 
   /// Rebuilds the shards numbered *wanted* into *out* from exactly k others:
   /// `present[i]` is the content of shard `present_index[i]`. Indexes are
-  /// distinct and below k+m. Fails with `damaged` when fewer than k are given.
+  /// distinct and below k+m. Fails with `damaged` when fewer than k are given and
+  /// with `invalid_argument` when the lists do not fit together.
   [[nodiscard]] result<void> reconstruct(std::span<const uint8_t> present_index, std::span<const byte_view> present,
                                          std::span<const uint8_t> wanted, std::span<const byte_span> out) const;
 
