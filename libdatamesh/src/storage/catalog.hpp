@@ -115,6 +115,10 @@ public:
   /// must be committed, in this order, or the process must end.
   [[nodiscard]] std::vector<operation> stamp(std::vector<operation_body> bodies, int64_t wall_ns);
 
+  /// Takes back every stamp that was given since the last commit: the pack that
+  /// was to carry those operations failed. Nothing else may have been stamped.
+  void unstamp();
+
   /// One atomic batch. After an error the catalog refuses every further write.
   [[nodiscard]] result<void> commit(const catalog_commit& what, durability level = durability::synced);
 

@@ -135,6 +135,10 @@ public:
   /// Does not follow a symbolic link at the end. `not_found` when nothing is there.
   [[nodiscard]] virtual result<file_status> status(const std::string& path) = 0;
 
+  /// Sets permission bits and modification time of a file or folder, not through
+  /// a symbolic link.
+  [[nodiscard]] virtual result<void> set_attributes(const std::string& path, uint32_t mode, int64_t modified_ns) = 0;
+
   [[nodiscard]] virtual result<std::string> read_link(const std::string& path) = 0;
   [[nodiscard]] virtual result<void> make_symlink(const std::string& target, const std::string& path) = 0;
 

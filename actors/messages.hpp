@@ -1,0 +1,128 @@
+// The one bridge between protobuf and CAF: every type that an actor may be sent.
+// Messages stay inside the process; protobuf headers could cross any border, what
+// travels beside them (slices, writable memory, references to engines) can not.
+#pragma once
+
+#include "base/buffer_pool.hpp"
+#include "datamesh/base/bytes.hpp"
+#include "datamesh/base/error.hpp"
+
+#include "datamesh/v1/store.pb.h"
+
+#include <caf/all.hpp>
+
+#include <memory>
+#include <vector>
+
+namespace datamesh {
+
+/// Bulk bytes beside a header.
+using slices = std::vector<bytes>;
+
+/// Writable memory beside a header; the receiver fills it before it answers.
+struct memory {
+  std::shared_ptr<const void> owner;
+  byte_span span;
+};
+using memories = std::vector<memory>;
+
+/// A reference to something of the same process, such as the pack being filled.
+template <class T>
+struct ref {
+  std::shared_ptr<T> it;
+  T* operator->() const noexcept {
+    return it.get();
+  }
+  T& operator*() const noexcept {
+    return *it;
+  }
+};
+
+namespace storage {
+class open_pack;
+} // namespace storage
+
+using pack_ref = ref<storage::open_pack>;
+
+// References are not for the wire: asked for their content, they have none.
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, bytes&) {
+  return f(caf::meta::type_name("bytes"));
+}
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, memory&) {
+  return f(caf::meta::type_name("memory"));
+}
+template <class Inspector, class T>
+typename Inspector::result_type inspect(Inspector& f, ref<T>&) {
+  return f(caf::meta::type_name("ref"));
+}
+
+} // namespace datamesh
+
+namespace datamesh::v1 {
+
+/// Serves all protobuf messages.
+template <class Inspector, class Message>
+requires std::is_base_of_v<google::protobuf::MessageLite, Message>
+typename Inspector::result_type inspect(Inspector& f, Message& message) {
+  std::string encoded;
+  if constexpr (Inspector::reads_state)
+    encoded = message.SerializeAsString();
+  auto load = [&]() -> caf::error {
+    return message.ParseFromString(encoded) ? caf::none : caf::make_error(caf::sec::invalid_argument);
+  };
+  return f(caf::meta::type_name("protobuf"), encoded, caf::meta::load_callback(load));
+}
+
+} // namespace datamesh::v1
+
+#define DATAMESH_MESSAGE(name) CAF_ADD_TYPE_ID(datamesh, (datamesh::v1::name))
+
+CAF_BEGIN_TYPE_ID_BLOCK(datamesh, first_custom_type_id)
+CAF_ADD_TYPE_ID(datamesh, (datamesh::bytes))
+CAF_ADD_TYPE_ID(datamesh, (datamesh::slices))
+CAF_ADD_TYPE_ID(datamesh, (datamesh::memory))
+CAF_ADD_TYPE_ID(datamesh, (datamesh::memories))
+CAF_ADD_TYPE_ID(datamesh, (datamesh::pack_ref))
+DATAMESH_MESSAGE(ApplyOperations)
+DATAMESH_MESSAGE(CheckShard)
+DATAMESH_MESSAGE(CloseIntake)
+DATAMESH_MESSAGE(CommitCatalog)
+DATAMESH_MESSAGE(CopyChunks)
+DATAMESH_MESSAGE(Done)
+DATAMESH_MESSAGE(DriveQuery)
+DATAMESH_MESSAGE(DriveUsage)
+DATAMESH_MESSAGE(FinishPack)
+DATAMESH_MESSAGE(FinishedPack)
+DATAMESH_MESSAGE(FlushPacks)
+DATAMESH_MESSAGE(OpenChunks)
+DATAMESH_MESSAGE(OpenIntake)
+DATAMESH_MESSAGE(PackFigures)
+DATAMESH_MESSAGE(PullSource)
+DATAMESH_MESSAGE(ReadBlocks)
+DATAMESH_MESSAGE(RebuildShards)
+DATAMESH_MESSAGE(RemoveShards)
+DATAMESH_MESSAGE(SealChunks)
+DATAMESH_MESSAGE(SealedChunks)
+DATAMESH_MESSAGE(SetDriveState)
+DATAMESH_MESSAGE(SourceBatch)
+DATAMESH_MESSAGE(StampOperations)
+DATAMESH_MESSAGE(StampedOperations)
+DATAMESH_MESSAGE(StoreShards)
+DATAMESH_MESSAGE(SubmitOperations)
+CAF_END_TYPE_ID_BLOCK(datamesh)
+
+#undef DATAMESH_MESSAGE
+
+namespace datamesh {
+
+/// Carries our error through CAF's: its own code has eight bits, so ours travels
+/// as the message. Each level of the cause chain is one element.
+[[nodiscard]] caf::error to_caf(const error& reason);
+
+/// The way back. CAF's own errors (timeouts, dead receivers) become `timed_out`
+/// or `unavailable`.
+[[nodiscard]] error from_caf(const caf::error& reason);
+
+} // namespace datamesh

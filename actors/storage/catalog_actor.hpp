@@ -1,0 +1,32 @@
+// The only writer of a vault's catalog. Runs on a thread of its own; everybody else
+// reads the engine beside it.
+//
+// Operations that travel in a pack are stamped when the pack closes and committed
+// when it is durable. Between the two nothing else is stamped, so that a device's
+// log has no gap when the pack fails: other writers wait for that long.
+#pragma once
+
+#include "datamesh/base/clock.hpp"
+#include "messages.hpp"
+#include "storage/catalog.hpp"
+
+namespace datamesh::storage {
+
+using catalog_actor = caf::typed_actor<
+    // Stamps operations for a pack. Must be followed by a commit or a release.
+    caf::replies_to<v1::StampOperations>::with<v1::StampedOperations>,
+    // The pack with the stamped operations failed; the stamps are taken back.
+    caf::reacts_to<caf::delete_atom>,
+    // One durable, atomic step. Ends the wait that a stamp began.
+    caf::replies_to<v1::CommitCatalog>::with<v1::Done>,
+    // Stamps and commits operations that carry no data.
+    caf::replies_to<v1::ApplyOperations>::with<v1::Done>,
+    // Closes the store in the state in which it opens fastest.
+    caf::replies_to<caf::close_atom>::with<v1::Done>>;
+
+/// At most this many requests wait for a pack that is being written.
+inline constexpr size_t catalog_queue_max = 4096;
+
+[[nodiscard]] catalog_actor spawn_catalog(caf::actor_system& sys, std::shared_ptr<catalog> names, std::shared_ptr<clock> time);
+
+} // namespace datamesh::storage

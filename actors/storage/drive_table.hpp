@@ -1,0 +1,63 @@
+// The drives of a node as all its actors see them: who writes, who reads, how much
+// room there is. A drive that is missing stays in the table without actors.
+//
+// Thread rule: any thread; `all` answers a frozen list.
+#pragma once
+
+#include "storage/drive_actor.hpp"
+#include "storage/placement.hpp"
+
+#include <atomic>
+#include <mutex>
+
+namespace datamesh::storage {
+
+/// Readers of one drive, at most.
+inline constexpr size_t readers_per_drive = 2;
+
+struct drive_entry {
+  drive_id id;
+  std::string folder;
+  std::shared_ptr<shard_store> store; ///< Null while the drive is missing.
+  drive_writer_actor writer;
+  std::vector<drive_reader_actor> readers;
+  std::shared_ptr<std::atomic<uint32_t>> next_reader;
+  std::optional<error> reason; ///< Why it is missing.
+
+  [[nodiscard]] const drive_reader_actor& reader() const {
+    return readers[next_reader->fetch_add(1) % readers.size()];
+  }
+};
+
+class drive_table {
+public:
+  using list = std::vector<drive_entry>;
+
+  [[nodiscard]] std::shared_ptr<const list> all() const {
+    std::lock_guard guard{mutex_};
+    return drives_;
+  }
+
+  void replace(list drives) {
+    auto next = std::make_shared<const list>(std::move(drives));
+    std::lock_guard guard{mutex_};
+    drives_ = std::move(next);
+  }
+
+  /// The drive of that id with its actors, or null.
+  [[nodiscard]] static const drive_entry* find(const list& drives, const drive_id& id) {
+    for (const auto& drive : drives)
+      if (drive.id == id)
+        return drive.store ? &drive : nullptr;
+    return nullptr;
+  }
+
+  /// All present drives with their free space above the reserve.
+  [[nodiscard]] static std::vector<drive_candidate> candidates(const list& drives);
+
+private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const list> drives_ = std::make_shared<const list>();
+};
+
+} // namespace datamesh::storage

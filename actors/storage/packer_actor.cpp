@@ -1,0 +1,592 @@
+#include "storage/packer_actor.hpp"
+
+#include "storage/convert.hpp"
+
+#include <deque>
+#include <map>
+#include <set>
+
+namespace datamesh::storage {
+
+namespace {
+
+using seal_promise = caf::typed_response_promise<v1::SealedChunks>;
+using done_promise = caf::typed_response_promise<v1::Done>;
+using figures_promise = caf::typed_response_promise<v1::PackFigures>;
+
+constexpr auto answer_timeout = std::chrono::minutes{5};
+constexpr auto company_wait = std::chrono::milliseconds{20};
+/// Sealing costs so much beside the operations themselves, per batch and pack.
+constexpr uint32_t operation_batch_overhead = 512;
+
+/// A batch of chunks on its way into packs.
+struct intake_batch {
+  std::variant<v1::SealChunks, v1::CopyChunks> request;
+  slices data;
+  std::variant<seal_promise, done_promise> promise;
+  v1::SealedChunks reply;
+  uint64_t job = 0;
+};
+
+struct submission {
+  std::vector<std::string> bodies;
+  uint32_t size = 0;
+  uint64_t after_serial = 0; ///< Its chunks are in packs up to this one.
+  figures_promise promise;
+};
+
+/// A pack from its first chunk to its commit.
+struct pack_run {
+  enum class stage : uint8_t { filling, ready, busy };
+  std::shared_ptr<open_pack> pack;
+  stage at = stage::filling;
+  bool closing = false;
+  bool dead = false;
+  size_t jobs = 0; ///< Workers that fill it.
+  std::vector<submission> submissions;
+  std::vector<figures_promise> flushes;
+  v1::FinishPack finish;
+  v1::FinishedPack finished;
+  slices bodies;
+  pack_record record;
+  std::vector<bool> stored;   ///< By shard index.
+  std::set<drive_id> refused; ///< Drives that failed this pack.
+  size_t answers_due = 0;
+  bool stamped = false;
+};
+
+using run_ptr = std::shared_ptr<pack_run>;
+
+struct packer_state {
+  static inline constexpr const char* name = "packer";
+  packer_context context;
+  std::set<uint64_t> jobs;
+  std::deque<intake_batch> queue;
+  size_t under_way = 0; ///< Batches at workers.
+  std::deque<run_ptr> runs;
+  run_ptr current;
+  uint64_t last_serial = 0;
+  std::deque<submission> submissions;
+  uint32_t submitted_bytes = 0;
+  std::vector<figures_promise> flushes;
+  bool close_wanted = false;
+  bool tick_pending = false;
+  v1::PackFigures figures;
+};
+
+class packer {
+public:
+  using self_pointer = packer_actor::stateful_pointer<packer_state>;
+
+  explicit packer(self_pointer self) : self_(self), state_(self->state) {}
+
+  void enqueue(intake_batch batch) {
+    state_.queue.push_back(std::move(batch));
+    dispatch();
+  }
+
+  void submit(submission what) {
+    what.after_serial = state_.last_serial;
+    state_.submitted_bytes += what.size;
+    state_.submissions.push_back(std::move(what));
+    if (state_.current) {
+      state_.current->pack->set_operation_bytes(state_.submitted_bytes + operation_batch_overhead);
+      if (state_.submitted_bytes >= operation_bytes_max / 2)
+        close_current();
+    }
+    advance();
+  }
+
+  void flush(figures_promise promise, bool at_once) {
+    state_.flushes.push_back(std::move(promise));
+    if (at_once || state_.jobs.size() <= 1) {
+      state_.close_wanted = true;
+    } else if (!state_.tick_pending) {
+      state_.tick_pending = true;
+      self_->delayed_send(self_, company_wait, caf::tick_atom_v);
+    }
+    advance();
+  }
+
+  void tick() {
+    state_.tick_pending = false;
+    if (!state_.flushes.empty())
+      state_.close_wanted = true;
+    advance();
+  }
+
+private:
+  // -- filling ---------------------------------------------------------------------
+
+  void dispatch() {
+    auto& team = *state_.context.team;
+    while (!state_.queue.empty() && state_.under_way < 2 * team.size()) {
+      if (!state_.current && !open_next())
+        return;
+      auto batch = std::make_shared<intake_batch>(std::move(state_.queue.front()));
+      state_.queue.pop_front();
+      send_to_worker(std::move(batch), state_.current);
+    }
+  }
+
+  bool open_next() {
+    if (state_.runs.size() >= state_.context.packs_max)
+      return false;
+    auto run = std::make_shared<pack_run>();
+    run->pack = std::make_shared<open_pack>(++state_.last_serial, state_.context.pack_pool->take(), state_.context.pack_limit);
+    run->pack->set_operation_bytes(state_.submitted_bytes + operation_batch_overhead);
+    state_.runs.push_back(run);
+    state_.current = std::move(run);
+    return true;
+  }
+
+  void send_to_worker(std::shared_ptr<intake_batch> batch, run_ptr run) {
+    ++state_.under_way;
+    ++run->jobs;
+    auto [number, worker] = state_.context.team->pick();
+    auto done = [this, batch, run, number = number](v1::SealedChunks& reply) {
+      leave_worker(number, *run);
+      take_reply(*batch, run, reply);
+    };
+    auto failed = [this, batch, run, number = number](caf::error& reason) {
+      leave_worker(number, *run);
+      answer(*batch, to_caf(from_caf(reason).within("seal chunks")));
+      if (!run->dead)
+        fail_all(from_caf(reason));
+    };
+    if (auto* seal = std::get_if<v1::SealChunks>(&batch->request))
+      self_->request(*worker, answer_timeout, *seal, batch->data, pack_ref{run->pack}).then(done, failed);
+    else
+      self_->request(*worker, answer_timeout, std::get<v1::CopyChunks>(batch->request), batch->data, pack_ref{run->pack})
+          .then(done, failed);
+  }
+
+  void leave_worker(size_t number, pack_run& run) {
+    state_.context.team->finished(number);
+    --state_.under_way;
+    --run.jobs;
+  }
+
+  /// What did not fit goes to the next pack.
+  void take_reply(intake_batch& batch, const run_ptr& run, v1::SealedChunks& reply) {
+    auto done = static_cast<size_t>(reply.chunks_size());
+    batch.reply.mutable_chunks()->MergeFrom(reply.chunks());
+    if (run->dead) {
+      answer(batch, to_caf(error{errc::too_few_drives, "store a pack"}));
+    } else if (done < batch.data.size()) {
+      if (auto* copy = std::get_if<v1::CopyChunks>(&batch.request))
+        copy->mutable_chunks()->DeleteSubrange(0, static_cast<int>(done));
+      batch.data.erase(batch.data.begin(), batch.data.begin() + static_cast<ptrdiff_t>(done));
+      state_.queue.push_front(std::move(batch));
+      close(run);
+    } else {
+      answer(batch, caf::none);
+    }
+    advance();
+  }
+
+  static void answer(intake_batch& batch, const caf::error& reason) {
+    if (auto* sealing = std::get_if<seal_promise>(&batch.promise)) {
+      if (reason)
+        sealing->deliver(reason);
+      else
+        sealing->deliver(std::move(batch.reply));
+      return;
+    }
+    auto& copying = std::get<done_promise>(batch.promise);
+    if (reason)
+      copying.deliver(reason);
+    else
+      copying.deliver(v1::Done{});
+  }
+
+  // -- closing ----------------------------------------------------------------------
+
+  void close(const run_ptr& run) {
+    run->closing = true;
+    if (state_.current == run)
+      state_.current = nullptr;
+  }
+
+  void close_current() {
+    if (state_.current)
+      close(state_.current);
+  }
+
+  /// A flush closes the current pack once nothing is on its way into it; with
+  /// only operations or waiters there, it opens an empty one for them.
+  void close_for_flush() {
+    if (!state_.close_wanted || !state_.queue.empty())
+      return;
+    if (state_.current && state_.current->jobs > 0)
+      return;
+    auto something_waits = !state_.submissions.empty() || has_pending();
+    if (!state_.current && something_waits && !takes_operations_soon() && !open_next())
+      return;
+    state_.close_wanted = false;
+    auto last = state_.current ? state_.current : state_.runs.empty() ? nullptr : state_.runs.back();
+    if (state_.current && state_.current->pack->empty() && !something_waits)
+      last = drop_current();
+    close_current();
+    for (auto& waiter : state_.flushes) {
+      if (last)
+        last->flushes.push_back(std::move(waiter));
+      else
+        waiter.deliver(state_.figures);
+    }
+    state_.flushes.clear();
+  }
+
+  /// True when a pack that is closing already will take all that waits.
+  bool takes_operations_soon() const {
+    return !state_.runs.empty() && state_.runs.back()->at != pack_run::stage::busy && state_.runs.back()->closing
+           && state_.submitted_bytes < operation_bytes_max / 2;
+  }
+
+  run_ptr drop_current() {
+    state_.runs.pop_back();
+    state_.current = nullptr;
+    return state_.runs.empty() ? nullptr : state_.runs.back();
+  }
+
+  bool has_pending() const {
+    auto pending = state_.context.names->pending_operations(1);
+    return pending && !pending->empty();
+  }
+
+  // -- from closed to committed ------------------------------------------------------------
+
+  void advance() {
+    close_for_flush();
+    for (size_t i = 0; i < state_.runs.size(); ++i) {
+      auto run = state_.runs[i];
+      if (run->at == pack_run::stage::filling && run->closing && run->jobs == 0)
+        run->at = pack_run::stage::ready;
+      if (run->at != pack_run::stage::ready)
+        continue;
+      auto with_operations = !state_.submissions.empty() && state_.submissions.front().after_serial <= run->pack->serial();
+      if (!with_operations && run->pack->empty())
+        with_operations = true; // Opened for what waits in the catalog.
+      if (with_operations && i > 0)
+        break; // Waits until all before it are committed.
+      run->at = pack_run::stage::busy;
+      if (with_operations)
+        stamp(run);
+      else
+        finish(run);
+    }
+    dispatch();
+  }
+
+  void stamp(const run_ptr& run) {
+    v1::StampOperations request;
+    uint32_t size = 0;
+    while (!state_.submissions.empty() && state_.submissions.front().after_serial <= run->pack->serial()
+           && (size == 0 || size + state_.submissions.front().size <= operation_bytes_max)) {
+      auto& next = state_.submissions.front();
+      size += next.size;
+      for (auto& body : next.bodies)
+        request.add_bodies(std::move(body));
+      state_.submitted_bytes -= next.size;
+      run->submissions.push_back(std::move(next));
+      state_.submissions.pop_front();
+    }
+    // Flushes wait for operations that did not fit.
+    if (!state_.submissions.empty() && !run->flushes.empty()) {
+      std::move(run->flushes.begin(), run->flushes.end(), std::back_inserter(state_.flushes));
+      run->flushes.clear();
+      state_.close_wanted = true;
+    }
+    self_->request(state_.context.catalog_writer, answer_timeout, std::move(request))
+        .then(
+            [this, run](v1::StampedOperations& stamped) {
+              run->stamped = stamped.operations_size() > 0;
+              add_pending_runs(*run);
+              if (run->stamped)
+                *run->finish.add_runs() = std::move(stamped);
+              if (run->finish.runs_size() == 0 && run->pack->empty())
+                return leave(run);
+              finish(run);
+            },
+            [this](caf::error& reason) { fail_all(from_caf(reason)); });
+  }
+
+  /// Operations that are in the catalog only travel along, in stretches without a gap.
+  void add_pending_runs(pack_run& run) {
+    constexpr size_t pending_max = 4096;
+    auto pending = state_.context.names->pending_operations(pending_max);
+    if (!pending)
+      return;
+    size_t size = 0;
+    v1::StampedOperations* stretch = nullptr;
+    uint64_t expected = 0;
+    for (const auto& op : *pending) {
+      auto encoded = encode(op);
+      size += encoded.size() + 8;
+      if (size > operation_bytes_max / 4)
+        break;
+      if (stretch == nullptr || op.sequence != expected) {
+        stretch = run.finish.add_runs();
+        stretch->set_device(write_id(op.at.device));
+        stretch->set_first_sequence(op.sequence);
+      }
+      stretch->add_operations(std::move(encoded));
+      expected = op.sequence + 1;
+    }
+  }
+
+  void finish(const run_ptr& run) {
+    run->finish.set_k(state_.context.how.k);
+    run->finish.set_m(state_.context.how.m);
+    auto [number, worker] = state_.context.team->pick();
+    self_->request(*worker, answer_timeout, run->finish, pack_ref{run->pack})
+        .then(
+            [this, run, number = number](v1::FinishedPack& finished, slices& bodies) {
+              state_.context.team->finished(number);
+              if (run->dead)
+                return;
+              run->finished = std::move(finished);
+              run->bodies = std::move(bodies);
+              auto record = from_proto(run->finished.pack().record());
+              if (!record)
+                return fail_all(record.error());
+              run->record = std::move(*record);
+              run->stored.assign(run->bodies.size(), false);
+              place_and_store(run);
+            },
+            [this, number = number](caf::error& reason) {
+              state_.context.team->finished(number);
+              fail_all(from_caf(reason));
+            });
+  }
+
+  // -- storing ---------------------------------------------------------------------------
+
+  /// Chooses drives for the shards that are not stored yet. Drives that failed
+  /// this pack are not asked again.
+  void place_and_store(const run_ptr& run) {
+    auto drives = state_.context.drives->all();
+    auto candidates = drive_table::candidates(*drives);
+    std::erase_if(candidates, [&](const auto& drive) { return run->refused.count(drive.id) > 0; });
+    auto shard_bytes = uint64_t{run->record.seal.shape.shard_length} + shard_header_length(run->record.seal.shape, true);
+    auto first_round = std::none_of(run->stored.begin(), run->stored.end(), [](bool is) { return is; });
+    std::map<drive_id, std::vector<size_t>> by_drive;
+    if (first_round && run->refused.empty()) {
+      auto placed = place(candidates, state_.context.how, run->record.seal.id.view(), shard_bytes);
+      if (!placed)
+        return fail_all(placed.error());
+      for (size_t i = 0; i < placed->size(); ++i)
+        if ((*placed)[i])
+          by_drive[*(*placed)[i]].push_back(i);
+    } else {
+      std::vector<drive_id> taken;
+      for (size_t i = 0; i < run->stored.size(); ++i)
+        if (run->stored[i])
+          taken.push_back(run->record.drives[i]);
+      for (size_t i = 0; i < run->stored.size(); ++i) {
+        if (run->stored[i])
+          continue;
+        auto chosen = place_one(candidates, taken, state_.context.how.level, run->record.seal.id.view(), shard_bytes);
+        if (!chosen)
+          continue;
+        taken.push_back(*chosen);
+        by_drive[*chosen].push_back(i);
+      }
+    }
+    if (by_drive.empty())
+      return all_answered(run, false);
+    run->answers_due = by_drive.size();
+    for (const auto& [id, indexes] : by_drive)
+      store_on(run, *drives, id, indexes);
+  }
+
+  void store_on(const run_ptr& run, const drive_table::list& drives, const drive_id& id, const std::vector<size_t>& indexes) {
+    const auto* drive = drive_table::find(drives, id);
+    if (drive == nullptr) {
+      run->refused.insert(id);
+      if (--run->answers_due == 0)
+        all_answered(run, true);
+      return;
+    }
+    v1::StoreShards request;
+    slices bodies;
+    for (auto index : indexes) {
+      request.add_headers(run->finished.shard_headers(static_cast<int>(index)));
+      bodies.push_back(run->bodies[index]);
+    }
+    auto settle = [this, run] {
+      if (--run->answers_due == 0)
+        all_answered(run, true);
+    };
+    self_->request(drive->writer, answer_timeout, std::move(request), std::move(bodies))
+        .then(
+            [run, id = id, indexes, settle](v1::Done&) {
+              for (auto index : indexes) {
+                run->stored[index] = true;
+                run->record.drives[index] = id;
+              }
+              settle();
+            },
+            [run, id = id, settle](caf::error&) {
+              run->refused.insert(id);
+              settle();
+            });
+  }
+
+  void all_answered(const run_ptr& run, bool try_others) {
+    auto stored = static_cast<size_t>(std::count(run->stored.begin(), run->stored.end(), true));
+    if (try_others && stored < run->stored.size())
+      return place_and_store(run);
+    if (run->dead || stored < state_.context.how.shards_min()) {
+      remove_stored(*run);
+      if (!run->dead)
+        fail_all(error{errc::too_few_drives, "store a pack", run->record.seal.id.brief()});
+      return;
+    }
+    commit(run);
+  }
+
+  void remove_stored(const pack_run& run) {
+    auto drives = state_.context.drives->all();
+    for (size_t i = 0; i < run.stored.size(); ++i) {
+      const auto* drive = run.stored[i] ? drive_table::find(*drives, run.record.drives[i]) : nullptr;
+      if (drive == nullptr)
+        continue;
+      v1::RemoveShards request;
+      *request.add_shards() = to_proto(shard_key{run.record.seal.id, static_cast<uint8_t>(i)});
+      self_->request(drive->writer, answer_timeout, std::move(request)).then([](v1::Done&) {}, [](caf::error&) {});
+    }
+  }
+
+  void commit(const run_ptr& run) {
+    v1::CommitCatalog request;
+    auto* pack = request.add_packs();
+    *pack = std::move(*run->finished.mutable_pack());
+    *pack->mutable_record() = to_proto(run->record);
+    request.set_operations_in_pack(true);
+    for (auto& stretch : *run->finish.mutable_runs())
+      for (auto& op : *stretch.mutable_operations())
+        request.add_operations(std::move(op));
+    self_->request(state_.context.catalog_writer, answer_timeout, std::move(request))
+        .then(
+            [this, run](v1::Done&) {
+              run->stamped = false;
+              if (run->dead)
+                return;
+              committed(run);
+            },
+            [this, run](caf::error& reason) {
+              run->stamped = false;
+              fail_all(from_caf(reason));
+            });
+  }
+
+  void committed(const run_ptr& run) {
+    auto& figures = state_.figures;
+    auto present = run->record.shards_present();
+    figures.set_packs(figures.packs() + 1);
+    figures.set_bytes_written(figures.bytes_written()
+                              + present * (run->record.seal.shape.shard_length + shard_header_length(run->record.seal.shape, true)));
+    if (present < run->stored.size())
+      figures.set_shards_short(std::max(figures.shards_short(), static_cast<uint32_t>(run->stored.size() - present)));
+    state_.context.codec->claims->settle({state_.context.intake, run->pack->serial()});
+    leave(run);
+  }
+
+  /// Nothing of this pack is left to be done; who waited for it is told.
+  void leave(const run_ptr& run) {
+    for (auto& waiter : run->submissions)
+      waiter.promise.deliver(state_.figures);
+    for (auto& waiter : run->flushes)
+      waiter.deliver(state_.figures);
+    std::erase(state_.runs, run);
+    advance();
+  }
+
+  // -- failing ------------------------------------------------------------------------------
+
+  void fail_all(const error& reason) {
+    auto told = to_caf(reason);
+    auto runs = std::exchange(state_.runs, {});
+    state_.current = nullptr;
+    for (auto& run : runs) {
+      run->dead = true;
+      if (run->stamped)
+        self_->send(state_.context.catalog_writer, caf::delete_atom_v);
+      run->stamped = false;
+      state_.context.codec->claims->settle({state_.context.intake, run->pack->serial()});
+      for (auto& waiter : run->submissions)
+        waiter.promise.deliver(told);
+      for (auto& waiter : run->flushes)
+        waiter.deliver(told);
+    }
+    for (auto& waiter : std::exchange(state_.submissions, {}))
+      waiter.promise.deliver(told);
+    for (auto& waiter : std::exchange(state_.flushes, {}))
+      waiter.deliver(told);
+    for (auto& batch : std::exchange(state_.queue, {}))
+      answer(batch, told);
+    state_.submitted_bytes = 0;
+    state_.close_wanted = false;
+  }
+
+  self_pointer self_;
+  packer_state& state_;
+};
+
+packer_actor::behavior_type packer_behavior(packer_actor::stateful_pointer<packer_state> self, packer_context context) {
+  self->state.context = std::move(context);
+  auto logic = std::make_shared<packer>(self);
+  return {
+      [=](const v1::OpenIntake& request) -> caf::result<v1::PackFigures> {
+        self->state.jobs.insert(request.job());
+        return self->state.figures;
+      },
+      [=](const v1::CloseIntake& request) {
+        self->state.jobs.erase(request.job());
+        self->state.context.codec->claims->release(request.job());
+      },
+      [=](v1::SealChunks& request, slices& data) -> caf::result<v1::SealedChunks> {
+        if (self->state.queue.size() >= packer_queue_max)
+          return to_caf(error{errc::capacity_exceeded, "seal chunks"});
+        request.set_intake(self->state.context.intake);
+        auto promise = self->make_response_promise<seal_promise>();
+        auto job = request.job();
+        logic->enqueue({std::move(request), std::move(data), promise, {}, job});
+        return promise;
+      },
+      [=](v1::CopyChunks& request, slices& data) -> caf::result<v1::Done> {
+        if (self->state.queue.size() >= packer_queue_max)
+          return to_caf(error{errc::capacity_exceeded, "copy chunks"});
+        auto promise = self->make_response_promise<done_promise>();
+        auto job = request.job();
+        logic->enqueue({std::move(request), std::move(data), promise, {}, job});
+        return promise;
+      },
+      [=](v1::SubmitOperations& request) -> caf::result<v1::PackFigures> {
+        auto promise = self->make_response_promise<figures_promise>();
+        submission what;
+        for (auto& body : *request.mutable_bodies()) {
+          what.size += static_cast<uint32_t>(body.size()) + 80; // Its stamp and links come on top.
+          what.bodies.push_back(std::move(body));
+        }
+        what.promise = promise;
+        logic->submit(std::move(what));
+        return promise;
+      },
+      [=](const v1::FlushPacks& request) -> caf::result<v1::PackFigures> {
+        auto promise = self->make_response_promise<figures_promise>();
+        logic->flush(promise, request.at_once());
+        return promise;
+      },
+      [=](caf::tick_atom) { logic->tick(); },
+  };
+}
+
+} // namespace
+
+packer_actor spawn_packer(caf::actor_system& sys, packer_context context) {
+  return sys.spawn(packer_behavior, std::move(context));
+}
+
+} // namespace datamesh::storage

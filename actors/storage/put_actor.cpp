@@ -1,0 +1,417 @@
+#include "storage/put_actor.hpp"
+
+#include "storage/convert.hpp"
+#include "storage/source_actor.hpp"
+
+#include <unordered_set>
+
+namespace datamesh::storage {
+
+namespace {
+
+constexpr auto cancel_check_interval = std::chrono::milliseconds{100};
+constexpr size_t failures_kept_max = 1000;
+
+using put_actor_type = caf::typed_actor<caf::reacts_to<caf::tick_atom>>;
+
+/// A file, folder or link on its way in.
+struct put_item {
+  v1::SourceBegin begin;
+  name_claims::claim target;
+  version_id version;
+  std::vector<extent> extents; ///< Those that are in no operation yet.
+  uint64_t first_ordinal = 0;  ///< Number of the first of them.
+  size_t unresolved = 0;       ///< Of them, those whose chunk has no name yet.
+  uint64_t size = 0;
+  bool ended = false;
+};
+
+/// Where a chunk's name belongs when it comes back.
+struct chunk_target {
+  uint64_t item;
+  uint64_t ordinal;
+};
+
+struct put_state {
+  static inline constexpr const char* name = "put";
+  std::shared_ptr<vault_context> context;
+  put_task task;
+  memory_budget::reservation reservation;
+  packer_actor packer;
+  source_actor source;
+  std::map<uint64_t, put_item> items;
+  std::unordered_set<chunk_id> seen; ///< Of a dry run.
+  size_t batches_max = 2;
+  size_t batches = 0; ///< At the packer.
+  size_t submissions = 0;
+  bool pulling = false;
+  bool source_finished = false;
+  bool flushing = false;
+  bool over = false;
+  uint64_t packs_before = 0;
+  uint64_t written_before = 0;
+  put_summary summary;
+};
+
+class putter {
+public:
+  using self_pointer = put_actor_type::stateful_pointer<put_state>;
+
+  explicit putter(self_pointer self) : self_(self), state_(self->state) {}
+
+  void start() {
+    auto& context = *state_.context;
+    state_.packer = context.packer_for(state_.task.how);
+    auto cutter = chunker{context.keys->get()->spaces.front().chunker_key};
+    state_.source = spawn_source(*context.sys, std::make_shared<tree_reader>(context.env.files, context.segment_pool, std::move(cutter),
+                                                                             std::move(state_.task.roots), std::move(state_.task.exclude)));
+    v1::OpenIntake open;
+    open.set_job(state_.task.job->number);
+    self_->request(state_.packer, step_timeout, open)
+        .then(
+            [this](v1::PackFigures& figures) {
+              state_.packs_before = figures.packs();
+              state_.written_before = figures.bytes_written();
+              pull();
+            },
+            [this](caf::error& reason) { give_up(from_caf(reason)); });
+    tick();
+  }
+
+  void tick() {
+    if (state_.over)
+      return;
+    if (auto reason = state_.task.job->ended())
+      return give_up(*reason);
+    self_->delayed_send(self_, cancel_check_interval, caf::tick_atom_v);
+  }
+
+private:
+  // -- from the source ------------------------------------------------------------------
+
+  void pull() {
+    if (state_.over || state_.pulling || state_.source_finished || state_.batches >= state_.batches_max)
+      return;
+    state_.pulling = true;
+    // A pipe may have nothing to say for as long as it likes.
+    self_->request(state_.source, caf::infinite, v1::PullSource{})
+        .then(
+            [this](v1::SourceBatch& batch, slices& data) {
+              state_.pulling = false;
+              if (state_.over)
+                return;
+              if (batch.finished()) {
+                state_.source_finished = true;
+                return finish_if_done();
+              }
+              take_batch(batch, data);
+              pull();
+            },
+            [this](caf::error& reason) { give_up(from_caf(reason)); });
+  }
+
+  void take_batch(v1::SourceBatch& batch, slices& data) {
+    slices fresh;
+    std::vector<chunk_target> targets;
+    size_t next = 0;
+    for (auto& piece : *batch.mutable_pieces()) {
+      auto has_data = piece.what_case() == v1::SourcePiece::kChunkLength;
+      auto slice = has_data ? std::move(data[next++]) : bytes{};
+      if (piece.what_case() == v1::SourcePiece::kBegin) {
+        begin_item(piece.item(), *piece.mutable_begin());
+        continue;
+      }
+      if (piece.what_case() == v1::SourcePiece::kFailure) {
+        state_.items.erase(piece.item());
+        const auto& failure = piece.failure();
+        add_failure(failure.path(), error{static_cast<errc>(failure.code()), failure.attempted(), failure.path()});
+        continue;
+      }
+      auto found = state_.items.find(piece.item());
+      if (found == state_.items.end())
+        continue; // Failed when it began, or in between.
+      auto& item = found->second;
+      if (has_data) {
+        state_.summary.bytes += slice.size();
+        targets.push_back({piece.item(), item.first_ordinal + item.extents.size()});
+        item.extents.push_back({chunk_id{}, slice.size()});
+        ++item.unresolved;
+        fresh.push_back(std::move(slice));
+      } else if (piece.what_case() == v1::SourcePiece::kHoleLength) {
+        state_.summary.bytes += piece.hole_length();
+        state_.summary.hole_bytes += piece.hole_length();
+        item.extents.push_back({std::nullopt, piece.hole_length()});
+      } else {
+        end_item(item, piece.end());
+      }
+    }
+    if (fresh.empty())
+      return submit_complete();
+    seal(std::move(fresh), std::move(targets));
+  }
+
+  void begin_item(uint64_t number, v1::SourceBegin& begin) {
+    put_item item;
+    auto kind = static_cast<node_kind>(begin.kind());
+    if (kind == node_kind::folder && split_path(begin.path()).empty()) {
+      item.target.node = root_node();
+    } else {
+      auto target = state_.context->claims->take(begin.path(), kind, state_.task.conflict, state_.task.job->number);
+      if (!target)
+        return add_failure(begin.path(), target.error());
+      item.target = std::move(*target);
+    }
+    auto version = random_id<version_id>(*state_.context->env.random);
+    if (!version)
+      return give_up(version.error());
+    item.version = *version;
+    item.begin = std::move(begin);
+    state_.items.emplace(number, std::move(item));
+  }
+
+  void end_item(put_item& item, const v1::SourceEnd& end) {
+    item.size = end.size();
+    item.ended = true;
+    if (end.changed())
+      add_failure(item.begin.path(), error{errc::source_changed, "read file", item.begin.path()});
+  }
+
+  // -- through the packer --------------------------------------------------------------------
+
+  void seal(slices data, std::vector<chunk_target> targets) {
+    ++state_.batches;
+    v1::SealChunks request;
+    request.set_job(state_.task.job->number);
+    request.set_dry_run(state_.task.dry_run);
+    self_->request(state_.packer, step_timeout, std::move(request), std::move(data))
+        .then(
+            [this, targets = std::move(targets)](v1::SealedChunks& reply) {
+              --state_.batches;
+              if (state_.over)
+                return;
+              if (static_cast<size_t>(reply.chunks_size()) != targets.size())
+                return give_up(error{errc::internal, "seal chunks"});
+              for (size_t i = 0; i < targets.size(); ++i)
+                take_name(targets[i], reply.chunks(static_cast<int>(i)));
+              submit_complete();
+              state_.task.job->progress(state_.summary.files, 0, state_.summary.bytes, 0);
+              pull();
+            },
+            [this](caf::error& reason) { give_up(from_caf(reason)); });
+  }
+
+  void take_name(const chunk_target& target, const v1::SealedChunk& row) {
+    auto id = read_id<chunk_id>(row.id());
+    if (!id)
+      return give_up(id.error());
+    auto& summary = state_.summary;
+    ++summary.chunks;
+    auto known = row.standing() != v1::SealedChunk::STORED || (state_.task.dry_run && !state_.seen.insert(*id).second);
+    if (known) {
+      ++summary.chunks_known;
+      summary.bytes_known += row.plain_length();
+    } else {
+      summary.bytes_new_plain += row.plain_length();
+      summary.bytes_new_sealed += row.sealed_length();
+    }
+    auto found = state_.items.find(target.item);
+    if (found == state_.items.end())
+      return;
+    auto& item = found->second;
+    item.extents[target.ordinal - item.first_ordinal].chunk = *id;
+    --item.unresolved;
+  }
+
+  // -- operations --------------------------------------------------------------------------------
+
+  /// Writes operations for items that are complete, and for stretches of those
+  /// that are long.
+  void submit_complete() {
+    v1::SubmitOperations request;
+    request.set_job(state_.task.job->number);
+    for (auto it = state_.items.begin(); it != state_.items.end();) {
+      auto& item = it->second;
+      if (item.unresolved > 0 || (!item.ended && item.extents.size() < extents_per_operation_max)) {
+        ++it;
+        continue;
+      }
+      if (!item.ended) {
+        add_stretch(item, request);
+        ++it;
+        continue;
+      }
+      end_with_operations(item, request);
+      it = state_.items.erase(it);
+    }
+    if (request.bodies_size() == 0 || state_.task.dry_run)
+      return finish_if_done();
+    ++state_.submissions;
+    self_->request(state_.packer, caf::infinite, std::move(request))
+        .then(
+            [this](v1::PackFigures&) {
+              --state_.submissions;
+              finish_if_done();
+            },
+            [this](caf::error& reason) { give_up(from_caf(reason)); });
+    finish_if_done();
+  }
+
+  static void add_body(v1::SubmitOperations& request, operation_body body) {
+    operation op;
+    op.body = std::move(body);
+    request.add_bodies(encode(op));
+  }
+
+  void add_stretch(put_item& item, v1::SubmitOperations& request) {
+    size_t begin = 0;
+    while (item.extents.size() - begin > extents_per_operation_max) {
+      auto first = item.extents.begin() + static_cast<ptrdiff_t>(begin);
+      add_body(request, add_extents{item.version, item.first_ordinal, {first, first + extents_per_operation_max}});
+      begin += extents_per_operation_max;
+      item.first_ordinal += extents_per_operation_max;
+    }
+    if (!item.ended && item.extents.size() - begin == extents_per_operation_max) {
+      auto first = item.extents.begin() + static_cast<ptrdiff_t>(begin);
+      add_body(request, add_extents{item.version, item.first_ordinal, {first, item.extents.end()}});
+      item.first_ordinal += extents_per_operation_max;
+      begin = item.extents.size();
+    }
+    item.extents.erase(item.extents.begin(), item.extents.begin() + static_cast<ptrdiff_t>(begin));
+  }
+
+  void end_with_operations(put_item& item, v1::SubmitOperations& request) {
+    count(item);
+    for (auto& folder : item.target.folders)
+      add_body(request, std::move(folder));
+    auto kind = static_cast<node_kind>(item.begin.kind());
+    if (item.target.fresh)
+      add_body(request, move_node{item.target.node, item.target.parent, item.target.name, kind});
+    if (unchanged(item))
+      return;
+    add_stretch(item, request);
+    put_version version;
+    version.node = item.target.node;
+    version.version = item.version;
+    if (item.target.existing && item.target.existing->version)
+      version.replaces.push_back(*item.target.existing->version);
+    version.size = item.size;
+    version.mode = item.begin.mode();
+    version.modified_ns = item.begin.modified_ns();
+    version.symlink_target = item.begin.symlink_target();
+    version.extent_count = item.first_ordinal + item.extents.size();
+    version.extents = std::move(item.extents);
+    add_body(request, std::move(version));
+  }
+
+  /// True when the current version is the same in content and attributes.
+  bool unchanged(const put_item& item) {
+    const auto& old = item.target.existing;
+    if (!old || !old->version || item.first_ordinal > 0)
+      return false;
+    if (old->size != item.size || old->mode != item.begin.mode() || old->modified_ns != item.begin.modified_ns()
+        || old->symlink_target != item.begin.symlink_target() || old->extent_count != item.extents.size())
+      return false;
+    auto extents = state_.context->names->extents(*old->version, 0, item.extents.size());
+    return extents && *extents == item.extents;
+  }
+
+  void count(const put_item& item) {
+    auto& summary = state_.summary;
+    switch (static_cast<node_kind>(item.begin.kind())) {
+    case node_kind::file:
+      ++summary.files;
+      break;
+    case node_kind::folder:
+      ++summary.folders;
+      break;
+    case node_kind::symlink:
+      ++summary.symlinks;
+      break;
+    }
+    auto path = item.begin.path();
+    if (auto slash = path.rfind('/'); !item.target.name.empty())
+      path = (slash == std::string::npos ? std::string{} : path.substr(0, slash + 1)) + item.target.name;
+    if (summary.stored_as.size() < failures_kept_max)
+      summary.stored_as.push_back(path);
+    state_.task.job->item(event_kind::item_done, path, item.size);
+  }
+
+  void add_failure(const std::string& path, error reason) {
+    state_.task.job->item(event_kind::item_failed, path, 0, &reason);
+    ++state_.summary.failure_count;
+    if (state_.summary.failures.size() < failures_kept_max)
+      state_.summary.failures.push_back({path, std::move(reason)});
+  }
+
+  // -- the end ----------------------------------------------------------------------------------------
+
+  void finish_if_done() {
+    if (state_.over || !state_.source_finished || state_.batches > 0 || state_.flushing || !state_.items.empty())
+      return;
+    // Submissions that are still on their way are covered by the flush.
+    state_.flushing = true;
+    v1::FlushPacks request;
+    request.set_job(state_.task.job->number);
+    self_->request(state_.packer, caf::infinite, request)
+        .then([this](v1::PackFigures& figures) { complete(figures); }, [this](caf::error& reason) { give_up(from_caf(reason)); });
+  }
+
+  void complete(const v1::PackFigures& figures) {
+    if (state_.over)
+      return;
+    auto& summary = state_.summary;
+    summary.packs = figures.packs() - state_.packs_before;
+    summary.bytes_written = figures.bytes_written() - state_.written_before;
+    summary.shards_short = figures.shards_short();
+    state_.task.job->progress(summary.files, summary.files, summary.bytes, summary.bytes, true);
+    end(std::move(summary));
+  }
+
+  void give_up(error reason) {
+    if (!state_.over)
+      end(fail(std::move(reason)));
+  }
+
+  void end(result<put_summary> outcome) {
+    state_.over = true;
+    v1::CloseIntake close;
+    close.set_job(state_.task.job->number);
+    self_->send(state_.packer, close);
+    state_.context->claims->release(state_.task.job->number);
+    self_->send_exit(state_.source, caf::exit_reason::user_shutdown);
+    state_.reservation = {};
+    state_.task.done(std::move(outcome));
+    self_->quit();
+  }
+
+  self_pointer self_;
+  put_state& state_;
+};
+
+put_actor_type::behavior_type put_behavior(put_actor_type::stateful_pointer<put_state> self, std::shared_ptr<vault_context> context,
+                                           std::shared_ptr<put_task> task, std::shared_ptr<memory_budget::reservation> reservation) {
+  self->state.context = std::move(context);
+  self->state.task = std::move(*task);
+  self->state.reservation = std::move(*reservation);
+  self->state.batches_max = self->state.reservation.size() / segment_size - 1;
+  auto logic = std::make_shared<putter>(self);
+  logic->start();
+  return {[=](caf::tick_atom) {
+    logic->tick();
+  }};
+}
+
+} // namespace
+
+void start_put(std::shared_ptr<vault_context> context, put_task task) {
+  // One segment is read while others are sealed.
+  auto segments = context->budget->limit() >= 4 * pack_buffer_size ? 4u : 2u;
+  auto shared = std::make_shared<put_task>(std::move(task));
+  auto reserved = context->budget->reserve(segments * segment_size, [context, shared](memory_budget::reservation reservation) {
+    context->sys->spawn(put_behavior, context, shared, std::make_shared<memory_budget::reservation>(std::move(reservation)));
+  });
+  if (!reserved)
+    shared->done(fail(reserved.error()));
+}
+
+} // namespace datamesh::storage

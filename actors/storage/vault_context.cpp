@@ -1,0 +1,51 @@
+#include "storage/vault_context.hpp"
+
+namespace datamesh::storage {
+
+packer_actor vault_context::packer_for(const policy& how) {
+  std::lock_guard guard{mutex_};
+  auto& packer = packers_[{how.k, how.m, how.level}];
+  if (!packer) {
+    packer_context context;
+    context.codec = codec;
+    context.team = team;
+    context.drives = drives;
+    context.names = names;
+    context.catalog_writer = catalog_writer;
+    context.pack_pool = pack_pool;
+    context.how = how;
+    context.intake = packers_.size();
+    // One pack is filled while another is written, if the budget has room for two.
+    context.packs_max = budget->limit() >= 4 * pack_buffer_size ? 2 : 1;
+    packer = spawn_packer(*sys, std::move(context));
+  }
+  return packer;
+}
+
+std::vector<packer_actor> vault_context::packers() const {
+  std::lock_guard guard{mutex_};
+  std::vector<packer_actor> result;
+  for (const auto& [how, packer] : packers_)
+    result.push_back(packer);
+  return result;
+}
+
+result<policy> choose_policy(const drive_table& drives, std::string_view text) {
+  auto all = drives.all();
+  auto usable = static_cast<size_t>(
+      std::count_if(all->begin(), all->end(), [](const auto& drive) { return drive.store && drive.store->state() == drive_state::ok; }));
+  if (usable == 0)
+    return fail(errc::too_few_drives, "choose a policy");
+  if (text.empty())
+    return policy_for(all->size());
+  auto how = parse_policy(text);
+  if (!how)
+    return how;
+  if (all->size() == 1)
+    how->level = domain_level::block;
+  else if (static_cast<size_t>(how->k) + how->m > all->size())
+    return fail(errc::policy_invalid, "choose a policy", std::string{text});
+  return how;
+}
+
+} // namespace datamesh::storage

@@ -1,0 +1,52 @@
+// What the actors of one opened vault share.
+#pragma once
+
+#include "base/memory_budget.hpp"
+#include "node/event_hub.hpp"
+#include "storage/packer_actor.hpp"
+
+#include "storage/name_claims.hpp"
+
+#include <map>
+
+namespace datamesh::storage {
+
+/// Longest a single step of a job may take before it is given up.
+inline constexpr auto step_timeout = std::chrono::minutes{5};
+
+struct vault_context {
+  environment env;
+  std::string name;
+  vault_id id;
+  caf::actor_system* sys = nullptr;
+  std::shared_ptr<event_hub> events;
+  std::shared_ptr<memory_budget> budget;
+  std::shared_ptr<drive_table> drives;
+  std::shared_ptr<key_holder> keys;
+  std::shared_ptr<catalog> names;
+  catalog_actor catalog_writer;
+  std::shared_ptr<chunk_claims> chunks;
+  std::shared_ptr<name_claims> claims;
+  std::shared_ptr<codec_context> codec;
+  std::shared_ptr<codec_team> team;
+  std::shared_ptr<buffer_pool> segment_pool; ///< Plain bytes: 8 MiB each.
+  std::shared_ptr<buffer_pool> pack_pool;
+
+  /// The intake for a policy; started when first asked for.
+  [[nodiscard]] packer_actor packer_for(const policy& how);
+  /// All that were started.
+  [[nodiscard]] std::vector<packer_actor> packers() const;
+
+private:
+  mutable std::mutex mutex_;
+  std::map<std::tuple<uint8_t, uint8_t, domain_level>, packer_actor> packers_;
+};
+
+inline constexpr size_t segment_size = 8 << 20;
+/// Room behind a full pack for the padding of 127 data shards.
+inline constexpr size_t pack_buffer_size = pack_size_max + shard_count_max * direct_alignment;
+
+/// The policy named by *text*, or the one for the drives there are.
+[[nodiscard]] result<policy> choose_policy(const drive_table& drives, std::string_view text);
+
+} // namespace datamesh::storage

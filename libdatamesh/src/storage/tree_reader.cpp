@@ -1,0 +1,248 @@
+#include "storage/tree_reader.hpp"
+
+#include <fnmatch.h>
+
+namespace datamesh::storage {
+
+tree_reader::tree_reader(std::shared_ptr<file_system> files, std::shared_ptr<buffer_pool> pool, chunker cutter,
+                         std::vector<source_root> roots, std::vector<std::string> exclude)
+    : files_(std::move(files)), pool_(std::move(pool)), cutter_(std::move(cutter)), exclude_(std::move(exclude)) {
+  for (auto& root : roots)
+    waiting_.push_back({std::move(root.source_path), std::move(root.target_path), {}, std::move(root.stream), root.mode, root.modified_ns});
+}
+
+std::vector<source_piece> tree_reader::next() {
+  pieces out;
+  auto buffer = pool_->take();
+  size_t used = 0;
+  while (out.size() < pieces_per_batch_max) {
+    if (open_) {
+      // A large file begins in a buffer of its own.
+      if (used == 0)
+        read_large(out, buffer);
+      break;
+    }
+    if (waiting_.empty())
+      break;
+    auto entry = std::move(waiting_.front());
+    waiting_.pop_front();
+    begin(std::move(entry), out, buffer, used);
+    if (used + cutter_.limits().size_min > buffer.span().size())
+      break;
+  }
+  // A file that begins and has nothing read of it yet must not look like the end.
+  if (out.empty() && (open_ || !waiting_.empty()))
+    return next();
+  return out;
+}
+
+bool tree_reader::excluded(const std::string& relative) const {
+  if (relative.empty())
+    return false;
+  auto slash = relative.rfind('/');
+  auto name = slash == std::string::npos ? relative : relative.substr(slash + 1);
+  return std::any_of(exclude_.begin(), exclude_.end(), [&](const std::string& pattern) {
+    return fnmatch(pattern.c_str(), relative.c_str(), FNM_PATHNAME) == 0 || fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
+  });
+}
+
+void tree_reader::begin(waiting entry, pieces& out, const buffer_pool::buffer& buffer, size_t& used) {
+  if (excluded(entry.relative))
+    return;
+  auto item = items_++;
+  if (entry.stream) {
+    out.push_back({item, source_begin{entry.target_path, node_kind::file, entry.mode, entry.modified_ns, {}}});
+    open_.emplace();
+    open_->item = item;
+    open_->path = entry.target_path;
+    open_->stream = std::move(entry.stream);
+    return;
+  }
+  auto status = files_->status(entry.source_path);
+  if (!status) {
+    out.push_back({item, source_failure{entry.source_path, status.error()}});
+    return;
+  }
+  switch (status->kind) {
+  case file_kind::folder:
+    return begin_folder(entry, *status, item, out);
+  case file_kind::symlink: {
+    auto target = files_->read_link(entry.source_path);
+    if (!target) {
+      out.push_back({item, source_failure{entry.source_path, target.error()}});
+      return;
+    }
+    out.push_back({item, source_begin{entry.target_path, node_kind::symlink, status->mode, status->modified_ns, std::move(*target)}});
+    out.push_back({item, source_end{}});
+    return;
+  }
+  case file_kind::regular:
+    return begin_file(entry, *status, item, out, buffer, used);
+  default:
+    out.push_back({item, source_failure{entry.source_path, error{errc::unsupported_source, "read file", entry.source_path}}});
+  }
+}
+
+void tree_reader::begin_folder(const waiting& entry, const file_status& status, uint64_t item, pieces& out) {
+  auto entries = files_->list(entry.source_path);
+  if (!entries) {
+    out.push_back({item, source_failure{entry.source_path, entries.error()}});
+    return;
+  }
+  out.push_back({item, source_begin{entry.target_path, node_kind::folder, status.mode, status.modified_ns, {}}});
+  out.push_back({item, source_end{}});
+  // Depth first, in order of name: what lies together is stored together.
+  for (auto it = entries->rbegin(); it != entries->rend(); ++it)
+    waiting_.push_front({join_path(entry.source_path, it->name), join_path(entry.target_path, it->name),
+                         entry.relative.empty() ? it->name : join_path(entry.relative, it->name), nullptr, 0, 0});
+}
+
+void tree_reader::begin_file(const waiting& entry, const file_status& status, uint64_t item, pieces& out, const buffer_pool::buffer& buffer,
+                             size_t& used) {
+  auto file = files_->open_read(entry.source_path, access_hint::sequential);
+  if (!file) {
+    out.push_back({item, source_failure{entry.source_path, file.error()}});
+    return;
+  }
+  // The name may have changed hands since; what counts is the file that is open.
+  auto before = (*file)->status();
+  if (!before || before->kind != file_kind::regular) {
+    out.push_back({item, source_failure{entry.source_path,
+                                        before ? error{errc::unsupported_source, "read file", entry.source_path} : before.error()}});
+    return;
+  }
+  out.push_back({item, source_begin{entry.target_path, node_kind::file, status.mode, before->modified_ns, {}}});
+  open_file opened;
+  opened.item = item;
+  opened.path = entry.source_path;
+  opened.file = std::move(*file);
+  opened.before = *before;
+  opened.sparse = before->size >= hole_size_min && before->allocated < before->size;
+  if (!opened.sparse && before->size <= cutter_.limits().size_min && before->size + used < buffer.span().size())
+    read_small(opened, out, buffer, used);
+  else
+    open_.emplace(std::move(opened));
+}
+
+/// A file that is one chunk whatever it holds.
+void tree_reader::read_small(open_file& from, pieces& out, const buffer_pool::buffer& buffer, size_t& used) {
+  auto size = static_cast<size_t>(from.before.size);
+  size_t done = 0;
+  if (size > 0) {
+    auto count = from.file->read_at(0, buffer.span().subspan(used, size));
+    if (!count) {
+      out.push_back({from.item, source_failure{from.path, count.error()}});
+      return;
+    }
+    done = *count;
+  }
+  if (done > 0)
+    out.push_back({from.item, source_chunk{buffer.freeze(used, done)}});
+  used += done;
+  from.offset = done;
+  end(from, out);
+}
+
+/// Reads up to the end of the buffer, of the data before a hole, or of the file.
+result<size_t> tree_reader::fill(open_file& from, byte_span out, bool& at_end) {
+  size_t done = 0;
+  while (done < out.size()) {
+    auto room = out.subspan(done);
+    if (from.sparse) {
+      if (from.offset >= from.data_end)
+        break;
+      room = room.first(static_cast<size_t>(std::min<uint64_t>(room.size(), from.data_end - from.offset)));
+    }
+    auto count = from.stream ? from.stream->read(room) : from.file->read_at(from.offset, room);
+    if (!count)
+      return fail(count.error());
+    if (*count == 0) {
+      at_end = true;
+      break;
+    }
+    done += *count;
+    from.offset += *count;
+    // Files that never grow need no last, empty read.
+    if (from.file && !from.sparse && from.offset >= from.before.size && *count < room.size()) {
+      at_end = true;
+      break;
+    }
+  }
+  return done;
+}
+
+/// In a sparse file: answers true when a hole was reported instead of data.
+result<bool> tree_reader::skip_hole(pieces& out) {
+  auto& from = *open_;
+  if (!from.sparse || from.offset < from.data_end || from.offset >= from.before.size)
+    return false;
+  auto data = from.file->next_data(from.offset);
+  if (!data)
+    return fail(data.error());
+  auto hole = *data - from.offset;
+  if (hole >= hole_size_min || *data >= from.before.size) {
+    out.push_back({from.item, source_hole{hole}});
+    from.offset = *data;
+    if (from.offset >= from.before.size)
+      return true;
+  }
+  // Short holes are read as zeros, along with the data behind them.
+  auto end = *data;
+  do {
+    auto begin_of_hole = from.file->next_hole(end);
+    if (!begin_of_hole)
+      return fail(begin_of_hole.error());
+    auto next = from.file->next_data(*begin_of_hole);
+    if (!next)
+      return fail(next.error());
+    end = *next - *begin_of_hole < hole_size_min && *begin_of_hole < from.before.size ? *next : *begin_of_hole;
+    if (end == *begin_of_hole)
+      break;
+  } while (end < from.before.size);
+  from.data_end = std::min(end, from.before.size);
+  return hole >= hole_size_min;
+}
+
+void tree_reader::read_large(pieces& out, const buffer_pool::buffer& buffer) {
+  auto& from = *open_;
+  auto give_up = [&](const error& reason) {
+    out.push_back({from.item, source_failure{from.path, reason}});
+    open_.reset();
+  };
+  auto skipped = skip_hole(out);
+  if (!skipped)
+    return give_up(skipped.error());
+  std::copy(from.carry.view().begin(), from.carry.view().end(), buffer.span().begin());
+  auto have = from.carry.size();
+  from.carry = {};
+  auto at_end = false;
+  auto count = fill(from, buffer.span().subspan(have), at_end);
+  if (!count)
+    return give_up(count.error());
+  have += *count;
+  auto file_ends = at_end || (from.sparse && from.offset >= from.before.size);
+  auto data_ends = file_ends || (from.sparse && from.offset >= from.data_end);
+  size_t begin = 0;
+  for (auto length : cutter_.cut(byte_view{buffer.span()}.first(have), data_ends)) {
+    out.push_back({from.item, source_chunk{buffer.freeze(begin, length)}});
+    begin += length;
+  }
+  if (begin < have)
+    from.carry = buffer.freeze(begin, have - begin);
+  if (file_ends) {
+    end(from, out);
+    open_.reset();
+  }
+}
+
+void tree_reader::end(open_file& from, pieces& out) {
+  source_end last{from.offset, false};
+  if (from.file) {
+    auto after = from.file->status();
+    last.changed =
+        !after || after->size != from.before.size || after->modified_ns != from.before.modified_ns || from.offset != from.before.size;
+  }
+  out.push_back({from.item, last});
+}
+
+} // namespace datamesh::storage

@@ -1,0 +1,111 @@
+// Reads files, folders and streams, and cuts what it reads into chunks. One call of
+// `next` fills at most one buffer: many small files or a part of a large one.
+// Memory does not depend on the size of files. Symbolic links are stored as links,
+// never followed; FIFOs, sockets and devices are refused; holes stay holes.
+//
+// Not thread-safe; runs on the thread that may block.
+#pragma once
+
+#include "base/buffer_pool.hpp"
+#include "datamesh/base/file_system.hpp"
+#include "datamesh/node.hpp"
+#include "storage/chunker.hpp"
+#include "storage/operation.hpp"
+
+#include <deque>
+#include <variant>
+
+namespace datamesh::storage {
+
+/// Holes shorter than this are read as zeros.
+inline constexpr uint64_t hole_size_min = 64 << 10;
+inline constexpr size_t pieces_per_batch_max = 2000;
+
+struct source_begin {
+  std::string path; ///< In the vault.
+  node_kind kind = node_kind::file;
+  uint32_t mode = 0;
+  int64_t modified_ns = 0;
+  std::string symlink_target;
+};
+struct source_chunk {
+  bytes data;
+};
+struct source_hole {
+  uint64_t length = 0;
+};
+struct source_end {
+  uint64_t size = 0;
+  bool changed = false; ///< The file changed while it was read.
+};
+struct source_failure {
+  std::string path; ///< Of the source.
+  error reason;
+};
+
+/// What is learned of item number *item*, in order.
+struct source_piece {
+  uint64_t item = 0;
+  std::variant<source_begin, source_chunk, source_hole, source_end, source_failure> what;
+};
+
+struct source_root {
+  std::string source_path;
+  std::string target_path;
+  std::shared_ptr<source> stream; ///< Instead of `source_path`.
+  uint32_t mode = 0644;           ///< Of a stream.
+  int64_t modified_ns = 0;        ///< Of a stream.
+};
+
+class tree_reader {
+public:
+  /// *pool* has buffers of at least twice the longest chunk.
+  tree_reader(std::shared_ptr<file_system> files, std::shared_ptr<buffer_pool> pool, chunker cutter, std::vector<source_root> roots,
+              std::vector<std::string> exclude);
+
+  /// The next pieces; empty at the end.
+  [[nodiscard]] std::vector<source_piece> next();
+
+private:
+  struct waiting {
+    std::string source_path;
+    std::string target_path;
+    std::string relative; ///< To its root, for `exclude`.
+    std::shared_ptr<source> stream;
+    uint32_t mode = 0;
+    int64_t modified_ns = 0;
+  };
+  struct open_file {
+    uint64_t item = 0;
+    std::string path;
+    std::unique_ptr<readable_file> file;
+    std::shared_ptr<source> stream;
+    file_status before;
+    uint64_t offset = 0;   ///< Of the next byte to read.
+    uint64_t data_end = 0; ///< Data is known to reach to here, when sparse.
+    bool sparse = false;
+    bytes carry; ///< Read, but not cut yet.
+  };
+  using pieces = std::vector<source_piece>;
+
+  void begin(waiting entry, pieces& out, const buffer_pool::buffer& buffer, size_t& used);
+  void begin_folder(const waiting& entry, const file_status& status, uint64_t item, pieces& out);
+  void begin_file(const waiting& entry, const file_status& status, uint64_t item, pieces& out, const buffer_pool::buffer& buffer,
+                  size_t& used);
+  void read_small(open_file& from, pieces& out, const buffer_pool::buffer& buffer, size_t& used);
+  void read_large(pieces& out, const buffer_pool::buffer& buffer);
+  [[nodiscard]] result<bool> skip_hole(pieces& out);
+  [[nodiscard]] result<size_t> fill(open_file& from, byte_span out, bool& at_end);
+  void end(open_file& from, pieces& out);
+  [[nodiscard]] bool excluded(const std::string& relative) const;
+
+  std::shared_ptr<file_system> files_;
+  std::shared_ptr<buffer_pool> pool_;
+  chunker cutter_;
+  std::vector<std::string> exclude_;
+  std::deque<waiting> waiting_;
+  std::optional<open_file> open_;
+  uint64_t items_ = 0;
+};
+
+} // namespace datamesh::storage
