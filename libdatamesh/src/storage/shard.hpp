@@ -13,6 +13,7 @@
 #include "datamesh/base/result.hpp"
 #include "storage/geometry.hpp"
 
+#include <span>
 #include <vector>
 
 namespace datamesh::storage {

@@ -66,6 +66,11 @@ shards encode(const erasure_code& code, shards data) {
   return data;
 }
 
+// Not a comparison within a macro, which would print megabytes.
+bool agrees(const shards& all, const shards& parity) {
+  return std::equal(parity.begin(), parity.end(), all.end() - static_cast<ptrdiff_t>(parity.size()));
+}
+
 // Rebuilds every shard that is not in *present* and answers whether each is as it was.
 bool rebuilds(const erasure_code& code, const shards& all, const std::vector<uint8_t>& present) {
   std::vector<byte_view> from;
@@ -131,7 +136,7 @@ TEST_CASE("a code agrees with plain field arithmetic at every boundary of length
     CAPTURE(length);
     auto data = make_data(random, static_cast<uint8_t>(k), length);
     auto all = encode(code, data);
-    REQUIRE(shards(all.begin() + k, all.end()) == reference_parity(data, static_cast<uint8_t>(m)));
+    REQUIRE(agrees(all, reference_parity(data, static_cast<uint8_t>(m))));
     std::vector<uint8_t> order(all.size());
     std::iota(order.begin(), order.end(), uint8_t{0});
     for (auto i = order.size(); i > 1; --i)
@@ -148,7 +153,7 @@ TEST_CASE("the widest codes work", "[erasure]") {
   erasure_code code{static_cast<uint8_t>(k), static_cast<uint8_t>(m)};
   auto data = make_data(random, static_cast<uint8_t>(k), 130);
   auto all = encode(code, data);
-  REQUIRE(shards(all.begin() + k, all.end()) == reference_parity(data, static_cast<uint8_t>(m)));
+  REQUIRE(agrees(all, reference_parity(data, static_cast<uint8_t>(m))));
   std::vector<uint8_t> last(k);
   std::iota(last.begin(), last.end(), static_cast<uint8_t>(m));
   CHECK(rebuilds(code, all, last));
