@@ -1,0 +1,23 @@
+// RocksDB as an ordered store. Settings and why: docs/formats/ordered-store.md.
+#pragma once
+
+#include "datamesh/base/ordered_store.hpp"
+#include "datamesh/base/random_source.hpp"
+
+namespace rocksdb {
+class FileSystem;
+} // namespace rocksdb
+
+namespace datamesh {
+
+/// Opens RocksDB stores on *files*; `rocksdb_stores()` is this on the machine's
+/// own. Beside the codes of `ordered_store_opener`, `open` fails with
+/// `authentication_failed` when the store is encrypted and the key is missing
+/// or another one, and with `invalid_argument` when a key is given for a store
+/// without encryption. A snapshot keeps the store open, and locked, until both
+/// are gone.
+/// @param random for the IVs of encrypted files
+[[nodiscard]] std::shared_ptr<ordered_store_opener> rocksdb_stores_on(std::shared_ptr<rocksdb::FileSystem> files,
+                                                                      std::shared_ptr<random_source> random);
+
+} // namespace datamesh
