@@ -26,7 +26,7 @@ struct file_status {
   uint64_t allocated = 0; ///< Bytes of disk in use; below `size` where the file is sparse.
   uint32_t mode = 0;      ///< Permission bits, 07777.
   int64_t modified_ns = 0;
-  uint64_t device = 0;    ///< With `inode`, tells whether two names are one file.
+  uint64_t device = 0; ///< With `inode`, tells whether two names are one file.
   uint64_t inode = 0;
 };
 
@@ -39,6 +39,7 @@ struct disk_space {
 /// How a file will be read.
 enum class access_hint : uint8_t { normal, sequential, direct };
 
+/// Thread rule: any thread.
 class readable_file {
 public:
   virtual ~readable_file() = default;
@@ -56,6 +57,7 @@ public:
   [[nodiscard]] virtual result<uint64_t> next_hole(uint64_t offset) = 0;
 };
 
+/// Thread rule: one thread at a time.
 class writable_file {
 public:
   virtual ~writable_file() = default;
@@ -64,7 +66,8 @@ public:
   [[nodiscard]] virtual result<void> write_at(uint64_t offset, std::span<const byte_view> parts) = 0;
 
   /// Reserves disk space for the first *size* bytes so that writing them can
-  /// not fail for lack of it. Succeeds silently where it is not supported.
+  /// not fail for lack of it; the file's size stays. Succeeds silently where it
+  /// is not supported.
   [[nodiscard]] virtual result<void> allocate(uint64_t size) = 0;
 
   /// Cuts or extends to *size*; an extension is a hole.
@@ -77,7 +80,7 @@ public:
   /// Sets permission bits and modification time (nanoseconds since the epoch).
   [[nodiscard]] virtual result<void> set_attributes(uint32_t mode, int64_t modified_ns) = 0;
 
-  /// Gives an unnamed file (see `create_unnamed`) a name. Fails with
+  /// Gives an unnamed file (see `create_unnamed`) a name, once. Fails with
   /// `already_exists` when the name is taken. Durable after `sync_folder`.
   [[nodiscard]] virtual result<void> link_as(const std::string& path) = 0;
 };
@@ -98,29 +101,37 @@ class file_system {
 public:
   virtual ~file_system() = default;
 
-  [[nodiscard]] virtual result<std::unique_ptr<readable_file>> open_read(const std::string& path, access_hint hint = access_hint::normal)
-    = 0;
+  /// Follows a symbolic link at the end: who must not, compares `device` and
+  /// `inode` with those of `status`. Never blocks: `is_a_folder` for folders,
+  /// `unsupported_source` for FIFOs, sockets and devices.
+  [[nodiscard]] virtual result<std::unique_ptr<readable_file>> open_read(const std::string& path,
+                                                                         access_hint hint = access_hint::normal) = 0;
 
-  /// Creates or truncates a named file for writing.
+  /// Creates or truncates a named file for writing; refuses to follow a symbolic
+  /// link at the end (`unsupported_source`).
   [[nodiscard]] virtual result<std::unique_ptr<writable_file>> create(const std::string& path, uint32_t mode = 0600) = 0;
 
-  /// Opens an existing file for writing without truncating it.
+  /// Opens an existing file for writing without truncating it. Refuses links, too.
   [[nodiscard]] virtual result<std::unique_ptr<writable_file>> open_write(const std::string& path) = 0;
 
   /// An unnamed file on the file system of *folder*; gone unless linked. With
   /// `access_hint::direct`, writes bypass the page cache where they are aligned
   /// to 4096 bytes and the file system can.
   [[nodiscard]] virtual result<std::unique_ptr<writable_file>> create_unnamed(const std::string& folder, uint32_t mode = 0600,
-                                                                             access_hint hint = access_hint::normal)
-    = 0;
+                                                                              access_hint hint = access_hint::normal) = 0;
 
   /// Atomically replaces *to*. Durable after `sync_folder` of both parents.
+  /// `conflict` when a folder would come below itself.
   [[nodiscard]] virtual result<void> rename(const std::string& from, const std::string& to) = 0;
 
   /// Like `rename`, but fails with `already_exists` when *to* is there.
   [[nodiscard]] virtual result<void> rename_new(const std::string& from, const std::string& to) = 0;
 
+  /// Removes a name that is not a folder's (`is_a_folder`); gone for good after
+  /// `sync_folder`.
   [[nodiscard]] virtual result<void> remove(const std::string& path) = 0;
+
+  /// Removes an empty folder.
   [[nodiscard]] virtual result<void> remove_folder(const std::string& path) = 0;
 
   /// Creates one folder; succeeds when it is there already.
