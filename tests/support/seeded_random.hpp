@@ -10,8 +10,7 @@ namespace datamesh::test {
 
 class seeded_random : public random_source {
 public:
-  explicit seeded_random(uint64_t seed) : engine_(seed) {
-  }
+  explicit seeded_random(uint64_t seed) : engine_(seed) {}
   [[nodiscard]] result<void> fill(byte_span out) override;
   /// For the test's own choices: [0, bound).
   [[nodiscard]] uint64_t below(uint64_t bound);

@@ -1020,6 +1020,19 @@ result<file_status> simulated_files::status(const std::string& path) {
   return core_->find("read status", path, false).map([](const inode_ptr& at) { return status_of(*at); });
 }
 
+result<void> simulated_files::set_attributes(const std::string& path, uint32_t mode, int64_t modified_ns) {
+  std::lock_guard guard{core_->mutex};
+  return core_->change(disk_call::set_attributes, "set attributes", path, [&]() -> result<void> {
+    auto at = core_->find("set attributes", path, false);
+    if (!at)
+      return fail(at.error());
+    if ((*at)->kind == file_kind::symlink)
+      return fail(errc::unsupported_source, "set attributes", path);
+    (*at)->now = {mode & 07777, modified_ns};
+    return {};
+  });
+}
+
 result<std::string> simulated_files::read_link(const std::string& path) {
   std::lock_guard guard{core_->mutex};
   if (auto refused = core_->refusal("read link", path))

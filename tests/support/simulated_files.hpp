@@ -128,6 +128,7 @@ public:
   result<void> sync_folder(const std::string& path) override;
   result<std::vector<folder_entry>> list(const std::string& path) override;
   result<file_status> status(const std::string& path) override;
+  result<void> set_attributes(const std::string& path, uint32_t mode, int64_t modified_ns) override;
   result<std::string> read_link(const std::string& path) override;
   result<void> make_symlink(const std::string& target, const std::string& path) override;
   result<disk_space> space(const std::string& path) override;

@@ -48,8 +48,7 @@ public:
   }
 
 private:
-  buffer_pool(size_t buffer_size, size_t idle_max) : buffer_size_(buffer_size), idle_max_(idle_max) {
-  }
+  buffer_pool(size_t buffer_size, size_t idle_max) : buffer_size_(buffer_size), idle_max_(idle_max) {}
   void put_back(void* memory);
   const size_t buffer_size_;
   const size_t idle_max_;

@@ -20,8 +20,7 @@ public:
   class reservation {
   public:
     reservation() = default;
-    reservation(std::shared_ptr<memory_budget> from, uint64_t size) : from_(std::move(from)), size_(size) {
-    }
+    reservation(std::shared_ptr<memory_budget> from, uint64_t size) : from_(std::move(from)), size_(size) {}
     reservation(reservation&& other) noexcept;
     reservation& operator=(reservation&& other) noexcept;
     ~reservation();
@@ -46,8 +45,7 @@ public:
   [[nodiscard]] uint64_t in_use() const;
 
 private:
-  explicit memory_budget(uint64_t limit) : limit_(limit) {
-  }
+  explicit memory_budget(uint64_t limit) : limit_(limit) {}
   void release(uint64_t size);
   struct waiter {
     uint64_t size;

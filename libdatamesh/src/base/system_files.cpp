@@ -132,6 +132,18 @@ result<file_status> status_of(const descriptor& file, const std::string& path) {
   return status_of(raw);
 }
 
+// What utimensat takes: the time of access stays.
+std::array<timespec, 2> times_of(int64_t modified_ns) {
+  constexpr int64_t second = 1'000'000'000;
+  auto below = modified_ns % second;
+  auto borrow = below < 0 ? 1 : 0;
+  std::array<timespec, 2> times{};
+  times[0].tv_nsec = UTIME_OMIT;
+  times[1].tv_sec = modified_ns / second - borrow;
+  times[1].tv_nsec = below + borrow * second;
+  return times;
+}
+
 // Files only: a FIFO would block, a device may act.
 result<void> check_regular(const char* attempted, const descriptor& file, const std::string& path) {
   auto status = status_of(file, path);
@@ -398,14 +410,7 @@ public:
   [[nodiscard]] result<void> set_attributes(uint32_t mode, int64_t modified_ns) override {
     if (::fchmod(file_.get(), mode & 07777) < 0)
       return fail(from_errno(errno, "set mode", path_));
-    constexpr int64_t second = 1'000'000'000;
-    auto below = modified_ns % second;
-    auto borrow = below < 0 ? 1 : 0;
-    std::array<timespec, 2> times{};
-    times[0].tv_nsec = UTIME_OMIT;
-    times[1].tv_sec = modified_ns / second - borrow;
-    times[1].tv_nsec = below + borrow * second;
-    if (::futimens(file_.get(), times.data()) < 0)
+    if (::futimens(file_.get(), times_of(modified_ns).data()) < 0)
       return fail(from_errno(errno, "set time", path_));
     return {};
   }
@@ -589,6 +594,19 @@ public:
   [[nodiscard]] result<file_status> status(const std::string& path) override {
     struct stat raw {};
     return on_path("read status", path, [&](const char* name) { return ::lstat(name, &raw); }).map([&] { return status_of(raw); });
+  }
+
+  [[nodiscard]] result<void> set_attributes(const std::string& path, uint32_t mode, int64_t modified_ns) override {
+    auto now = status(path);
+    if (!now)
+      return fail(now.error().within("set attributes"));
+    if (now->kind == file_kind::symlink)
+      return fail(errc::unsupported_source, "set attributes", path);
+    auto done = on_path("set mode", path, [&](const char* raw) { return ::fchmodat(AT_FDCWD, raw, mode & 07777, AT_SYMLINK_NOFOLLOW); });
+    if (!done)
+      return done;
+    auto times = times_of(modified_ns);
+    return on_path("set time", path, [&](const char* raw) { return ::utimensat(AT_FDCWD, raw, times.data(), AT_SYMLINK_NOFOLLOW); });
   }
 
   [[nodiscard]] result<std::string> read_link(const std::string& path) override {

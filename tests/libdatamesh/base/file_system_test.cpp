@@ -320,6 +320,23 @@ TEST_CASE("mode and time are set, before 1970, too", "[files]") {
   }
 }
 
+TEST_CASE("mode and time are set by name, of folders, too, and not through links", "[files]") {
+  EVERY_PLACE;
+  at.put("a", "A");
+  REQUIRE(at.files->make_folder(at.path("d")));
+  REQUIRE(at.files->make_symlink("a", at.path("l")));
+  for (const auto* name : {"a", "d"}) {
+    REQUIRE(at.files->set_attributes(at.path(name), 0711, -1));
+    auto status = at.files->status(at.path(name));
+    REQUIRE(status);
+    CHECK(status->mode == 0711);
+    CHECK(status->modified_ns == -1);
+  }
+  CHECK(code_of(at.files->set_attributes(at.path("l"), 0600, 0)) == errc::unsupported_source);
+  CHECK(code_of(at.files->set_attributes(at.path("none"), 0600, 0)) == errc::not_found);
+  CHECK(at.files->status(at.path("a"))->mode == 0711);
+}
+
 TEST_CASE("renaming replaces, and its careful form does not", "[files]") {
   EVERY_PLACE;
   at.put("a", "A");

@@ -31,8 +31,7 @@ public:
 
   /// A slice of *data*, kept alive by *owner*. What `owner` owns is released
   /// (or returned to its pool) when the last slice of it is gone.
-  bytes(std::shared_ptr<const void> owner, byte_view data) : owner_(std::move(owner)), data_(data) {
-  }
+  bytes(std::shared_ptr<const void> owner, byte_view data) : owner_(std::move(owner)), data_(data) {}
 
   /// Copies *data* into memory of its own.
   [[nodiscard]] static bytes copy_of(byte_view data) {

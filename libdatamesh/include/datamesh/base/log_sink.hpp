@@ -19,8 +19,7 @@ public:
 
   /// Takes one record. Must not block for long and must not throw; called from
   /// any thread.
-  virtual void write(severity level, std::string_view component, std::string_view message,
-                     std::span<const log_field> fields) = 0;
+  virtual void write(severity level, std::string_view component, std::string_view message, std::span<const log_field> fields) = 0;
 };
 
 } // namespace datamesh
