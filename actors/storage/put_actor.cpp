@@ -405,7 +405,7 @@ put_actor_type::behavior_type put_behavior(put_actor_type::stateful_pointer<put_
 
 void start_put(std::shared_ptr<vault_context> context, put_task task) {
   // One segment is read while others are sealed.
-  auto segments = context->budget->limit() >= 4 * pack_buffer_size ? 4u : 2u;
+  auto segments = context->budget->limit() >= size_t{4} * pack_buffer_size ? 4u : 2u;
   auto shared = std::make_shared<put_task>(std::move(task));
   auto reserved = context->budget->reserve(segments * segment_size, [context, shared](memory_budget::reservation reservation) {
     context->sys->spawn(put_behavior, context, shared, std::make_shared<memory_budget::reservation>(std::move(reservation)));

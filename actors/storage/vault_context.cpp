@@ -16,7 +16,7 @@ packer_actor vault_context::packer_for(const policy& how) {
     context.how = how;
     context.intake = packers_.size();
     // One pack is filled while another is written, if the budget has room for two.
-    context.packs_max = budget->limit() >= 4 * pack_buffer_size ? 2 : 1;
+    context.packs_max = budget->limit() >= uint64_t{4} * pack_buffer_size ? 2 : 1;
     packer = spawn_packer(*sys, std::move(context));
   }
   return packer;

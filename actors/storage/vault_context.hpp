@@ -43,8 +43,6 @@ private:
 };
 
 inline constexpr size_t segment_size = 8 << 20;
-/// Room behind a full pack for the padding of 127 data shards.
-inline constexpr size_t pack_buffer_size = pack_size_max + shard_count_max * direct_alignment;
 
 /// The policy named by *text*, or the one for the drives there are.
 [[nodiscard]] result<policy> choose_policy(const drive_table& drives, std::string_view text);

@@ -1,0 +1,453 @@
+#include "storage/get_actor.hpp"
+
+#include "storage/convert.hpp"
+#include "storage/pack_reader_actor.hpp"
+#include "storage/sink_actor.hpp"
+
+namespace datamesh::storage {
+
+namespace {
+
+constexpr auto cancel_check_interval = std::chrono::milliseconds{100};
+constexpr size_t failures_kept_max = 1000;
+constexpr size_t steps_per_group_max = 1000;
+/// Two chunks with more than this between them are fetched apart.
+constexpr uint32_t gap_max = 1 << 20;
+/// Of a group's stretch of a pack; block borders on both ends come on top.
+constexpr uint32_t stretch_max = segment_size - 4 * block_size;
+
+using get_actor_type = caf::typed_actor<caf::reacts_to<caf::tick_atom>>;
+
+/// What the sink is told, and the bytes for it: chunks that lie together.
+struct fetch_group {
+  v1::WriteTarget steps;
+  std::vector<size_t> chunk_of_step;      ///< By step; chunk number + 1, or 0.
+  std::vector<std::string> file_of_chunk; ///< For reports.
+  std::optional<pack_record> pack;
+  std::vector<chunk_entry> chunks; ///< In order of the steps.
+  uint32_t begin = 0;              ///< Of the stretch in the pack.
+  uint32_t end = 0;
+  size_t plain_size = 0;
+  buffer_pool::buffer plain;
+  bool ready = false;
+};
+
+using group_ptr = std::shared_ptr<fetch_group>;
+
+struct get_state {
+  static inline constexpr const char* name = "get";
+  std::shared_ptr<vault_context> context;
+  get_task task;
+  memory_budget::reservation reservation;
+  std::optional<restore_plan> plan;
+  pack_reader_actor reader;
+  sink_actor sink;
+  size_t groups_max = 1;
+  std::deque<group_ptr> groups;             ///< In order of writing.
+  size_t writes = 0;                        ///< At the sink.
+  std::optional<target_file> file;          ///< Being planned.
+  std::optional<restore_plan::piece> piece; ///< Did not fit the last group.
+  bool opening = false;
+  bool planned = false;
+  bool finishing = false;
+  bool over = false;
+  get_summary summary;
+};
+
+class getter {
+public:
+  using self_pointer = get_actor_type::stateful_pointer<get_state>;
+
+  explicit getter(self_pointer self) : self_(self), state_(self->state) {}
+
+  void start() {
+    state_.plan.emplace(state_.context->names, std::move(state_.task.roots), state_.task.range);
+    state_.sink = spawn_sink(*state_.context->sys, state_.task.writer);
+    state_.reader = spawn_pack_reader(*state_.context->sys, state_.context, state_.task.job);
+    tick();
+    go_on();
+  }
+
+  void tick() {
+    if (state_.over)
+      return;
+    if (auto reason = state_.task.job->ended())
+      return end(fail(*reason));
+    self_->delayed_send(self_, cancel_check_interval, caf::tick_atom_v);
+  }
+
+private:
+  // -- planning ----------------------------------------------------------------------
+
+  void go_on() {
+    while (!state_.over && !state_.planned && !state_.opening && state_.groups.size() + state_.writes < state_.groups_max) {
+      auto group = std::make_shared<fetch_group>();
+      if (auto filled = fill(*group); !filled)
+        return end(fail(filled.error()));
+      if (group->steps.steps_size() == 0)
+        continue;
+      state_.groups.push_back(group);
+      fetch(group);
+    }
+    finish_if_done();
+  }
+
+  /// Adds steps until the group is full, a long file begins, or all is planned.
+  result<void> fill(fetch_group& group) {
+    while (static_cast<size_t>(group.steps.steps_size()) < steps_per_group_max) {
+      if (!state_.file) {
+        auto begun = begin_file(group);
+        if (!begun)
+          return fail(begun.error());
+        if (!*begun)
+          return {};
+        continue;
+      }
+      auto more = add_extent(group);
+      if (!more)
+        return fail(more.error());
+      if (!*more)
+        return {};
+    }
+    return {};
+  }
+
+  /// False when the group must be closed here.
+  result<bool> begin_file(fetch_group& group) {
+    auto next = state_.plan->next();
+    if (!next)
+      return fail(next.error());
+    if (!*next) {
+      state_.planned = true;
+      return false;
+    }
+    auto& file = **next;
+    if (file.kind != node_kind::file) {
+      count(file);
+      write_begin(file, *add_step(group, 0)->mutable_begin());
+      return true;
+    }
+    state_.file = std::move(file);
+    if (!state_.task.resumable || state_.file->size < resumable_size_min) {
+      write_begin(*state_.file, *add_step(group, 0)->mutable_begin());
+      return true;
+    }
+    state_.opening = true;
+    // What is planned already is written first; the sink keeps the order.
+    if (group.steps.steps_size() == 0)
+      open_long_file();
+    return false;
+  }
+
+  void open_long_file() {
+    v1::OpenTarget request;
+    write_begin(*state_.file, *request.mutable_begin());
+    auto extents = state_.plan->first_extents();
+    if (!extents)
+      return end(fail(extents.error()));
+    for (const auto& next : *extents) {
+      auto* row = request.add_extents();
+      if (next.chunk)
+        row->set_chunk(write_id(*next.chunk));
+      row->set_length(next.length);
+    }
+    self_->request(state_.sink, caf::infinite, std::move(request))
+        .then(
+            [this](v1::TargetOpened& opened) {
+              state_.opening = false;
+              auto passed = state_.plan->skip_extents(opened.skip() ? UINT64_MAX : opened.extents_resumed());
+              if (!passed)
+                return end(fail(passed.error()));
+              state_.summary.bytes_resumed += *passed;
+              if (opened.skip()) {
+                ++state_.summary.files;
+                state_.file.reset();
+              }
+              go_on();
+            },
+            [this](caf::error& reason) {
+              state_.opening = false;
+              add_failure(state_.file->path, from_caf(reason));
+              (void) state_.plan->skip_extents(UINT64_MAX);
+              state_.file.reset();
+              go_on();
+            });
+  }
+
+  void count(const target_file& file) {
+    if (file.kind == node_kind::folder)
+      ++state_.summary.folders;
+    else
+      ++state_.summary.symlinks;
+  }
+
+  static void write_begin(const target_file& file, v1::SinkBegin& begin) {
+    begin.set_path(file.path);
+    begin.set_kind(static_cast<uint32_t>(file.kind));
+    begin.set_size(file.size);
+    begin.set_mode(file.mode);
+    begin.set_modified_ns(file.modified_ns);
+    begin.set_symlink_target(file.symlink_target);
+  }
+
+  static v1::SinkStep* add_step(fetch_group& group, size_t chunk) {
+    group.chunk_of_step.push_back(chunk);
+    return group.steps.add_steps();
+  }
+
+  /// False when the extent belongs to the next group.
+  result<bool> add_extent(fetch_group& group) {
+    if (!state_.piece) {
+      auto next = state_.plan->next_extent();
+      if (!next)
+        return fail(next.error());
+      if (!*next) {
+        add_step(group, 0)->set_end(true);
+        state_.file.reset();
+        return true;
+      }
+      state_.piece = **next;
+    }
+    auto& piece = *state_.piece;
+    if (!piece.what.chunk) {
+      add_step(group, 0)->set_hole_length(piece.wanted);
+      state_.piece.reset();
+      return true;
+    }
+    auto location = state_.context->names->find_chunk(*piece.what.chunk);
+    if (!location)
+      return fail(location.error());
+    if (!*location) {
+      add_step(group, 0)->set_abandon(true);
+      add_failure(state_.file->path, error{errc::damaged, "find a chunk of", state_.file->path});
+      pass_file();
+      return true;
+    }
+    auto fits = add_chunk(group, **location, piece);
+    if (fits && *fits)
+      state_.piece.reset();
+    return fits;
+  }
+
+  void pass_file() {
+    (void) state_.plan->skip_extents(UINT64_MAX);
+    state_.piece.reset();
+    state_.file.reset();
+  }
+
+  result<bool> add_chunk(fetch_group& group, const chunk_location& at, const restore_plan::piece& piece) {
+    const auto& entry = at.entry;
+    if (entry.plain_length != piece.what.length || entry.plain_length > segment_size || entry.sealed_length > stretch_max)
+      return fail(errc::store_corrupt, "find a chunk", entry.id.brief());
+    auto entry_end = entry.offset + entry.sealed_length;
+    if (!group.pack) {
+      auto record = state_.context->names->find_pack(at.pack);
+      if (!record)
+        return fail(record.error());
+      if (!*record)
+        return fail(errc::store_corrupt, "find a pack", at.pack.brief());
+      if (entry_end > (*record)->seal.shape.data_length())
+        return fail(errc::store_corrupt, "find a chunk", entry.id.brief());
+      group.pack = std::move(**record);
+      group.begin = entry.offset;
+      group.end = entry_end;
+    } else {
+      auto begin = std::min(group.begin, entry.offset);
+      auto end = std::max(group.end, entry_end);
+      auto far = entry.offset > group.end + gap_max || entry_end + gap_max < group.begin;
+      if (group.pack->seal.id != at.pack || far || end - begin > stretch_max || group.plain_size + entry.plain_length > segment_size)
+        return false;
+      group.begin = begin;
+      group.end = end;
+    }
+    group.chunks.push_back(entry);
+    group.file_of_chunk.push_back(state_.file->path);
+    group.plain_size += entry.plain_length;
+    if (piece.skip > 0)
+      add_step(group, 0)->set_skip_length(static_cast<uint32_t>(piece.skip));
+    add_step(group, group.chunks.size())->set_write_length(static_cast<uint32_t>(piece.wanted));
+    if (auto rest = entry.plain_length - piece.skip - piece.wanted; rest > 0)
+      add_step(group, 0)->set_skip_length(static_cast<uint32_t>(rest));
+    return true;
+  }
+
+  // -- fetching ------------------------------------------------------------------------------
+
+  void fetch(const group_ptr& group) {
+    if (group->chunks.empty()) {
+      group->ready = true;
+      return write_ready();
+    }
+    group->plain = state_.context->segment_pool->take();
+    open(*group, group->begin, group->end, group->chunks, memory_of(*group, 0, group->plain_size), [this, group](result<void> outcome) {
+      if (!outcome)
+        return salvage(group, 0, 0);
+      group->ready = true;
+      write_ready();
+    });
+  }
+
+  void open(const fetch_group& group, uint32_t begin, uint32_t end, const std::vector<chunk_entry>& chunks, memory target,
+            std::function<void(result<void>)> done) {
+    v1::OpenStretch request;
+    *request.mutable_pack() = to_proto(*group.pack);
+    request.set_begin(begin);
+    request.set_end(end);
+    for (const auto& entry : chunks)
+      *request.add_chunks() = to_proto(entry);
+    self_->request(state_.reader, caf::infinite, std::move(request), std::move(target))
+        .then(
+            [this, done](v1::StretchRead& reply) {
+              state_.summary.shards_bad = reply.shards_bad();
+              if (!state_.over)
+                done({});
+            },
+            [this, done](caf::error& reason) {
+              if (!state_.over)
+                done(fail(from_caf(reason)));
+            });
+  }
+
+  static memory memory_of(const fetch_group& group, size_t offset, size_t size) {
+    auto slice = group.plain.freeze(offset, size);
+    return {std::make_shared<bytes>(slice), group.plain.span().subspan(offset, size)};
+  }
+
+  /// The group as a whole can not be opened: tries chunk by chunk, so that only
+  /// the files suffer whose bytes are really lost.
+  void salvage(const group_ptr& group, size_t number, size_t offset) {
+    if (number == group->chunks.size()) {
+      group->ready = true;
+      return write_ready();
+    }
+    const auto& entry = group->chunks[number];
+    auto next = [this, group, number, offset](result<void> outcome) {
+      if (!outcome)
+        lose(*group, number, outcome.error());
+      salvage(group, number + 1, offset + group->chunks[number].plain_length);
+    };
+    open(*group, entry.offset, entry.offset + entry.sealed_length, {entry}, memory_of(*group, offset, entry.plain_length), next);
+  }
+
+  void lose(fetch_group& group, size_t number, const error& reason) {
+    const auto& path = group.file_of_chunk[number];
+    if (state_.summary.failures.empty() || state_.summary.failures.back().path != path)
+      add_failure(path, reason);
+    for (size_t step = 0; step < group.chunk_of_step.size(); ++step)
+      if (group.chunk_of_step[step] == number + 1)
+        split_step(group, step);
+  }
+
+  /// The bytes of a lost chunk are passed over, and its file is abandoned.
+  static void split_step(fetch_group& group, size_t step) {
+    auto length = group.steps.steps(static_cast<int>(step)).write_length();
+    group.steps.mutable_steps(static_cast<int>(step))->set_skip_length(length);
+    group.steps.add_steps()->set_abandon(true);
+    group.chunk_of_step.push_back(0);
+    for (auto i = group.steps.steps_size() - 1; i > static_cast<int>(step); --i) {
+      group.steps.mutable_steps()->SwapElements(i, i - 1);
+      std::swap(group.chunk_of_step[static_cast<size_t>(i)], group.chunk_of_step[static_cast<size_t>(i - 1)]);
+    }
+  }
+
+  // -- writing -----------------------------------------------------------------------------------
+
+  void write_ready() {
+    while (!state_.over && !state_.groups.empty() && state_.groups.front()->ready) {
+      auto group = std::move(state_.groups.front());
+      state_.groups.pop_front();
+      ++state_.writes;
+      auto data = group->plain ? group->plain.freeze(0, group->plain_size) : bytes{};
+      group->plain = {};
+      self_->request(state_.sink, caf::infinite, std::move(group->steps), std::move(data))
+          .then([this](v1::TargetWritten& reply) { written(reply); }, [this](caf::error& reason) { end(fail(from_caf(reason))); });
+    }
+    if (state_.opening && state_.groups.empty() && state_.writes == 0 && !state_.over)
+      open_long_file();
+    else
+      go_on();
+  }
+
+  void written(const v1::TargetWritten& reply) {
+    --state_.writes;
+    take_figures(reply);
+    state_.task.job->progress(state_.summary.files, 0, state_.summary.bytes, 0);
+    if (state_.opening && state_.groups.empty() && state_.writes == 0 && !state_.over)
+      return open_long_file();
+    go_on();
+  }
+
+  void take_figures(const v1::TargetWritten& reply) {
+    state_.summary.files += reply.files();
+    state_.summary.bytes += reply.bytes();
+    state_.summary.bytes_resumed += reply.bytes_skipped();
+    for (const auto& row : reply.failures())
+      add_failure(row.path(), error{static_cast<errc>(row.code()), row.attempted(), row.path()});
+  }
+
+  void add_failure(const std::string& path, error reason) {
+    state_.task.job->item(event_kind::item_failed, path, 0, &reason);
+    ++state_.summary.failure_count;
+    if (state_.summary.failures.size() < failures_kept_max)
+      state_.summary.failures.push_back({path, std::move(reason)});
+  }
+
+  void finish_if_done() {
+    if (state_.over || !state_.planned || state_.finishing || !state_.groups.empty() || state_.writes > 0)
+      return;
+    state_.finishing = true;
+    self_->request(state_.sink, caf::infinite, v1::FinishTargets{})
+        .then(
+            [this](v1::TargetWritten& reply) {
+              take_figures(reply);
+              state_.task.job->progress(state_.summary.files, state_.summary.files, state_.summary.bytes, state_.summary.bytes, true);
+              end(std::move(state_.summary));
+            },
+            [this](caf::error& reason) { end(fail(from_caf(reason))); });
+  }
+
+  void end(result<get_summary> outcome) {
+    if (state_.over)
+      return;
+    state_.over = true;
+    self_->send_exit(state_.sink, caf::exit_reason::user_shutdown);
+    self_->send_exit(state_.reader, caf::exit_reason::user_shutdown);
+    state_.groups.clear();
+    state_.reservation = {};
+    state_.task.done(std::move(outcome));
+    self_->quit();
+  }
+
+  self_pointer self_;
+  get_state& state_;
+};
+
+get_actor_type::behavior_type get_behavior(get_actor_type::stateful_pointer<get_state> self, std::shared_ptr<vault_context> context,
+                                           std::shared_ptr<get_task> task, std::shared_ptr<memory_budget::reservation> reservation) {
+  self->state.context = std::move(context);
+  self->state.task = std::move(*task);
+  self->state.reservation = std::move(*reservation);
+  // Each group holds a stretch of a pack and its plain bytes; a rebuild holds one
+  // pack beside them.
+  self->state.groups_max = std::max<size_t>(1, (self->state.reservation.size() - pack_buffer_size) / (2 * segment_size));
+  auto logic = std::make_shared<getter>(self);
+  logic->start();
+  return {[=](caf::tick_atom) {
+    logic->tick();
+  }};
+}
+
+} // namespace
+
+void start_get(std::shared_ptr<vault_context> context, get_task task) {
+  auto groups = context->budget->limit() >= uint64_t{4} * pack_buffer_size ? 3u : 1u;
+  auto shared = std::make_shared<get_task>(std::move(task));
+  auto size = groups * 2 * segment_size + pack_buffer_size;
+  auto reserved = context->budget->reserve(size, [context, shared](memory_budget::reservation reservation) {
+    context->sys->spawn(get_behavior, context, shared, std::make_shared<memory_budget::reservation>(std::move(reservation)));
+  });
+  if (!reserved)
+    shared->done(fail(reserved.error()));
+}
+
+} // namespace datamesh::storage

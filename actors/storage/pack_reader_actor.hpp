@@ -1,0 +1,23 @@
+// Reads stretches of packs for one job: the blocks that a stretch covers from the
+// shards they lie in, side by side, and where a shard is missing or wrong, the same
+// columns of k others, from which it is rebuilt. Every block is checked against the
+// pack id before it is used. What is found bad is reported as an event, once.
+#pragma once
+
+#include "storage/job.hpp"
+#include "storage/vault_context.hpp"
+
+namespace datamesh::storage {
+
+using pack_reader_actor = caf::typed_actor<
+    // A stretch as it is: where its bytes begin in the pack, and the bytes.
+    caf::replies_to<v1::ReadStretch>::with<v1::StretchRead, bytes>,
+    // Chunks of a stretch, opened into the memory. `damaged` when fewer than k
+    // shards are good where it matters.
+    caf::replies_to<v1::OpenStretch, memory>::with<v1::StretchRead>>;
+
+/// *job* may be null; events then belong to none.
+[[nodiscard]] pack_reader_actor spawn_pack_reader(caf::actor_system& sys, std::shared_ptr<vault_context> context,
+                                                  std::shared_ptr<storage::job> job);
+
+} // namespace datamesh::storage
