@@ -1,1 +1,606 @@
-#include <catch2/catch.hpp>
+#include "tests/libdatamesh/storage/catalog_fixture.hpp"
+
+#include "crypto/hash.hpp"
+
+using namespace datamesh;
+using namespace datamesh::storage;
+using namespace datamesh::test;
+
+namespace {
+
+struct fixture {
+  std::shared_ptr<memory_disk> disk = std::make_shared<memory_disk>();
+  std::unique_ptr<catalog> names = open_catalog(disk);
+
+  void reopen() {
+    names.reset();
+    names = open_catalog(disk);
+  }
+  void apply(std::vector<operation_body> bodies, int64_t wall_ns = 0) {
+    test::apply(*names, std::move(bodies), wall_ns);
+  }
+  std::vector<std::string> listing(const node_id& parent) {
+    std::vector<std::string> out;
+    auto list = names->list(parent, "", 1000);
+    REQUIRE(list);
+    for (const auto& n : *list)
+      out.push_back(n.name);
+    return out;
+  }
+};
+
+errc code_of(const result<node_view>& r) {
+  REQUIRE_FALSE(r);
+  return r.error().code();
+}
+
+using names_list = std::vector<std::string>;
+
+} // namespace
+
+// -- names -------------------------------------------------------------------------
+
+TEST_CASE("an empty catalog has a root and nothing else", "[catalog]") {
+  fixture f;
+  auto root = f.names->resolve("");
+  REQUIRE(root);
+  CHECK(root->node == root_node());
+  CHECK(root->kind == node_kind::folder);
+  CHECK(f.names->resolve("///")->node == root_node());
+  CHECK(f.names->path_of(root_node()).value() == "/");
+  CHECK(f.listing(root_node()).empty());
+  CHECK(f.listing(trash_node()).empty());
+  CHECK(f.names->totals()->files == 0);
+  CHECK_FALSE(f.names->was_interrupted());
+  CHECK(f.names->check());
+  CHECK(f.disk->writes == 0);
+}
+
+TEST_CASE("paths resolve with and without slashes around them", "[catalog]") {
+  fixture f;
+  add(*f.names, {new_pack(pack(1), {chunk(1), chunk(2)})});
+  f.apply({make(node(1), root_node(), "a", node_kind::folder), make(node(2), node(1), "b"), put(node(2), version(1), {chunk(1), chunk(2)})},
+          42);
+  for (auto path : {"a/b", "/a/b", "//a///b"}) {
+    auto view = f.names->resolve(path);
+    REQUIRE(view);
+    CHECK(view->node == node(2));
+    CHECK(view->parent == node(1));
+    CHECK(view->name == "b");
+    CHECK(view->size == 2000);
+    CHECK(view->mode == 0644);
+    CHECK(view->version == version(1));
+    CHECK(view->version_count == 1);
+    CHECK(view->extent_count == 2);
+    CHECK(view->moved_ns == 42);
+  }
+  CHECK(f.names->resolve("a/")->child_count == 1);
+  CHECK(f.names->path_of(node(2)).value() == "/a/b");
+  CHECK(code_of(f.names->resolve("a/b/c")) == errc::not_a_folder);
+  CHECK(code_of(f.names->resolve("a/b/")) == errc::not_a_folder);
+  CHECK(code_of(f.names->resolve("a/c/d")) == errc::not_found);
+  CHECK(f.names->resolve("a/c/d").error().object() == "a/c");
+  CHECK(code_of(f.names->node(node(9))) == errc::not_found);
+  CHECK(f.names->path_of(node(9)).error().code() == errc::not_found);
+  CHECK(f.names->check());
+}
+
+TEST_CASE("a folder is renamed and moved with all that is in it", "[catalog]") {
+  fixture f;
+  f.apply({make(node(1), root_node(), "a", node_kind::folder), make(node(2), node(1), "b", node_kind::folder), make(node(3), node(2), "c"),
+           make(node(4), root_node(), "z", node_kind::folder)});
+  f.apply({make(node(1), node(4), "new", node_kind::folder)});
+  CHECK(f.names->path_of(node(3)).value() == "/z/new/b/c");
+  CHECK(f.listing(root_node()) == names_list{"z"});
+  // Into its own descendant it does not go.
+  f.apply({make(node(4), node(2), "loop", node_kind::folder), make(node(4), node(4), "self", node_kind::folder)});
+  CHECK(f.names->path_of(node(3)).value() == "/z/new/b/c");
+  CHECK(f.names->check());
+}
+
+TEST_CASE("of two nodes with one name the older keeps it and both are found", "[catalog]") {
+  fixture f;
+  f.apply({make(node(1), root_node(), "x"), make(node(2), root_node(), "x"), make(node(3), root_node(), "x")});
+  auto second = "x~" + node(2).brief();
+  auto third = "x~" + node(3).brief();
+  CHECK(f.listing(root_node()) == names_list{"x", second, third});
+  CHECK(f.names->resolve("x")->node == node(1));
+  CHECK(f.names->resolve(second)->node == node(2));
+  CHECK(f.names->node(node(3))->name == third);
+  CHECK(f.names->path_of(node(3)).value() == "/" + third);
+  CHECK(f.names->check());
+  f.apply({make(node(1), root_node(), "y")});
+  CHECK(f.listing(root_node()) == names_list{"x", third, "y"});
+  CHECK(f.names->resolve("x")->node == node(2));
+  CHECK_FALSE(f.names->child(root_node(), second).value());
+  f.apply({make(node(3), trash_node(), "x")});
+  CHECK(f.listing(root_node()) == names_list{"x", "y"});
+  CHECK(f.names->check());
+}
+
+TEST_CASE("a name that looks like an alias is shown beside the alias", "[catalog]") {
+  fixture f;
+  auto alias = "x~" + node(2).brief();
+  f.apply({make(node(1), root_node(), "x"), make(node(2), root_node(), "x"), make(node(3), root_node(), alias)});
+  CHECK(f.listing(root_node()) == names_list{"x", alias, alias});
+  CHECK(f.names->resolve(alias)->node == node(3));
+  CHECK(f.names->totals()->files == 3);
+  CHECK(f.names->check());
+  f.apply({make(node(3), root_node(), "other")});
+  CHECK(f.names->resolve(alias)->node == node(2));
+  CHECK(f.names->check());
+}
+
+TEST_CASE("listing goes on behind a cursor in bytewise order", "[catalog]") {
+  fixture f;
+  std::vector<operation_body> bodies;
+  std::vector<std::string> expected;
+  for (uint64_t i = 0; i < 700; ++i) {
+    std::string name = "n" + std::to_string(i * 7919 % 1000) + (i % 2 ? "\xff" : " ");
+    bodies.emplace_back(make(node(i + 1), root_node(), name));
+    expected.push_back(name);
+  }
+  f.apply(bodies);
+  std::sort(expected.begin(), expected.end());
+  for (size_t limit : {1u, 7u, 256u, 1000u}) {
+    names_list seen;
+    std::string after;
+    for (;;) {
+      auto page = f.names->list(root_node(), after, limit);
+      REQUIRE(page);
+      CHECK(page->size() <= limit);
+      if (page->empty())
+        break;
+      for (const auto& n : *page)
+        seen.push_back(n.name);
+      after = seen.back();
+      if (limit == 1 && seen.size() == 20)
+        break;
+    }
+    CHECK(std::equal(seen.begin(), seen.end(), expected.begin()));
+    CHECK((limit == 1 || seen.size() == expected.size()));
+  }
+  CHECK(f.names->list(root_node(), "n1", 0)->empty());
+}
+
+// -- trash -------------------------------------------------------------------------
+
+TEST_CASE("a node in the trash keeps its versions until it is purged", "[catalog]") {
+  fixture f;
+  add(*f.names, {new_pack(pack(1), {chunk(1)})});
+  f.apply({make(node(1), root_node(), "d", node_kind::folder), make(node(2), node(1), "f"), put(node(2), version(1), {chunk(1)}),
+           set_tag{node(2), "k", "v"}});
+  f.apply({make(node(1), trash_node(), "d", node_kind::folder)});
+  CHECK(code_of(f.names->resolve("d")) == errc::not_found);
+  CHECK(f.names->path_of(node(2)).error().code() == errc::not_found);
+  CHECK(f.listing(trash_node()) == names_list{"d"});
+  CHECK(f.names->versions(node(2))->size() == 1);
+  f.apply({make(node(1), root_node(), "back", node_kind::folder)});
+  CHECK(f.names->path_of(node(2)).value() == "/back/f");
+  f.apply({make(node(1), trash_node(), "d", node_kind::folder), purge_node{node(2)}, purge_node{node(1)}});
+  CHECK(f.listing(trash_node()).empty());
+  CHECK(f.names->versions(node(2))->empty());
+  CHECK(f.names->tags(node(2))->empty());
+  CHECK(f.names->extents(version(1), 0, 10).error().code() == errc::not_found);
+  CHECK(f.names->totals()->files == 0);
+  CHECK(f.names->totals()->folders == 0);
+  CHECK(f.names->totals()->versions == 0);
+  CHECK(f.names->totals()->logical_bytes == 0);
+  CHECK(f.names->check());
+}
+
+TEST_CASE("a purged folder stays in sight while something in it lives", "[catalog]") {
+  fixture f;
+  f.apply({make(node(1), root_node(), "d", node_kind::folder), make(node(2), node(1), "e", node_kind::folder), make(node(3), node(2), "f"),
+           put(node(3), version(1), {})});
+  f.apply({make(node(1), trash_node(), "d", node_kind::folder), purge_node{node(1)}, purge_node{node(2)}});
+  CHECK(f.listing(trash_node()) == names_list{"d"});
+  CHECK(f.listing(node(2)) == names_list{"f"});
+  CHECK(f.names->check());
+  f.apply({purge_node{node(3)}});
+  CHECK(f.listing(trash_node()).empty());
+  CHECK(f.names->totals()->folders == 0);
+  CHECK(f.names->check());
+  // What is later than the purge is kept.
+  f.apply({put(node(3), version(2), {})});
+  CHECK(f.listing(node(2)) == names_list{"f"});
+  CHECK(f.listing(trash_node()) == names_list{"d"});
+  CHECK(f.names->check());
+}
+
+// -- versions ------------------------------------------------------------------------
+
+TEST_CASE("versions come newest first and the current one is the one that none replaces", "[catalog]") {
+  fixture f;
+  f.apply({make(node(1), root_node(), "f"), put(node(1), version(1), {})}, 100);
+  f.apply({put(node(1), version(2), {chunk(1)}, {version(1)})}, 200);
+  f.apply({put(node(1), version(3), {chunk(1), chunk(2)}, {version(2)})}, 300);
+  auto list = f.names->versions(node(1));
+  REQUIRE(list);
+  REQUIRE(list->size() == 3);
+  CHECK(list->at(0).version == version(3));
+  CHECK(list->at(0).current);
+  CHECK(list->at(0).stored_ns == 300);
+  CHECK(list->at(2).version == version(1));
+  CHECK_FALSE(list->at(2).current);
+  CHECK(f.names->totals()->logical_bytes == 2000);
+  f.apply({drop_version{node(1), version(2)}});
+  CHECK(f.names->versions(node(1))->size() == 2);
+  CHECK(f.names->node(node(1))->version == version(3));
+  // Without the current one, what it replaced is there again.
+  f.apply({drop_version{node(1), version(3)}});
+  CHECK(f.names->node(node(1))->version == version(1));
+  CHECK(f.names->totals()->logical_bytes == 0);
+  f.apply({drop_version{node(1), version(1)}});
+  CHECK_FALSE(f.names->node(node(1))->version);
+  f.apply({put(node(1), version(3), {})});
+  CHECK(f.names->versions(node(1))->empty());
+  CHECK(f.names->totals()->versions == 0);
+  CHECK(f.names->check());
+}
+
+TEST_CASE("long versions are read from any extent on", "[catalog]") {
+  for (bool late : {false, true}) {
+    CAPTURE(late);
+    fixture f;
+    std::vector<extent> all;
+    uint64_t size = 0;
+    for (uint64_t i = 0; i < 1500; ++i) {
+      all.push_back(i % 9 == 8 ? extent{std::nullopt, 1ull << 33} : extent{chunk(i), 1 + i});
+      size += all.back().length;
+    }
+    auto part = [&](size_t from, size_t to) {
+      return std::vector<extent>(all.begin() + from, all.begin() + to);
+    };
+    put_version last;
+    last.node = node(1);
+    last.version = version(1);
+    last.size = size;
+    last.extent_count = all.size();
+    last.extents = part(1400, 1500);
+    std::vector<operation_body> bodies{add_extents{version(1), 0, part(0, 700)}, add_extents{version(1), 700, part(700, 1400)}};
+    bodies.insert(late ? bodies.begin() : bodies.end(), last);
+    bodies.emplace_back(make(node(1), root_node(), "f"));
+    f.apply({bodies[0]});
+    if (late)
+      CHECK(f.names->extents(version(1), 3, 5).error().code() == errc::not_found);
+    f.apply({bodies.begin() + 1, bodies.end()});
+    for (size_t from : {0u, 1u, 255u, 256u, 699u, 700u, 701u, 1023u, 1399u, 1400u, 1499u, 1500u, 1501u})
+      for (size_t limit : {0u, 1u, 256u, 300u, 5000u}) {
+        auto some = f.names->extents(version(1), from, limit);
+        REQUIRE(some);
+        auto begin = std::min<size_t>(from, all.size());
+        CHECK(*some == part(begin, std::min(begin + limit, all.size())));
+      }
+    size_t references = 0;
+    REQUIRE(f.names->visit_references([&](const node_id& n, const version_id& v, const chunk_id&) {
+      CHECK(n == node(1));
+      CHECK(v == version(1));
+      references += 1;
+      return references < 2000;
+    }));
+    CHECK(references == 1500 - 1500 / 9);
+    f.apply({drop_version{node(1), version(1)}, add_extents{version(1), 0, part(0, 700)}});
+    CHECK(f.names->extents(version(1), 0, 1).error().code() == errc::not_found);
+    CHECK(std::none_of(f.disk->content.begin(), f.disk->content.end(), [](const auto& row) { return row.first[0] == 'x'; }));
+  }
+}
+
+TEST_CASE("a tag has the value that was set last", "[catalog]") {
+  fixture f;
+  f.apply({make(node(1), root_node(), "f"), set_tag{node(1), "b", "1"}, set_tag{node(1), "a", "2"}, set_tag{node(1), "b", "3"}});
+  using tag_list = std::vector<std::pair<std::string, std::string>>;
+  CHECK(f.names->tags(node(1)).value() == tag_list{{"a", "2"}, {"b", "3"}});
+  f.apply({set_tag{node(1), "a", std::nullopt}});
+  CHECK(f.names->tags(node(1)).value() == tag_list{{"b", "3"}});
+  CHECK(f.names->tags(node(2))->empty());
+}
+
+// -- packs -------------------------------------------------------------------------
+
+TEST_CASE("a chunk is found where it was first, until that pack is condemned", "[catalog]") {
+  fixture f;
+  add(*f.names, {new_pack(pack(1), {chunk(1), chunk(2)})});
+  add(*f.names, {new_pack(pack(2), {chunk(2), chunk(3)})});
+  CHECK(f.names->find_chunk(chunk(2)).value()->pack == pack(1));
+  CHECK(f.names->find_chunk(chunk(2)).value()->entry.offset == 628);
+  CHECK(f.names->find_chunk(chunk(3)).value()->entry.id == chunk(3));
+  CHECK_FALSE(f.names->find_chunk(chunk(4)).value());
+  auto totals = f.names->totals().value();
+  CHECK(totals.chunks == 3);
+  CHECK(totals.chunk_plain_bytes == 3000);
+  CHECK(totals.chunk_sealed_bytes == 1500);
+  CHECK(totals.packs == 2);
+  CHECK(totals.pack_bytes == 2 * 4 * 8192);
+  CHECK(totals.shard_bytes == 2 * 6 * 8192);
+  f.apply({condemn_packs{{pack(1)}}});
+  CHECK_FALSE(f.names->find_chunk(chunk(1)).value());
+  CHECK(f.names->locate_chunk(chunk(1)).value()->pack == pack(1));
+  CHECK(f.names->find_chunk(chunk(2)).value()->pack == pack(2));
+  CHECK(f.names->find_pack(pack(1)).value()->condemned);
+  CHECK_FALSE(f.names->find_pack(pack(2)).value()->condemned);
+  // Copied forward, then forgotten.
+  add(*f.names, {new_pack(pack(3), {chunk(1)})});
+  CHECK(f.names->find_chunk(chunk(1)).value()->pack == pack(3));
+  CHECK(f.names->check());
+  catalog_commit c;
+  c.forgotten = {pack(1), pack(1), pack(7)};
+  REQUIRE(f.names->commit(c));
+  CHECK_FALSE(f.names->find_pack(pack(1)).value());
+  CHECK(f.names->table_of(pack(1)).error().code() == errc::not_found);
+  for (uint64_t i = 1; i <= 3; ++i)
+    CHECK(f.names->find_chunk(chunk(i)).value());
+  CHECK(f.names->totals()->packs == 2);
+  CHECK(f.names->totals()->chunks == 3);
+  CHECK(f.names->check());
+}
+
+TEST_CASE("forgetting a pack keeps chunks of which another known pack has a copy", "[catalog]") {
+  fixture f;
+  add(*f.names,
+      {new_pack(pack(1), {chunk(1), chunk(2), chunk(9)}), new_pack(pack(2), {chunk(2), chunk(1)}), new_pack(pack(3), {chunk(1)})});
+  catalog_commit c;
+  c.forgotten = {pack(2)};
+  REQUIRE(f.names->commit(c));
+  CHECK(f.names->check());
+  c.forgotten = {pack(1)};
+  REQUIRE(f.names->commit(c));
+  CHECK(f.names->find_chunk(chunk(1)).value()->pack == pack(3));
+  CHECK_FALSE(f.names->find_chunk(chunk(2)).value());
+  CHECK_FALSE(f.names->find_chunk(chunk(9)).value());
+  CHECK(f.names->totals()->chunks == 1);
+  CHECK(f.names->check());
+}
+
+TEST_CASE("a pack is condemned also when the operation came before it", "[catalog]") {
+  fixture f;
+  f.apply({condemn_packs{{pack(1)}}});
+  add(*f.names, {new_pack(pack(1), {chunk(1)})});
+  CHECK(f.names->find_pack(pack(1)).value()->condemned);
+  CHECK_FALSE(f.names->find_chunk(chunk(1)).value());
+}
+
+TEST_CASE("a pack that is committed twice counts once, and placement follows", "[catalog]") {
+  fixture f;
+  auto p = new_pack(pack(1), {chunk(1)});
+  p.table.operations.push_back({700, 90, 3, crypto::aead_suite::chacha20_poly1305, device(4), 5, 9, true});
+  add(*f.names, {p, new_pack(pack(2), {})});
+  p.record.drives[2] = {};
+  add(*f.names, {p});
+  CHECK(f.names->totals()->packs == 2);
+  CHECK(f.names->totals()->chunks == 1);
+  CHECK(f.names->find_pack(pack(1)).value()->shards_present() == 5);
+  auto record = *f.names->find_pack(pack(1)).value();
+  record.drives[2] = numbered<drive_id>(70);
+  record.copied_forward = true;
+  catalog_commit c;
+  c.placed = {record, new_pack(pack(99), {}).record};
+  REQUIRE(f.names->commit(c));
+  auto list = f.names->packs(std::nullopt, 10);
+  REQUIRE(list);
+  REQUIRE(list->size() == 2);
+  CHECK(list->at(0).drives == record.drives);
+  CHECK(list->at(0).seal.shape == record.seal.shape);
+  CHECK(list->at(0).seal.shard_roots.size() == 6);
+  CHECK(list->at(0).copied_forward);
+  CHECK(f.names->packs(pack(1), 10)->size() == 1);
+  CHECK(f.names->packs(pack(2), 10)->empty());
+  auto table = f.names->table_of(pack(1));
+  REQUIRE(table);
+  CHECK(table->space == p.table.space);
+  REQUIRE(table->chunks.size() == 1);
+  CHECK(table->chunks[0].sealed_length == 500);
+  REQUIRE(table->operations.size() == 1);
+  CHECK(table->operations[0].device == device(4));
+  CHECK(table->operations[0].last_sequence == 9);
+  CHECK(table->operations[0].checkpoint);
+  CHECK(f.names->check());
+}
+
+// -- stamps, pending, durability --------------------------------------------------------
+
+TEST_CASE("stamps grow, are linked by hash, and go on after a restart", "[catalog]") {
+  fixture f;
+  auto first = f.names->stamp({purge_node{node(1)}, purge_node{node(2)}}, 5);
+  CHECK(first[0].sequence == 1);
+  CHECK(first[0].previous.is_zero());
+  CHECK(first[1].sequence == 2);
+  CHECK(first[1].previous == crypto::blake3(as_view(encode(first[0]))));
+  CHECK(first[1].at.lamport == first[0].at.lamport + 1);
+  catalog_commit c;
+  c.operations = first;
+  operation foreign;
+  foreign.at = {1000, device(9)};
+  foreign.sequence = 4;
+  foreign.body = purge_node{node(3)};
+  c.operations.push_back(foreign);
+  REQUIRE(f.names->commit(c));
+  f.reopen();
+  auto next = f.names->stamp({purge_node{node(1)}}, 6);
+  CHECK(next[0].sequence == 3);
+  CHECK(next[0].at.lamport == 1001);
+  CHECK(next[0].previous == crypto::blake3(as_view(encode(first[1]))));
+  auto known = f.names->devices().value();
+  REQUIRE(known.size() == 2);
+  CHECK(known[0].last_sequence == 2);
+  CHECK(known[0].missing == 0);
+  CHECK(known[1].last_sequence == 4);
+  CHECK(known[1].missing == 3);
+  CHECK(known[1].broken_at == 0);
+}
+
+TEST_CASE("a broken hash link is noticed in any order of arrival", "[catalog]") {
+  fixture origin;
+  auto ops = origin.names->stamp(std::vector<operation_body>(6, set_tag{node(1), "k", "v"}), 0);
+  auto forged = ops;
+  forged[3].wall_ns = 1; // Its successor's link does not fit any more.
+  auto seed = run_seed();
+  CAPTURE(seed);
+  seeded_random random{seed};
+  for (int round = 0; round < 50; ++round) {
+    for (const auto& log : {ops, forged}) {
+      fixture f;
+      auto order = log;
+      for (size_t i = order.size() - 1; i > 0; --i)
+        std::swap(order[i], order[random.below(i + 1)]);
+      for (const auto& op : order) {
+        catalog_commit c;
+        c.operations = {op, op};
+        REQUIRE(f.names->commit(c));
+      }
+      auto known = f.names->devices().value();
+      REQUIRE(known.size() == 1);
+      CHECK(known[0].missing == 0);
+      CHECK(known[0].last_sequence == 6);
+      CHECK(known[0].broken_at == (log == ops ? 0 : 5));
+      CHECK(f.names->totals()->operations == 6);
+    }
+  }
+}
+
+TEST_CASE("operations wait until they are in a pack", "[catalog]") {
+  fixture f;
+  catalog_commit c;
+  c.operations_in_pack = false;
+  c.operations = f.names->stamp({make(node(1), root_node(), "a"), make(node(2), root_node(), "b"), make(node(3), root_node(), "c")}, 0);
+  auto ops = c.operations;
+  REQUIRE(f.names->commit(c));
+  REQUIRE(f.names->commit(c)); // Again: nothing changes.
+  f.reopen();
+  CHECK(f.names->pending_operations(10).value() == ops);
+  CHECK(f.names->pending_operations(2)->size() == 2);
+  CHECK(f.names->resolve("b"));
+  CHECK(f.names->check());
+  c.operations_in_pack = true;
+  c.operations = {ops[0], ops[2]};
+  REQUIRE(f.names->commit(c));
+  CHECK(f.names->pending_operations(10).value() == std::vector{ops[1]});
+  c.operations = {ops[1]};
+  REQUIRE(f.names->commit(c));
+  CHECK(f.names->pending_operations(10)->empty());
+  CHECK(f.names->totals()->operations == 3);
+  CHECK(f.names->check());
+}
+
+TEST_CASE("a catalog that was not closed says so", "[catalog]") {
+  fixture f;
+  f.reopen();
+  CHECK_FALSE(f.names->was_interrupted());
+  f.apply({make(node(1), root_node(), "a")});
+  CHECK_FALSE(f.names->was_interrupted());
+  f.reopen();
+  CHECK(f.names->was_interrupted());
+  REQUIRE(f.names->close());
+  f.reopen();
+  CHECK_FALSE(f.names->was_interrupted());
+  CHECK(f.names->resolve("a"));
+}
+
+TEST_CASE("after a failed commit nothing more is written", "[catalog]") {
+  fixture f;
+  f.disk->write_fails = true;
+  catalog_commit c;
+  c.operations = f.names->stamp({make(node(1), root_node(), "a")}, 0);
+  CHECK(f.names->commit(c).error().code() == errc::no_space);
+  f.disk->write_fails = false;
+  CHECK(f.names->commit(c).error().code() == errc::no_space);
+  CHECK_FALSE(f.names->close());
+  CHECK(f.disk->content.empty());
+  f.reopen();
+  CHECK(f.listing(root_node()).empty());
+}
+
+TEST_CASE("an operation out of bounds is refused by commit", "[catalog]") {
+  fixture f;
+  catalog_commit c;
+  c.operations = f.names->stamp({make(node(1), root_node(), "a/b")}, 0);
+  CHECK(f.names->commit(c).error().code() == errc::format_damaged);
+  CHECK(f.disk->content.empty());
+}
+
+TEST_CASE("a catalog of another vault or a newer version is not opened", "[catalog]") {
+  fixture f;
+  f.apply({make(node(1), root_node(), "a")});
+  auto other = catalog::open(std::make_unique<memory_store>(f.disk), numbered<vault_id>(2), device(1));
+  CHECK(other.error().code() == errc::format_alien);
+  auto head = f.disk->content["h"];
+  REQUIRE(head.substr(0, 2) == "\x08\x01");
+  f.disk->content["h"] = "\x08\x02" + head.substr(2);
+  CHECK(catalog::open(std::make_unique<memory_store>(f.disk), test_vault(), device(1)).error().code() == errc::format_newer);
+  f.disk->content["h"] = head.substr(0, head.size() - 1);
+  CHECK(catalog::open(std::make_unique<memory_store>(f.disk), test_vault(), device(1)).error().code() == errc::store_corrupt);
+}
+
+TEST_CASE("damaged rows are told as a corrupt store and never crash", "[catalog]") {
+  auto disk = std::make_shared<memory_disk>();
+  {
+    auto names = open_catalog(disk);
+    add(*names, {new_pack(pack(1), {chunk(1), chunk(2)}), new_pack(pack(2), {chunk(1)})});
+    test::apply(*names, {make(node(1), root_node(), "a", node_kind::folder), make(node(2), node(1), "b"), make(node(3), node(1), "b"),
+                         put(node(2), version(1), {chunk(1)}), put(node(2), version(2), {chunk(2)}, {version(1)}),
+                         set_tag{node(2), "k", "v"}, make(node(2), node(1), "c")});
+    REQUIRE(names->check());
+  }
+  auto whole = disk->content;
+  auto seed = run_seed();
+  CAPTURE(seed);
+  seeded_random random{seed};
+  size_t noticed = 0;
+  for (int round = 0; round < 3000; ++round) {
+    disk->content = whole;
+    auto row = std::next(disk->content.begin(), static_cast<long>(random.below(whole.size())));
+    auto kind = random.below(3);
+    if (kind == 0) {
+      disk->content.erase(row);
+    } else if (kind == 1 && !row->second.empty()) {
+      row->second.resize(random.below(row->second.size()));
+    } else if (!row->second.empty()) {
+      row->second[random.below(row->second.size())] ^= static_cast<char>(1 + random.below(255));
+    }
+    auto names = catalog::open(std::make_unique<memory_store>(disk), test_vault(), device(1));
+    if (!names) {
+      noticed += 1;
+      continue;
+    }
+    auto& n = **names;
+    noticed += n.check() ? 0 : 1;
+    (void) n.resolve("/a/b");
+    (void) n.list(node(1), "", 10);
+    (void) n.versions(node(2));
+    (void) n.extents(version(1), 0, 10);
+    (void) n.tags(node(2));
+    (void) n.path_of(node(3));
+    (void) n.packs(std::nullopt, 10);
+    (void) n.table_of(pack(1));
+    (void) n.find_chunk(chunk(1));
+    (void) n.fingerprint();
+    (void) n.visit_references([](const auto&, const auto&, const auto&) { return true; });
+    catalog_commit c;
+    c.operations = n.stamp({make(node(2), root_node(), "q"), drop_version{node(2), version(2)}, purge_node{node(2)}}, 0);
+    c.forgotten = {pack(1)};
+    (void) n.commit(c);
+  }
+  CHECK(noticed > 1500);
+}
+
+TEST_CASE("a commit of many files changes few rows for each", "[catalog]") {
+  fixture f;
+  constexpr uint64_t files = 2000;
+  std::vector<operation_body> bodies;
+  std::vector<chunk_id> chunks;
+  bodies.emplace_back(make(node(1), root_node(), "d", node_kind::folder));
+  for (uint64_t i = 0; i < files; ++i) {
+    bodies.emplace_back(make(node(10 + i), node(1), "file " + std::to_string(i)));
+    bodies.emplace_back(put(node(10 + i), version(10 + i), {chunk(i)}));
+    chunks.push_back(chunk(i));
+  }
+  catalog_commit c;
+  c.packs = {new_pack(pack(1), chunks)};
+  c.operations = f.names->stamp(bodies, 0);
+  REQUIRE(f.names->commit(c));
+  CHECK(f.disk->writes == 1);
+  CHECK(f.disk->changes <= 5 * files + 20);
+  CHECK(f.names->totals()->files == files);
+  CHECK(f.names->node(node(1))->child_count == files);
+  CHECK(f.names->check());
+}
