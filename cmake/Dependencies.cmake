@@ -12,6 +12,8 @@ pkg_check_modules(pc_sodium REQUIRED IMPORTED_TARGET libsodium)
 pkg_check_modules(pc_zstd REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(pc_isal REQUIRED IMPORTED_TARGET libisal)
 find_package(RocksDB REQUIRED)
+# Header-only, for the command line's configuration file.
+find_path(TOMLPLUSPLUS_INCLUDE_DIR toml++/toml.h REQUIRED)
 if(DATAMESH_TESTS)
   find_package(Catch2 2 REQUIRED)
 endif()

@@ -201,6 +201,7 @@ struct entry {
   int64_t modified_ns = 0;
   std::string symlink_target;
   uint32_t version_count = 0;
+  node_id node;      ///< Stays when it is renamed; what `restore_from_trash` takes.
   std::vector<std::pair<std::string, std::string>> tags; ///< Only from `info`.
   /// Fewest spare shards (good ones beyond k) of any pack it needs; only from `info`
   /// and from `list` with health. Negative: data is lost.

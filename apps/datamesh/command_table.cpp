@@ -1,0 +1,610 @@
+// The table itself. Texts are sentences for people who have not read the source.
+#include "command_tree.hpp"
+
+#include <algorithm>
+#include <cctype>
+
+namespace datamesh::cli {
+
+namespace {
+
+using kind = value_kind;
+
+// -- options that several commands have --------------------------------------------
+
+const option_spec dry_run = {.name = "dry-run", .letter = 'n', .text = "Say what would be done, and do nothing."};
+const option_spec yes = {.name = "yes", .letter = 'y', .text = "Do not ask. Needed when standard input is no terminal."};
+const option_spec interactive = {.name = "interactive", .letter = 'i', .text = "Ask before each change."};
+const option_spec flush = {.name = "flush",
+                           .text = "Also put the change into packs on the drives before the command ends, not only into the local catalog.",
+                           .in_config = true};
+const option_spec if_exists = {.name = "if-exists",
+                               .kind = kind::choice,
+                               .placeholder = "WHAT",
+                               .text = "When the name is taken: 'version' makes a new version of what is there, 'fail' refuses, 'rename' "
+                                       "stores as \"name (2)\".",
+                               .fallback = "version",
+                               .choices = {"version", "fail", "rename"},
+                               .in_config = true};
+const option_spec if_exists_move = {.name = "if-exists",
+                                    .kind = kind::choice,
+                                    .placeholder = "WHAT",
+                                    .text = "When the name is taken: 'fail' refuses, 'version' makes a new version of what is there, "
+                                            "'rename' stores as \"name (2)\".",
+                                    .fallback = "fail",
+                                    .choices = {"version", "fail", "rename"}};
+const option_spec policy = {
+    .name = "policy",
+    .kind = kind::policy,
+    .placeholder = "K+M",
+    .text = "Data and parity shards of each pack: any M drives may be lost. Chosen by the number of drives when not given.",
+    .in_config = true};
+const option_spec range = {.name = "range",
+                           .kind = kind::range,
+                           .placeholder = "A-B|A+LENGTH",
+                           .text = "Only these bytes, counted from 0: A to B with both included, LENGTH bytes from A, or 'A-' to the end."};
+const option_spec version = {
+    .name = "version", .kind = kind::text, .placeholder = "ID", .text = "An older version, by the first digits that 'versions' shows."};
+const option_spec no_password = {.name = "no-password", .text = "Make no password: only this machine's device key opens the vault."};
+const option_spec trust_device = {.name = "trust-device", .text = "Also let this machine open the vault without a password."};
+const option_spec recursive_list = {.name = "recursive", .letter = 'r', .text = "Also list what lies below."};
+
+command_spec with_section(std::string_view section, command_spec c) {
+  c.section = section;
+  return c;
+}
+
+// -- commands ------------------------------------------------------------------------
+
+std::vector<command_spec> start_commands() {
+  return {
+      {.name = "init",
+       .summary = "Make a node, its drives and a first vault",
+       .text =
+           "Makes the node's home, turns each --drive folder into a drive and creates a vault. Folders that are missing are made.\n\n"
+           "The recovery phrase is printed once and kept nowhere. It opens the vault when the password is forgotten and this machine is "
+           "gone: write it down.\n\n"
+           "With one drive data is protected against bit rot only; with several, the loss of whole drives is survived, too.",
+       .example = "datamesh init --drive /mnt/a --drive /mnt/b --drive /mnt/c\n"
+                  "datamesh init -d /srv/disk1 -d /srv/disk2 --name photos --trust-device",
+       .options = {{.name = "drive",
+                    .letter = 'd',
+                    .kind = kind::folder,
+                    .placeholder = "DIR",
+                    .text = "A folder to use as a drive.",
+                    .repeated = true},
+                   {.name = "name", .kind = kind::text, .placeholder = "NAME", .text = "Name of the vault.", .fallback = "main"},
+                   no_password,
+                   trust_device},
+       .groups = group_vault},
+      {.name = "doctor",
+       .summary = "Check the machine, the node and its drives",
+       .text =
+           "Measures how long the disk takes to make data durable, and looks at free space, limits, drives, key file permissions and the "
+           "clock. Each line says ok, warn or fail; what is not ok comes with a cause and one command to run.\n\n"
+           "Exits with 0 when all is well, 3 when something deserves attention, 1 when something is broken.",
+       .example = "datamesh doctor"},
+  };
+}
+
+std::vector<command_spec> data_commands() {
+  return {
+      {.name = "put",
+       .summary = "Store files and folders",
+       .text =
+           "Each SOURCE is stored under its own name in the folder --to. A file that is there already gets a new version; what did not "
+           "change since is not stored again, so an interrupted put is resumed by running it once more.\n\n"
+           "A SOURCE of '-' is standard input; it needs a name (--as). Symbolic links are stored as links. Sockets, pipes and devices are "
+           "reported and left out.\n\n"
+           "When some files can not be read, the rest is stored and the exit code is 3.",
+       .example = "datamesh put ~/Documents\n"
+                  "datamesh put photo.jpg --to /pictures --as holiday.jpg\n"
+                  "pg_dump shop | datamesh put - --as shop.sql --to /dumps",
+       .arguments = {{.name = "SOURCE", .kind = kind::path, .optional = true, .repeated = true}},
+       .options = {{.name = "to",
+                    .letter = 't',
+                    .kind = kind::vault_path,
+                    .placeholder = "FOLDER",
+                    .text = "Folder of the vault to store in.",
+                    .fallback = "/"},
+                   {.name = "as", .kind = kind::text, .placeholder = "NAME", .text = "Store a single source under this name."},
+                   {.name = "stdin", .text = "Store standard input; the same as a SOURCE of '-'."},
+                   if_exists,
+                   policy,
+                   {.name = "exclude",
+                    .letter = 'x',
+                    .kind = kind::text,
+                    .placeholder = "GLOB",
+                    .text = "Leave out what matches, by its path below its source.",
+                    .repeated = true,
+                    .in_config = true},
+                   {.name = "dry-run", .letter = 'n', .text = "Read and cut everything, and say what would be stored, but store nothing."}},
+       .groups = group_node | group_vault},
+      {.name = "get",
+       .summary = "Bring files and folders back",
+       .text = "Writes each PATH of the vault into the folder --to, which is made when it is missing. A file gets its name only when it is "
+               "whole "
+               "and checked; an interrupted get is resumed by running it once more. A file that is there already is not touched without "
+               "--force.\n\n"
+               "With '--to -' a single file is written to standard output. Patterns in quotes are matched against the vault.",
+       .example = "datamesh get /Documents --to /tmp/back\n"
+                  "datamesh get '/pictures/**/*.jpg' --to .\n"
+                  "datamesh get /dumps/shop.sql --to - | psql shop",
+       .arguments = {{.name = "PATH", .kind = kind::vault_path, .repeated = true}},
+       .options =
+           {{.name = "to",
+             .letter = 't',
+             .kind = kind::folder,
+             .placeholder = "FOLDER",
+             .text = "Folder to write into, or '-' for standard output.",
+             .fallback = "."},
+            {.name = "as", .kind = kind::text, .placeholder = "NAME", .text = "Write a single PATH under this name."},
+            {.name = "force", .letter = 'f', .text = "Replace files that are there already."},
+            version,
+            {.name = "range",
+             .kind = kind::range,
+             .placeholder = "A-B|A+LENGTH",
+             .text =
+                 "Only these bytes, counted from 0: A to B with both included, LENGTH bytes from A, or 'A-' to the end. Needs '--to -'."}},
+       .groups = group_node | group_vault},
+      {.name = "cat",
+       .summary = "Write a file to standard output",
+       .text = "Streams PATH. Only the parts of the drives that hold the wanted bytes are read. With --json each block is a line with its "
+               "offset "
+               "and its bytes in base64.",
+       .example = "datamesh cat /notes.txt\ndatamesh cat /video.mkv --range 1M+64K | xxd",
+       .arguments = {{.name = "PATH", .kind = kind::vault_path, .repeated = true}},
+       .options = {range, version},
+       .groups = group_node | group_vault},
+      {.name = "ls",
+       .summary = "List files and folders",
+       .text =
+           "Lists the entries of each PATH, or of the root folder, in bytewise order of their paths. Control characters in names are shown "
+           "as \\x1b; --json has the exact bytes.",
+       .example = "datamesh ls\ndatamesh ls -l --health /Documents\ndatamesh ls --trash",
+       .arguments = {{.name = "PATH", .kind = kind::vault_path, .optional = true, .repeated = true}},
+       .options = {{.name = "long", .letter = 'l', .text = "With mode, size, time and number of versions."},
+                   recursive_list,
+                   {.name = "health", .text = "With the number of drives that may still fail before data is lost."},
+                   {.name = "trash", .text = "List what was removed and can be restored, newest first."}},
+       .groups = group_node | group_vault},
+      {.name = "info",
+       .summary = "Show all about a file or folder",
+       .example = "datamesh info /Documents/plan.odt",
+       .arguments = {{.name = "PATH", .kind = kind::vault_path, .repeated = true}},
+       .groups = group_node | group_vault},
+      {.name = "mkdir",
+       .summary = "Make a folder in the vault",
+       .example = "datamesh mkdir /pictures",
+       .arguments = {{.name = "PATH", .kind = kind::vault_path, .repeated = true}},
+       .options = {flush},
+       .groups = group_node | group_vault},
+      {.name = "rm",
+       .summary = "Move files and folders to the trash",
+       .text = "What is removed can be brought back with 'restore' until 'cleanup' forgets it, after 30 days by default.",
+       .example = "datamesh rm /old.txt\ndatamesh rm -r --dry-run '/tmp/*'",
+       .arguments = {{.name = "PATH", .kind = kind::vault_path, .repeated = true}},
+       .options = {{.name = "recursive", .letter = 'r', .text = "Also folders, with all they hold."}, dry_run, interactive, flush},
+       .groups = group_node | group_vault},
+      {.name = "mv",
+       .summary = "Move or rename files and folders",
+       .text =
+           "When TARGET is a folder, each SOURCE goes into it under its own name; else a single SOURCE becomes TARGET. No data is read or "
+           "written.",
+       .example = "datamesh mv /draft.txt /final.txt\ndatamesh mv /a.jpg /b.jpg /pictures",
+       .arguments = {{.name = "SOURCE", .kind = kind::vault_path, .repeated = true}, {.name = "TARGET", .kind = kind::vault_path}},
+       .options = {if_exists_move, dry_run, interactive, flush},
+       .groups = group_node | group_vault},
+      {.name = "cp",
+       .summary = "Copy files and folders within the vault",
+       .text =
+           "The copies share the stored data of their sources. When TARGET is a folder, each SOURCE is copied into it under its own name.",
+       .example = "datamesh cp /report.odt /archive/report-2026.odt",
+       .arguments = {{.name = "SOURCE", .kind = kind::vault_path, .repeated = true}, {.name = "TARGET", .kind = kind::vault_path}},
+       .options = {if_exists_move, dry_run, flush},
+       .groups = group_node | group_vault},
+      {.name = "tag",
+       .summary = "Show, set and remove tags of a file or folder",
+       .text = "Without KEY=VALUE and --remove the tags of PATH are listed.",
+       .example = "datamesh tag /taxes.pdf year=2025 kind=tax\ndatamesh tag /taxes.pdf --remove kind",
+       .arguments = {{.name = "PATH", .kind = kind::vault_path},
+                     {.name = "KEY=VALUE", .kind = kind::text, .optional = true, .repeated = true}},
+       .options = {{.name = "remove", .kind = kind::text, .placeholder = "KEY", .text = "Remove this tag.", .repeated = true},
+                   dry_run,
+                   flush},
+       .groups = group_node | group_vault},
+      {.name = "versions",
+       .summary = "List the versions of a file",
+       .text = "Newest first. 'get --version' brings one back into a folder, 'restore --version' makes one the current one.",
+       .example = "datamesh versions /plan.odt\ndatamesh get /plan.odt --version 3fa8 --as plan-old.odt",
+       .arguments = {{.name = "PATH", .kind = kind::vault_path}},
+       .groups = group_node | group_vault},
+      {.name = "restore",
+       .summary = "Undo a removal, or make an older version current",
+       .text =
+           "PATH is where a removed entry was ('ls --trash' lists them; the newest removal is taken), or the id that is shown there. With "
+           "--version an older version of a file that still is there becomes the current one.",
+       .example = "datamesh restore /old.txt\ndatamesh restore /old.txt --to /again.txt\ndatamesh restore /plan.odt --version 3fa8",
+       .arguments = {{.name = "PATH", .kind = kind::vault_path, .repeated = true}},
+       .options = {{.name = "to",
+                    .letter = 't',
+                    .kind = kind::vault_path,
+                    .placeholder = "PATH",
+                    .text = "Where it goes, its name included; its old place when not given."},
+                   version,
+                   dry_run,
+                   flush},
+       .groups = group_node | group_vault},
+  };
+}
+
+std::vector<command_spec> care_commands() {
+  return {
+      {.name = "status",
+       .summary = "Say whether my data is safe, and what that rests on",
+       .text =
+           "The answer comes first, then the figures. Exits with 0 when data is safe, 3 when it has less redundancy than it should have, "
+           "7 when some is lost.",
+       .example = "datamesh status\ndatamesh status --json",
+       .groups = group_node | group_vault},
+      {.name = "stats",
+       .summary = "Show how much is stored, and what deduplication and compression save",
+       .example = "datamesh stats --bytes",
+       .groups = group_node | group_vault},
+      {.name = "verify",
+       .summary = "Check that everything that is stored can be read",
+       .text = "Checks that every shard is there and is the one that was written; with --deep every block of every shard is read. PATH "
+               "limits the "
+               "check to what these files need. Exits with 3 when shards are missing or damaged, 7 when files are lost, and lists exactly "
+               "those.",
+       .example = "datamesh verify\ndatamesh verify --deep --repair",
+       .arguments = {{.name = "PATH", .kind = kind::vault_path, .optional = true, .repeated = true}},
+       .options = {{.name = "deep", .text = "Read and check every block."},
+                   {.name = "repair", .text = "Rebuild what is missing or damaged."},
+                   dry_run},
+       .groups = group_node | group_vault},
+      {.name = "repair",
+       .summary = "Rebuild shards that are missing or damaged",
+       .text = "The same as 'verify --repair'.",
+       .example = "datamesh repair\ndatamesh repair --deep",
+       .arguments = {{.name = "PATH", .kind = kind::vault_path, .optional = true, .repeated = true}},
+       .options = {{.name = "deep", .text = "Read and check every block first."}, dry_run},
+       .groups = group_node | group_vault},
+      {.name = "cleanup",
+       .summary = "Forget old trash and free the space of what nothing needs",
+       .text = "Forgets what has been in the trash for longer than --trash-age and, with --keep-versions, older versions of files. Then "
+               "frees the "
+               "drives of data that nothing refers to any more. What is forgotten can not be restored; a shorter age than 30 days and "
+               "--keep-versions ask first.",
+       .example = "datamesh cleanup --dry-run\ndatamesh cleanup --trash-age 7d --keep-versions 10 --yes",
+       .options = {{.name = "trash-age",
+                    .kind = kind::span,
+                    .placeholder = "AGE",
+                    .text = "Keep what was removed for this long.",
+                    .fallback = "30d",
+                    .in_config = true},
+                   {.name = "keep-versions",
+                    .kind = kind::number,
+                    .placeholder = "N",
+                    .text = "Keep the newest N versions of each file; 0 keeps all.",
+                    .fallback = "0",
+                    .in_config = true},
+                   dry_run,
+                   interactive,
+                   yes},
+       .groups = group_node | group_vault},
+      {.name = "rebalance",
+       .summary = "Move data off draining drives and onto emptier ones",
+       .example = "datamesh rebalance --dry-run",
+       .options = {dry_run},
+       .groups = group_node | group_vault},
+      {.name = "rebuild",
+       .summary = "Make the catalog again from the drives and the key alone",
+       .text = "For when the catalog is lost or damaged. Nothing on the drives is changed.",
+       .example = "datamesh rebuild",
+       .groups = group_node | group_vault},
+      {.name = "bench",
+       .summary = "Measure how fast this machine stores and fetches",
+       .text = "Makes a throw-away node with drives in a temporary folder, stores and fetches generated data through it, and removes it. "
+               "Your own "
+               "vaults are not touched.",
+       .example = "datamesh bench --size 1G --folder /mnt/a",
+       .options = {{.name = "size", .kind = kind::size, .placeholder = "SIZE", .text = "Bytes of each kind of data.", .fallback = "256M"},
+                   {.name = "folder",
+                    .kind = kind::folder,
+                    .placeholder = "DIR",
+                    .text = "Where the temporary folder is made; the node's home when not given."},
+                   {.name = "drives", .kind = kind::number, .placeholder = "N", .text = "Number of drives.", .fallback = "6"},
+                   {.name = "policy", .kind = kind::policy, .placeholder = "K+M", .text = "Data and parity shards of each pack."}},
+       .groups = group_node},
+  };
+}
+
+std::vector<command_spec> drive_commands() {
+  return {
+      {.name = "add",
+       .summary = "Turn folders into drives of this node",
+       .example = "datamesh drive add /mnt/d",
+       .arguments = {{.name = "DIR", .kind = kind::folder, .repeated = true}},
+       .groups = group_node},
+      {.name = "list", .summary = "List the drives and how they are", .example = "datamesh drive list", .groups = group_node},
+      {.name = "drain",
+       .summary = "Give a drive no new data; 'rebalance' empties it",
+       .example = "datamesh drive drain /mnt/a && datamesh rebalance",
+       .arguments = {{.name = "DRIVE", .kind = kind::drive}},
+       .options = {dry_run},
+       .groups = group_node},
+      {.name = "replace",
+       .summary = "Put a new drive in the place of an old one",
+       .text = "Adds NEW, drains OLD, moves what OLD still can give and rebuilds the rest, and takes OLD out of the node once nothing is "
+               "left on "
+               "it. When something is left, OLD stays, and the command says why. Works on the shards of one vault; repeat with --vault for "
+               "others.",
+       .example = "datamesh drive replace /mnt/a /mnt/e",
+       .arguments = {{.name = "OLD", .kind = kind::drive}, {.name = "NEW", .kind = kind::folder}},
+       .options = {dry_run},
+       .groups = group_node | group_vault},
+      {.name = "adopt",
+       .summary = "Take a drive of another node, with what is on it",
+       .example = "datamesh drive adopt /mnt/from-the-old-machine",
+       .arguments = {{.name = "DIR", .kind = kind::folder, .repeated = true}},
+       .groups = group_node},
+      {.name = "remove",
+       .summary = "Take a drive out of the node",
+       .text = "Only a drive that is empty or failed; with --force one that holds shards, which then are missing until 'repair' rebuilds "
+               "them. The "
+               "folder itself is not deleted.",
+       .example = "datamesh drive remove /mnt/a",
+       .arguments = {{.name = "DRIVE", .kind = kind::drive}},
+       .options = {{.name = "force", .letter = 'f', .text = "Even when it holds shards."}, dry_run, yes},
+       .groups = group_node},
+  };
+}
+
+std::vector<command_spec> vault_commands() {
+  return {
+      {.name = "list", .summary = "List the vaults of this node", .example = "datamesh vault list", .groups = group_node},
+      {.name = "create",
+       .summary = "Create another vault on the same drives",
+       .text = "Prints the recovery phrase once.",
+       .example = "datamesh vault create work",
+       .arguments = {{.name = "NAME", .kind = kind::text}},
+       .options = {no_password, trust_device},
+       .groups = group_node | group_vault},
+      {.name = "use",
+       .summary = "Make a vault the one that commands work on",
+       .text = "Writes the name into the configuration file.",
+       .example = "datamesh vault use work",
+       .arguments = {{.name = "NAME", .kind = kind::vault_name}},
+       .options = {dry_run},
+       .groups = group_node},
+      {.name = "destroy",
+       .summary = "Destroy a vault's key: its data can never be read again",
+       .text = "Asks for the vault's name on a terminal. The drives keep unreadable shards.",
+       .example = "datamesh vault destroy work",
+       .arguments = {{.name = "NAME", .kind = kind::vault_name}},
+       .options = {dry_run, yes},
+       .groups = group_node},
+  };
+}
+
+std::vector<command_spec> key_commands() {
+  return {
+      {.name = "list", .summary = "List what opens the vault", .example = "datamesh key list", .groups = group_node | group_vault},
+      {.name = "change-password",
+       .summary = "Set a new password",
+       .text = "The vault is opened as always, or with '--phrase-file -' by the recovery phrase; then the new password is asked for twice.",
+       .example = "datamesh key change-password\ndatamesh key change-password --phrase-file -",
+       .options = {{.name = "new-password-file",
+                    .kind = kind::path,
+                    .placeholder = "FILE",
+                    .text = "Read the new password from the first line of FILE."},
+                   {.name = "new-password-command",
+                    .kind = kind::text,
+                    .placeholder = "COMMAND",
+                    .text = "Take the new password from the first line that COMMAND prints."}},
+       .groups = group_node | group_vault},
+      {.name = "recovery",
+       .summary = "Add another recovery phrase and print it once",
+       .text = "Older phrases stay valid until they are removed with 'key remove'.",
+       .example = "datamesh key recovery",
+       .groups = group_node | group_vault},
+      {.name = "trust-device",
+       .summary = "Let this machine open the vault without a password",
+       .example = "datamesh key trust-device",
+       .groups = group_node | group_vault},
+      {.name = "remove",
+       .summary = "Remove a password, phrase or device from the vault",
+       .example = "datamesh key remove 3",
+       .arguments = {{.name = "NUMBER", .kind = kind::number}},
+       .options = {dry_run, yes},
+       .groups = group_node | group_vault},
+      {.name = "rotate",
+       .summary = "Seal new data under a new key",
+       .text = "What is stored already stays readable under its old key.",
+       .example = "datamesh key rotate",
+       .groups = group_node | group_vault},
+  };
+}
+
+std::vector<command_spec> config_commands() {
+  return {
+      {.name = "show",
+       .summary = "Show every setting and its value",
+       .example = "datamesh config show --origin",
+       .options = {{.name = "origin", .text = "With where each value comes from."}}},
+      {.name = "check", .summary = "Check the configuration file", .example = "datamesh config check"},
+      {.name = "set",
+       .summary = "Set a value in the configuration file",
+       .text = "Comments and all other lines of the file stay. The keys are the options that 'config show' lists.",
+       .example = "datamesh config set memory 192M",
+       .arguments = {{.name = "KEY", .kind = kind::text}, {.name = "VALUE", .kind = kind::text}},
+       .options = {dry_run}},
+  };
+}
+
+std::vector<command_spec> help_commands() {
+  return {
+      {.name = "explain",
+       .summary = "Explain an error code",
+       .text = "Without CODE all codes are listed.",
+       .example = "datamesh explain DM-NO-SPACE",
+       .arguments = {{.name = "CODE", .kind = kind::code, .optional = true}}},
+      {.name = "completion",
+       .summary = "Print the completion script of a shell",
+       .text = "bash: source <(datamesh completion bash)\n\nzsh: datamesh completion zsh > \"${fpath[1]}/_datamesh\"\n\n"
+               "fish: datamesh completion fish > ~/.config/fish/completions/datamesh.fish",
+       .example = "datamesh completion bash > ~/.local/share/bash-completion/completions/datamesh",
+       .arguments = {{.name = "SHELL", .kind = kind::choice, .choices = {"bash", "zsh", "fish"}}}},
+      {.name = "help",
+       .summary = "Show help on a command or topic",
+       .text = "Topics: exit-codes, environment, patterns, json.",
+       .example = "datamesh help put\ndatamesh help exit-codes",
+       .arguments = {{.name = "TOPIC", .kind = kind::text, .optional = true, .repeated = true}}},
+      {.name = "version", .summary = "Show the version", .example = "datamesh version --json"},
+  };
+}
+
+command_spec build_tree() {
+  command_spec root = {
+      .name = "datamesh",
+      .summary = "Keep files safe on drives that need not be trusted",
+      .text = "Files are cut into chunks, stored once, compressed, sealed under keys that only you have, and spread over drives so that "
+              "several of them may fail.",
+      .example = "datamesh init --drive /mnt/a --drive /mnt/b --drive /mnt/c\n"
+                 "datamesh put ~/Documents\n"
+                 "datamesh get /Documents --to /tmp/back"};
+  auto add = [&](std::string_view section, std::vector<command_spec> commands) {
+    for (auto& c : commands)
+      root.children.push_back(with_section(section, std::move(c)));
+  };
+  add("Start", start_commands());
+  add("Files", data_commands());
+  add("Care", care_commands());
+  add("Administration",
+      {{.name = "drive", .summary = "Add, watch and replace drives", .example = "datamesh drive list", .children = drive_commands()},
+       {.name = "vault", .summary = "Create, choose and destroy vaults", .example = "datamesh vault list", .children = vault_commands()},
+       {.name = "key", .summary = "Change what opens a vault", .example = "datamesh key list", .children = key_commands()},
+       {.name = "config", .summary = "Show and check the settings", .example = "datamesh config show", .children = config_commands()}});
+  add("Help", help_commands());
+  return root;
+}
+
+void collect(const command_spec& from, const std::string& prefix, std::vector<named_command>& into) {
+  for (auto& child : from.children) {
+    auto path = prefix.empty() ? std::string{child.name} : prefix + " " + std::string{child.name};
+    if (child.leaf())
+      into.push_back({path, &child});
+    else
+      collect(child, path, into);
+  }
+}
+
+} // namespace
+
+const command_spec& command_tree() {
+  static const command_spec tree = build_tree();
+  return tree;
+}
+
+std::span<const option_spec> global_options() {
+  static const std::vector<option_spec> table = {
+      {.name = "help", .letter = 'h', .text = "Show help and do nothing else."},
+      {.name = "json", .letter = 'j', .text = "Print JSON Lines for programs. See 'datamesh help json'.", .in_config = true},
+      {.name = "quiet", .letter = 'q', .text = "Print results and errors only.", .in_config = true},
+      {.name = "verbose", .letter = 'v', .text = "Also print a line for each file.", .in_config = true},
+      {.name = "color",
+       .kind = kind::choice,
+       .placeholder = "WHEN",
+       .text = "Use colours: 'auto' on a terminal, unless NO_COLOR is set.",
+       .fallback = "auto",
+       .choices = {"auto", "always", "never"},
+       .in_config = true},
+      {.name = "no-progress", .text = "Show no progress.", .in_config = true},
+      {.name = "no-pager", .text = "Do not page long lists.", .in_config = true},
+      {.name = "bytes", .text = "Print sizes as exact numbers of bytes.", .in_config = true},
+      {.name = "config", .kind = kind::path, .placeholder = "FILE", .text = "Read settings from FILE."},
+      {.name = "home", .kind = kind::folder, .placeholder = "DIR", .text = "Folder of the node.", .in_config = true},
+  };
+  return table;
+}
+
+std::span<const option_spec> node_options_table() {
+  static const std::vector<option_spec> table = {
+      {.name = "memory",
+       .kind = kind::size,
+       .placeholder = "SIZE",
+       .text = "Memory that running operations may hold together; at least 40M.",
+       .fallback = "96M",
+       .in_config = true},
+      {.name = "threads",
+       .kind = kind::number,
+       .placeholder = "N",
+       .text = "Threads for computing; 0 is one for each core.",
+       .fallback = "0",
+       .in_config = true},
+      {.name = "compression",
+       .kind = kind::number,
+       .placeholder = "LEVEL",
+       .text = "zstd level 1 to 19 for new data; 0 switches compression off.",
+       .fallback = "1",
+       .in_config = true},
+  };
+  return table;
+}
+
+std::span<const option_spec> vault_options() {
+  static const std::vector<option_spec> table = {
+      {.name = "vault",
+       .kind = kind::vault_name,
+       .placeholder = "NAME",
+       .text = "Vault to work on; the only one, or 'main', when not given.",
+       .in_config = true},
+      {.name = "password-file",
+       .letter = 'p',
+       .kind = kind::path,
+       .placeholder = "FILE",
+       .text = "Read the password from the first line of FILE; '-' is standard input.",
+       .in_config = true},
+      {.name = "password-command",
+       .kind = kind::text,
+       .placeholder = "COMMAND",
+       .text = "Take the password from the first line that COMMAND prints.",
+       .in_config = true},
+      {.name = "phrase-file",
+       .kind = kind::path,
+       .placeholder = "FILE",
+       .text = "Open with the recovery phrase in FILE instead of the password; '-' asks for it."},
+  };
+  return table;
+}
+
+std::vector<const option_spec*> options_of(const command_spec& command) {
+  std::vector<const option_spec*> result;
+  auto add = [&](std::span<const option_spec> table) {
+    for (auto& option : table)
+      result.push_back(&option);
+  };
+  add(command.options);
+  if ((command.groups & group_vault) != 0)
+    add(vault_options());
+  if ((command.groups & group_node) != 0)
+    add(node_options_table());
+  add(global_options());
+  return result;
+}
+
+std::vector<named_command> leaf_commands() {
+  std::vector<named_command> result;
+  collect(command_tree(), "", result);
+  return result;
+}
+
+std::string variable_of(std::string_view option) {
+  std::string result = "DATAMESH_";
+  for (auto c : option)
+    result += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return result;
+}
+
+} // namespace datamesh::cli

@@ -1,0 +1,487 @@
+// init, drive, vault, key: what a node is made of, and who may open it.
+#include "display.hpp"
+#include "session.hpp"
+#include "units.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+
+namespace datamesh::cli {
+
+namespace {
+
+std::string absolute_path(const std::string& path) {
+  std::error_code failed;
+  auto result = std::filesystem::absolute(path, failed).lexically_normal().string();
+  return failed ? path : result;
+}
+
+void print_phrase(output& out, const std::string& phrase) {
+  out.print("{}", out.paint(tone::strong, "Recovery phrase, shown this once. Whoever has it can read everything: write it down."));
+  out.print("");
+  // Six words a line are easy to copy by hand.
+  std::string text = "   ";
+  size_t words = 0;
+  for (size_t at = 0; at < phrase.size();) {
+    auto end = std::min(phrase.find(' ', at), phrase.size());
+    text += " " + phrase.substr(at, end - at);
+    at = end + 1;
+    if (++words % 6 == 0 && at < phrase.size())
+      text += "\n   ";
+  }
+  out.print("{}", text);
+  explicit_bzero(text.data(), text.size());
+  out.print("");
+}
+
+std::string policy_text(const status_report& report, size_t drives) {
+  if (report.policy_level == "block")
+    return fmt::format("{} over blocks of one drive: damaged blocks are mended, the loss of the drive is not survived", report.policy);
+  auto plus = report.policy.find('+');
+  auto parity = plus == std::string::npos ? std::string{} : report.policy.substr(plus + 1);
+  return fmt::format("{} over {} drives: any {} of them may be lost", report.policy, drives, parity);
+}
+
+/// The node of --home: a new one, or one that an interrupted `init` left without a vault.
+outcome<node*> node_for_init(session& s) {
+  auto home = s.set.text("home");
+  auto made = node::create(s.options());
+  if (made)
+    return s.adopt(std::move(*made));
+  if (made.error().code() != errc::vault_exists)
+    return refuse(made.error());
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  auto vaults = (*n)->vaults();
+  if (!vaults)
+    return refuse(vaults.error());
+  if (!vaults->empty())
+    return refuse(errc::vault_exists, fmt::format("there is a node with a vault '{}' in {}", vaults->front().name, printable(home)),
+                  "datamesh vault create NAME, datamesh drive add DIR, or another --home");
+  return n;
+}
+
+outcome<std::vector<drive_report>> add_missing_drives(node& n, const std::vector<std::string>& folders) {
+  auto there = n.drives();
+  for (auto& folder : folders) {
+    auto path = absolute_path(folder);
+    if (std::any_of(there.begin(), there.end(), [&](auto& drive) { return drive.folder == path; }))
+      continue;
+    if (auto added = n.add_drive(path); !added)
+      return refuse(added.error());
+  }
+  return n.drives();
+}
+
+outcome<int> make_vault(session& s, node& n, const std::string& name) {
+  auto trust = s.set.flag("trust-device") || s.set.flag("no-password");
+  auto password = s.new_password(s.set.text("password-file"), s.set.text("password-command"));
+  if (!password)
+    return refuse(password.error());
+  auto made = n.create_vault({.name = name, .password = *password, .trust_this_device = trust});
+  if (!made)
+    return refuse(made.error());
+  auto drives = n.drives();
+  auto opened = n.open_vault(name, trust || !*password ? credential::this_device() : **password);
+  auto report = opened ? opened->status() : result<status_report>{datamesh::fail(opened.error())};
+  json_line line{"summary"};
+  line.name("vault", name).add("id", made->id.hex()).name("home", n.home()).add("recovery_phrase", made->recovery_phrase);
+  if (report)
+    line.add("policy", report->policy).add("policy_level", report->policy_level);
+  std::vector<json_line> list;
+  for (auto& drive : drives)
+    list.push_back(drive_json(drive, {}));
+  s.out.line(line.add("drives", list));
+  auto& out = s.out;
+  out.print("Made vault '{}', id {}.", printable(name), made->id.hex());
+  out.print("");
+  out.print("Home      {}", printable(n.home()));
+  out.print("Drives    {}", drives.size());
+  if (report)
+    out.print("Policy    {}", policy_text(*report, drives.size()));
+  out.print("Opens by  {}", !*password ? "this machine alone, and the recovery phrase"
+                            : trust    ? "password, this machine, and the recovery phrase"
+                                       : "password and the recovery phrase");
+  out.print("");
+  print_phrase(out, made->recovery_phrase);
+  explicit_bzero(made->recovery_phrase.data(), made->recovery_phrase.size());
+  if (drives.size() == 1)
+    out.warn("with one drive only bit rot is repaired; add others with: datamesh drive add DIR");
+  return 0;
+}
+
+outcome<int> each_drive(session& s, const char* action, const std::function<result<drive_report>(const std::string&)>& take) {
+  for (auto& folder : s.arguments()) {
+    auto drive = take(absolute_path(folder));
+    if (!drive)
+      return refuse(drive.error());
+    s.out.line(drive_json(*drive));
+    s.out.print("{} {}, id {}.", action, printable(drive->folder), drive->id.brief());
+  }
+  s.out.line(json_line{"summary"}.add("drives", s.arguments().size()));
+  return 0;
+}
+
+/// The drive that *word* means, as the node understands it.
+outcome<drive_report> find_drive(node& n, const std::string& word) {
+  auto path = absolute_path(word);
+  std::optional<drive_report> found;
+  for (auto& drive : n.drives()) {
+    if (drive.folder == path || drive.folder == word)
+      return drive;
+    if (word.size() >= 2 && drive.id.hex().starts_with(word)) {
+      if (found)
+        return refuse(errc::invalid_argument, fmt::format("several drives begin with '{}'", printable(word)), "datamesh drive list");
+      found = drive;
+    }
+  }
+  if (!found)
+    return refuse(errc::not_found, fmt::format("no drive is '{}'", printable(word)), "datamesh drive list");
+  return *found;
+}
+
+void tell_drive_change(session& s, const drive_report& drive, const std::string& would, const std::string& did) {
+  s.out.line(json_line{"summary"}.add("dry_run", s.dry_run()).add("id", drive.id.hex()).name("folder", drive.folder));
+  s.out.print("{} {}.", s.dry_run() ? would : did, printable(drive.folder));
+}
+
+} // namespace
+
+json_line drive_json(const drive_report& drive, json_line line) {
+  line.add("id", drive.id.hex())
+      .name("folder", drive.folder)
+      .add("state", drive.state)
+      .add("shards", drive.shards)
+      .add("shard_bytes", drive.shard_bytes)
+      .add("disk_total", drive.disk_total)
+      .add("disk_free", drive.disk_free);
+  if (drive.reason)
+    line.add("error", facts_of(drive.reason->code()).name).add("reason", drive.reason->message());
+  return line;
+}
+
+std::string drive_table(const output& out, const std::vector<drive_report>& drives) {
+  using align = text_table::align;
+  text_table table{{align::left, align::left, align::right, align::right, align::right, align::left}};
+  table.heading({"ID", "STATE", "SHARDS", "STORED", "FREE", "FOLDER"});
+  for (auto& drive : drives) {
+    auto reason = drive.reason ? "  " + printable(drive.reason->message()) : "";
+    table.row({drive.id.brief(), drive.state, grouped(drive.shards), out.size(drive.shard_bytes),
+               drive.disk_total > 0 ? out.size(drive.disk_free) : "-", printable(drive.folder) + reason});
+  }
+  return table.render();
+}
+
+outcome<int> run_init(session& s) {
+  auto folders = s.set.list("drive");
+  if (folders.empty())
+    return refuse(errc::usage, "'init' needs at least one --drive DIR", "datamesh init --drive DIR");
+  auto n = node_for_init(s);
+  if (!n)
+    return refuse(n.error());
+  auto drives = add_missing_drives(**n, folders);
+  if (!drives)
+    return refuse(drives.error());
+  auto made = make_vault(s, **n, s.set.text("name"));
+  if (!made)
+    return made;
+  s.out.print("Next:");
+  s.out.print("  datamesh put FILE...");
+  s.out.print("  datamesh ls");
+  s.out.print("  datamesh get /NAME --to FOLDER");
+  return 0;
+}
+
+outcome<int> run_drive_add(session& s) {
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  return each_drive(s, "Added", [&](const std::string& folder) { return (*n)->add_drive(folder); });
+}
+
+outcome<int> run_drive_adopt(session& s) {
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  return each_drive(s, "Adopted", [&](const std::string& folder) { return (*n)->adopt_drive(folder); });
+}
+
+outcome<int> run_drive_list(session& s) {
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  auto drives = (*n)->drives();
+  for (auto& drive : drives)
+    s.out.line(drive_json(drive));
+  s.out.page(drive_table(s.out, drives));
+  s.out.line(json_line{"summary"}.add("drives", drives.size()));
+  return 0;
+}
+
+outcome<int> run_drive_drain(session& s) {
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  auto drive = find_drive(**n, s.arguments()[0]);
+  if (!drive)
+    return refuse(drive.error());
+  if (!s.dry_run())
+    if (auto done = (*n)->drain_drive(drive->id.hex()); !done)
+      return refuse(done.error());
+  tell_drive_change(s, *drive, "Would drain", "Draining");
+  if (!s.dry_run())
+    s.out.note("It gets no new data. To empty it, run: datamesh rebalance");
+  return 0;
+}
+
+outcome<int> run_drive_replace(session& s) {
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  auto old = find_drive(**n, s.arguments()[0]);
+  if (!old)
+    return refuse(old.error());
+  auto folder = absolute_path(s.arguments()[1]);
+  json_line line{"summary"};
+  line.add("dry_run", s.dry_run()).add("old", old->id.hex()).name("new_folder", folder);
+  if (s.dry_run()) {
+    s.out.print("Would add {}, move {} shards off {} and take it out of the node.", printable(folder), grouped(old->shards),
+                printable(old->folder));
+    s.out.line(line.add("shards_moved", 0).add("shards_repaired", 0).add("removed", false));
+    return 0;
+  }
+  auto v = s.open_vault();
+  if (!v)
+    return refuse(v.error());
+  if (auto added = (*n)->add_drive(folder); !added)
+    return refuse(added.error());
+  if (old->state == "ok")
+    if (auto drained = (*n)->drain_drive(old->id.hex()); !drained)
+      return refuse(drained.error());
+  auto moved = s.with_progress([&](const job_options& job) { return (*v)->rebalance(false, job); });
+  if (!moved)
+    return refuse(moved.error());
+  auto mended = s.with_progress([&](const job_options& job) { return (*v)->verify({.repair = true}, job); });
+  if (!mended)
+    return refuse(mended.error());
+  auto removed = (*n)->remove_drive(old->id.hex());
+  // What can not be reached any more holds nothing that is needed, once all packs of
+  // the only vault can be read without it.
+  auto vaults = (*n)->vaults();
+  auto unreachable = old->state == "missing" || old->state == "failed";
+  if (!removed && unreachable && mended->packs_lost == 0 && vaults && vaults->size() == 1)
+    removed = (*n)->remove_drive(old->id.hex(), true);
+  s.out.line(
+      line.add("shards_moved", moved->shards_moved).add("shards_repaired", mended->shards_repaired).add("removed", removed.has_value()));
+  s.out.print("Moved {} shards and rebuilt {}.", grouped(moved->shards_moved), grouped(mended->shards_repaired));
+  if (mended->shards_unplaced > 0)
+    s.out.warn(fmt::format("{} shards could be rebuilt, but no drive takes them yet; run: datamesh repair", mended->shards_unplaced));
+  if (!removed)
+    return refuse(removed.error());
+  s.out.print("{} is no drive of this node any more.", printable(old->folder));
+  return 0;
+}
+
+outcome<int> run_drive_remove(session& s) {
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  auto drive = find_drive(**n, s.arguments()[0]);
+  if (!drive)
+    return refuse(drive.error());
+  auto force = s.set.flag("force");
+  if (force && !s.dry_run()) {
+    auto sure = s.confirm(fmt::format("Take {} with {} shards out of the node?", printable(drive->folder), grouped(drive->shards)));
+    if (!sure)
+      return refuse(sure.error());
+    if (!*sure)
+      return refuse(errc::cancelled, "the drive stays");
+  }
+  if (!s.dry_run())
+    if (auto done = (*n)->remove_drive(drive->id.hex(), force); !done)
+      return refuse(done.error());
+  tell_drive_change(s, *drive, "Would remove", "Removed");
+  return 0;
+}
+
+outcome<int> run_vault_list(session& s) {
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  auto all = (*n)->vaults();
+  if (!all)
+    return refuse(all.error());
+  auto chosen = s.chosen_vault();
+  text_table table{{text_table::align::left, text_table::align::left, text_table::align::left, text_table::align::left}};
+  table.heading({"", "NAME", "ID", "OPENS BY"});
+  for (auto& facts : *all) {
+    std::vector<std::string> kinds;
+    for (auto& lock : facts.locks)
+      kinds.push_back(lock.kind);
+    auto current = chosen && chosen->name == facts.name;
+    json_line line{"item"};
+    line.name("name", facts.name).add("current", current).add("opens_by", kinds);
+    if (facts.id)
+      line.add("id", facts.id->hex());
+    s.out.line(line);
+    table.row({current ? "*" : "", printable(facts.name), facts.id ? facts.id->brief() : "key file damaged",
+               fmt::format("{}", fmt::join(kinds, ", "))});
+  }
+  s.out.page(table.render());
+  s.out.line(json_line{"summary"}.add("vaults", all->size()));
+  return 0;
+}
+
+outcome<int> run_vault_create(session& s) {
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  return make_vault(s, **n, s.arguments()[0]);
+}
+
+outcome<int> run_vault_use(session& s) {
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  auto all = (*n)->vaults();
+  if (!all)
+    return refuse(all.error());
+  auto& name = s.arguments()[0];
+  if (std::none_of(all->begin(), all->end(), [&](auto& facts) { return facts.name == name; }))
+    return refuse(errc::no_vault, fmt::format("there is no vault '{}' here", printable(name)), "datamesh vault list");
+  if (!s.dry_run())
+    if (auto written = write_setting(s, "vault", name); !written)
+      return refuse(written.error());
+  s.out.line(json_line{"summary"}.add("dry_run", s.dry_run()).name("vault", name).name("config", s.config_file));
+  s.out.print("{} '{}' when no --vault is given.", s.dry_run() ? "Would use" : "Commands use", printable(name));
+  return 0;
+}
+
+outcome<int> run_vault_destroy(session& s) {
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  auto& name = s.arguments()[0];
+  auto all = (*n)->vaults();
+  if (!all)
+    return refuse(all.error());
+  if (std::none_of(all->begin(), all->end(), [&](auto& facts) { return facts.name == name; }))
+    return refuse(errc::no_vault, fmt::format("there is no vault '{}' here", printable(name)), "datamesh vault list");
+  if (!s.dry_run() && !s.set.flag("yes")) {
+    auto sure =
+        ask_for(fmt::format("Everything in '{}' will be unreadable for ever. Type its name to go on:", printable(name)), name, s.cancel);
+    if (!sure)
+      return refuse(sure.error());
+    if (!*sure)
+      return refuse(errc::cancelled, "the vault stays");
+  }
+  if (!s.dry_run())
+    if (auto done = (*n)->destroy_vault(name); !done)
+      return refuse(done.error());
+  s.out.line(json_line{"summary"}.add("dry_run", s.dry_run()).name("vault", name));
+  s.out.print("{} vault '{}'.", s.dry_run() ? "Would destroy" : "Destroyed", printable(name));
+  return 0;
+}
+
+outcome<int> run_key_list(session& s) {
+  auto facts = s.chosen_vault();
+  if (!facts)
+    return refuse(facts.error());
+  text_table table{{text_table::align::right, text_table::align::left, text_table::align::left, text_table::align::left}};
+  table.heading({"NUMBER", "KIND", "MADE", "LABEL"});
+  for (auto& lock : facts->locks) {
+    s.out.line(
+        json_line{"item"}.add("number", lock.number).add("kind", lock.kind).name("label", lock.label).time("created", lock.created_ns));
+    table.row({std::to_string(lock.number), lock.kind, s.out.time(lock.created_ns), printable(lock.label)});
+  }
+  s.out.page(table.render());
+  s.out.line(json_line{"summary"}.name("vault", facts->name).add("keys", facts->locks.size()));
+  return 0;
+}
+
+namespace {
+
+int key_done(session& s, const vault& v, const std::string& text) {
+  s.out.line(json_line{"summary"}.name("vault", v.name()));
+  s.out.print("{}", text);
+  return 0;
+}
+
+} // namespace
+
+outcome<int> run_key_change_password(session& s) {
+  auto v = s.open_vault();
+  if (!v)
+    return refuse(v.error());
+  auto next = s.new_password(s.set.text("new-password-file"), s.set.text("new-password-command"));
+  if (!next)
+    return refuse(next.error());
+  if (auto done = (*v)->change_password(**next); !done)
+    return refuse(done.error());
+  return key_done(s, **v, "The new password holds from now on.");
+}
+
+outcome<int> run_key_recovery(session& s) {
+  auto v = s.open_vault();
+  if (!v)
+    return refuse(v.error());
+  auto phrase = (*v)->add_recovery_phrase();
+  if (!phrase)
+    return refuse(phrase.error());
+  s.out.line(json_line{"summary"}.name("vault", (*v)->name()).add("recovery_phrase", *phrase));
+  print_phrase(s.out, *phrase);
+  explicit_bzero(phrase->data(), phrase->size());
+  return 0;
+}
+
+outcome<int> run_key_trust_device(session& s) {
+  auto v = s.open_vault();
+  if (!v)
+    return refuse(v.error());
+  if (auto done = (*v)->trust_this_device(); !done)
+    return refuse(done.error());
+  return key_done(s, **v, "This machine opens the vault without a password from now on.");
+}
+
+outcome<int> run_key_remove(session& s) {
+  auto facts = s.chosen_vault();
+  if (!facts)
+    return refuse(facts.error());
+  auto number = static_cast<uint32_t>(parse_size(s.arguments()[0]).value_or(0));
+  auto lock = std::find_if(facts->locks.begin(), facts->locks.end(), [&](auto& l) { return l.number == number; });
+  if (lock == facts->locks.end())
+    return refuse(errc::not_found, fmt::format("the vault has no key number {}", number), "datamesh key list");
+  auto shown = fmt::format("{} {} ({})", lock->kind, number, printable(lock->label));
+  if (!s.dry_run()) {
+    auto sure = s.confirm(fmt::format("Remove the {}? What it opens stays open to the other keys only.", shown));
+    if (!sure)
+      return refuse(sure.error());
+    if (!*sure)
+      return refuse(errc::cancelled, "the key stays");
+    auto v = s.open_vault();
+    if (!v)
+      return refuse(v.error());
+    if (auto done = (*v)->remove_key_lock(number); !done)
+      return refuse(done.error());
+  }
+  s.out.line(json_line{"summary"}.add("dry_run", s.dry_run()).name("vault", facts->name).add("number", number));
+  s.out.print("{} the {}.", s.dry_run() ? "Would remove" : "Removed", shown);
+  return 0;
+}
+
+outcome<int> run_key_rotate(session& s) {
+  auto v = s.open_vault();
+  if (!v)
+    return refuse(v.error());
+  auto epoch = (*v)->rotate_epoch();
+  if (!epoch)
+    return refuse(epoch.error());
+  s.out.line(json_line{"summary"}.name("vault", (*v)->name()).add("epoch", *epoch));
+  s.out.print("New data is sealed under key {} from now on.", *epoch);
+  return 0;
+}
+
+} // namespace datamesh::cli

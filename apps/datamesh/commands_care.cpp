@@ -1,0 +1,283 @@
+// status, stats, verify, repair, cleanup, rebalance, rebuild: whether data is safe, and
+// what makes it so.
+#include "display.hpp"
+#include "session.hpp"
+#include "units.hpp"
+
+#include <algorithm>
+
+namespace datamesh::cli {
+
+namespace {
+
+constexpr int exit_degraded = 3;
+constexpr int exit_damaged = 7;
+
+/// Why the exit code is not 0 although the command did what it should.
+int verdict(session& s, errc code, const std::string& what) {
+  return s.out.fail(s.line.path, failure{code, what});
+}
+
+std::string_view name_of(status_report::answer answer) {
+  switch (answer) {
+  case status_report::answer::safe:
+    return "safe";
+  case status_report::answer::degraded:
+    return "degraded";
+  case status_report::answer::lost:
+    return "lost";
+  case status_report::answer::unknown:
+    return "unknown";
+  }
+  return "unknown";
+}
+
+json_line status_json(const status_report& report) {
+  std::vector<json_line> drives;
+  for (auto& drive : report.drives)
+    drives.push_back(drive_json(drive, {}));
+  json_line line{"summary"};
+  line.add("answer", name_of(report.overall))
+      .add("sentence", report.sentence)
+      .add("policy", report.policy)
+      .add("policy_level", report.policy_level)
+      .add("packs", report.packs)
+      .add("packs_degraded", report.packs_degraded)
+      .add("packs_lost", report.packs_lost)
+      .add("margin_min", report.margin_min)
+      .add("drives", drives);
+  if (report.last_quick_verify_ns)
+    line.time("last_quick_verify", *report.last_quick_verify_ns);
+  if (report.last_deep_verify_ns)
+    line.time("last_deep_verify", *report.last_deep_verify_ns);
+  return line;
+}
+
+std::string checked_text(const output& out, const std::optional<int64_t>& ns, const char* advice) {
+  return ns ? out.time(*ns) : fmt::format("never; run: {}", advice);
+}
+
+void print_status(const output& out, output& to, const status_report& r) {
+  auto word = r.overall == status_report::answer::safe ? out.paint(tone::good, "Yes, your data is safe.")
+              : r.overall == status_report::answer::degraded
+                  ? out.paint(tone::warning, "Yes, but it has less redundancy than it should have.")
+              : r.overall == status_report::answer::lost ? out.paint(tone::bad, "No: data is lost.")
+                                                         : out.paint(tone::warning, "Unknown.");
+  to.print("{} {}", word, printable(r.sentence));
+  to.print("");
+  to.print("Policy       {} over {}s{}", r.policy, r.policy_level,
+           r.policy_level == "block" ? ": guards against bit rot, not against the loss of the drive" : "");
+  auto packs = grouped(r.packs);
+  if (r.packs_degraded > 0)
+    packs += fmt::format(", {} degraded", grouped(r.packs_degraded));
+  if (r.packs_lost > 0)
+    packs += fmt::format(", {} lost", grouped(r.packs_lost));
+  to.print("Packs        {}", packs);
+  if (r.packs > 0 && r.margin_min >= 0)
+    to.print("Reserve      {} more {} may be lost anywhere without loss of data", r.margin_min, r.margin_min == 1 ? "shard" : "shards");
+  to.print("Checked      {}", checked_text(out, r.last_quick_verify_ns, "datamesh verify"));
+  to.print("Read whole   {}", checked_text(out, r.last_deep_verify_ns, "datamesh verify --deep"));
+  to.print("");
+  // One screen: the worst drives first, and only as many as fit.
+  auto drives = r.drives;
+  std::stable_sort(drives.begin(), drives.end(), [](auto& a, auto& b) { return (a.state != "ok") > (b.state != "ok"); });
+  constexpr size_t drives_shown = 12;
+  auto hidden = drives.size() > drives_shown ? drives.size() - drives_shown : 0;
+  drives.resize(drives.size() - hidden);
+  to.print("{}{}", drive_table(out, drives), hidden > 0 ? fmt::format("and {} more; run: datamesh drive list", hidden) : "");
+}
+
+json_line verify_json(const verify_summary& sum, bool dry_run) {
+  json_line line{"summary"};
+  line.add("dry_run", dry_run)
+      .add("packs", sum.packs)
+      .add("shards", sum.shards)
+      .add("bytes", sum.bytes)
+      .add("shards_missing", sum.shards_missing)
+      .add("shards_damaged", sum.shards_damaged)
+      .add("shards_repaired", sum.shards_repaired)
+      .add("shards_unplaced", sum.shards_unplaced)
+      .add("packs_lost", sum.packs_lost)
+      .names("files_lost", sum.files_lost);
+  return line;
+}
+
+outcome<int> run_check(session& s, bool repair) {
+  auto v = s.open_vault();
+  if (!v)
+    return refuse(v.error());
+  verify_request request{.deep = s.set.flag("deep"), .repair = repair, .paths = {}, .dry_run = s.dry_run()};
+  if (!s.arguments().empty()) {
+    auto paths = expand_all(**v, s.arguments());
+    if (!paths)
+      return refuse(paths.error());
+    request.paths = std::move(*paths);
+  }
+  auto sum = s.with_progress([&](const job_options& job) { return (*v)->verify(request, job); });
+  if (!sum)
+    return refuse(sum.error());
+  auto& out = s.out;
+  out.line(verify_json(*sum, s.dry_run()));
+  out.print("Checked {} shards of {} packs, {}{}.", grouped(sum->shards), grouped(sum->packs), out.size(sum->bytes),
+            request.deep ? ", every block" : "");
+  auto bad = sum->shards_missing + sum->shards_damaged;
+  if (bad == 0 && sum->packs_lost == 0) {
+    out.print("{}", out.paint(tone::good, "All is well."));
+    return 0;
+  }
+  out.print("{} shards are missing, {} damaged.", grouped(sum->shards_missing), grouped(sum->shards_damaged));
+  if (repair)
+    out.print("{} {} rebuilt.", grouped(sum->shards_repaired), s.dry_run() ? "would be" : "were");
+  for (auto& file : sum->files_lost)
+    out.print("{}  {}", out.paint(tone::bad, "lost"), printable(file));
+  if (sum->packs_lost > 0)
+    return verdict(s, errc::damaged, fmt::format("{} files can not be read whole any more", sum->files_lost.size()));
+  if (sum->shards_unplaced > 0)
+    return verdict(s, errc::degraded, fmt::format("{} shards could be rebuilt, but no drive takes them", sum->shards_unplaced));
+  if (repair && (s.dry_run() || sum->shards_repaired >= bad))
+    return 0;
+  return verdict(s, errc::degraded, fmt::format("{} shards are missing or damaged", bad - std::min(bad, sum->shards_repaired)));
+}
+
+} // namespace
+
+outcome<int> run_status(session& s) {
+  auto v = s.open_vault();
+  if (!v)
+    return refuse(v.error());
+  auto report = (*v)->status();
+  if (!report)
+    return refuse(report.error());
+  s.out.line(status_json(*report));
+  if (!s.out.json())
+    print_status(s.out, s.out, *report);
+  if (report->overall == status_report::answer::lost)
+    return s.out.json() ? verdict(s, errc::damaged, report->sentence) : exit_damaged;
+  if (report->overall == status_report::answer::degraded)
+    return s.out.json() ? verdict(s, errc::degraded, report->sentence) : exit_degraded;
+  return 0;
+}
+
+outcome<int> run_stats(session& s) {
+  auto v = s.open_vault();
+  if (!v)
+    return refuse(v.error());
+  auto x = (*v)->stats();
+  if (!x)
+    return refuse(x.error());
+  auto& out = s.out;
+  out.line(json_line{"summary"}
+               .add("files", x->files)
+               .add("folders", x->folders)
+               .add("symlinks", x->symlinks)
+               .add("versions", x->versions)
+               .add("logical_bytes", x->logical_bytes)
+               .add("chunks", x->chunks)
+               .add("chunk_plain_bytes", x->chunk_plain_bytes)
+               .add("chunk_sealed_bytes", x->chunk_sealed_bytes)
+               .add("packs", x->packs)
+               .add("pack_bytes", x->pack_bytes)
+               .add("shard_bytes", x->shard_bytes)
+               .add("operations", x->operations)
+               .add("catalog_bytes", x->catalog_bytes));
+  auto ratio = [](uint64_t a, uint64_t b) {
+    return b == 0 ? std::string{"-"} : fmt::format("{:.2f}x", static_cast<double>(a) / static_cast<double>(b));
+  };
+  out.print("Files        {} in {} folders, {} links, {} versions", grouped(x->files), grouped(x->folders), grouped(x->symlinks),
+            grouped(x->versions));
+  out.print("Size         {}", out.size(x->logical_bytes));
+  out.print("Different    {} in {} chunks: {} by deduplication", out.size(x->chunk_plain_bytes), grouped(x->chunks),
+            ratio(x->logical_bytes, x->chunk_plain_bytes));
+  out.print("Sealed       {}: {} by compression", out.size(x->chunk_sealed_bytes), ratio(x->chunk_plain_bytes, x->chunk_sealed_bytes));
+  out.print("On drives    {} in {} packs, parity included", out.size(x->shard_bytes), grouped(x->packs));
+  out.print("Catalog      {}, {} operations", out.size(x->catalog_bytes), grouped(x->operations));
+  return 0;
+}
+
+outcome<int> run_verify(session& s) {
+  return run_check(s, s.set.flag("repair"));
+}
+
+outcome<int> run_repair(session& s) {
+  return run_check(s, true);
+}
+
+outcome<int> run_cleanup(session& s) {
+  constexpr uint64_t default_age = 30 * 86400;
+  cleanup_request request{.dry_run = s.dry_run(),
+                          .trash_age = std::chrono::seconds{s.set.number("trash-age")},
+                          .keep_versions = static_cast<uint32_t>(s.set.number("keep-versions"))};
+  auto forgets_more = s.set.number("trash-age") < default_age || request.keep_versions > 0;
+  if (!request.dry_run && (forgets_more || s.set.flag("interactive"))) {
+    auto sure = s.confirm(
+        fmt::format("Forget for ever what is in the trash for longer than {}{}?", human_span(s.set.number("trash-age")),
+                    request.keep_versions > 0 ? fmt::format(", and all but {} versions of each file", request.keep_versions) : ""));
+    if (!sure)
+      return refuse(sure.error());
+    if (!*sure)
+      return refuse(errc::cancelled, "nothing was forgotten");
+  }
+  auto v = s.open_vault();
+  if (!v)
+    return refuse(v.error());
+  auto sum = s.with_progress([&](const job_options& job) { return (*v)->cleanup(request, job); });
+  if (!sum)
+    return refuse(sum.error());
+  s.out.line(json_line{"summary"}
+                 .add("dry_run", request.dry_run)
+                 .add("nodes_forgotten", sum->nodes_forgotten)
+                 .add("versions_forgotten", sum->versions_forgotten)
+                 .add("packs_deleted", sum->packs_deleted)
+                 .add("packs_copied", sum->packs_copied)
+                 .add("bytes_copied", sum->bytes_copied)
+                 .add("bytes_freed", sum->bytes_freed));
+  s.out.print("{} {} entries and {} versions, {} {} packs: {} {}.", request.dry_run ? "Would forget" : "Forgot",
+              grouped(sum->nodes_forgotten), grouped(sum->versions_forgotten), request.dry_run ? "delete" : "deleted",
+              grouped(sum->packs_deleted), s.out.size(sum->bytes_freed), request.dry_run ? "would be free" : "are free");
+  return 0;
+}
+
+outcome<int> run_rebalance(session& s) {
+  auto v = s.open_vault();
+  if (!v)
+    return refuse(v.error());
+  auto sum = s.with_progress([&](const job_options& job) { return (*v)->rebalance(s.dry_run(), job); });
+  if (!sum)
+    return refuse(sum.error());
+  s.out.line(json_line{"summary"}
+                 .add("dry_run", s.dry_run())
+                 .add("shards_moved", sum->shards_moved)
+                 .add("bytes_moved", sum->bytes_moved)
+                 .add("shards_left", sum->shards_left));
+  s.out.print("{} {} shards, {}.", s.dry_run() ? "Would move" : "Moved", grouped(sum->shards_moved), s.out.size(sum->bytes_moved));
+  if (sum->shards_left > 0)
+    return verdict(s, errc::degraded, fmt::format("{} shards could not be moved: no other drive takes them", sum->shards_left));
+  return 0;
+}
+
+outcome<int> run_rebuild(session& s) {
+  auto facts = s.chosen_vault();
+  if (!facts)
+    return refuse(facts.error());
+  auto with = s.credential_for(*facts);
+  if (!with)
+    return refuse(with.error());
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  auto sum = s.with_progress([&](const job_options& job) { return (*n)->rebuild_catalog(facts->name, *with, job); });
+  if (!sum)
+    return refuse(sum.error());
+  s.out.line(json_line{"summary"}
+                 .add("packs", sum->packs)
+                 .add("packs_unreadable", sum->packs_unreadable)
+                 .add("operations", sum->operations)
+                 .add("files", sum->files));
+  s.out.print("Rebuilt the catalog of '{}': {} files from {} operations in {} packs.", printable(facts->name), grouped(sum->files),
+              grouped(sum->operations), grouped(sum->packs));
+  if (sum->packs_unreadable > 0)
+    return verdict(s, errc::degraded, fmt::format("{} packs could not be read", sum->packs_unreadable));
+  return 0;
+}
+
+} // namespace datamesh::cli

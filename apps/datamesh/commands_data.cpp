@@ -1,0 +1,341 @@
+// put, get, cat: bytes in and out.
+#include "display.hpp"
+#include "session.hpp"
+#include "units.hpp"
+
+#include <cerrno>
+#include <filesystem>
+
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace datamesh::cli {
+
+namespace {
+
+class stdin_source : public source {
+public:
+  explicit stdin_source(cancel_token cancel) : cancel_(std::move(cancel)) {}
+  result<size_t> read(byte_span out) override {
+    while (!cancel_.cancelled()) {
+      pollfd ready{STDIN_FILENO, POLLIN, 0};
+      auto polled = poll(&ready, 1, 200);
+      if (polled < 0 && errno != EINTR)
+        return datamesh::fail(from_errno(errno, "wait for standard input"));
+      if (polled <= 0)
+        continue;
+      auto got = ::read(STDIN_FILENO, out.data(), out.size());
+      if (got >= 0)
+        return static_cast<size_t>(got);
+      if (errno != EINTR && errno != EAGAIN)
+        return datamesh::fail(from_errno(errno, "read standard input"));
+    }
+    return datamesh::fail(errc::cancelled, "read standard input");
+  }
+
+private:
+  cancel_token cancel_;
+};
+
+/// Bytes as they are, or, with --json, lines with offset and base64.
+class stdout_sink : public sink {
+public:
+  stdout_sink(output& out, uint64_t offset) : out_(out), offset_(offset) {}
+  result<void> write(byte_view data) override {
+    auto text = as_text(data);
+    if (!out_.json()) {
+      if (!out_.raw(text))
+        return datamesh::fail(out_.broken() ? error{errc::cancelled, "write standard output"} : from_errno(errno, "write standard output"));
+      return {};
+    }
+    while (!text.empty()) {
+      auto part = text.substr(0, line_bytes);
+      out_.line(json_line{"item"}
+                    .add("action", "data")
+                    .add("offset", offset_)
+                    .add("size", part.size())
+                    .add("data_base64", std::string_view{base64(part)}));
+      if (out_.broken())
+        return datamesh::fail(errc::cancelled, "write standard output");
+      offset_ += part.size();
+      text.remove_prefix(part.size());
+    }
+    return {};
+  }
+
+private:
+  static constexpr size_t line_bytes = 48 << 10;
+  output& out_;
+  uint64_t offset_;
+};
+
+outcome<std::string> join_vault(const std::string& folder, const std::string& name) {
+  return vault_path(folder + "/" + name);
+}
+
+/// The name under which *source* is stored: its last part, also of "." and "..".
+outcome<std::string> own_name(const std::string& source) {
+  namespace fs = std::filesystem;
+  std::error_code failed;
+  auto path = fs::path{source};
+  auto name = path.has_filename() ? path.filename() : path.parent_path().filename();
+  if (name.empty() || name == "." || name == "..") {
+    path = fs::canonical(path, failed);
+    name = path.filename();
+  }
+  if (failed || name.empty())
+    return refuse(errc::name_invalid, fmt::format("'{}' has no name of its own", printable(source)), "give it one with --as NAME");
+  return name.string();
+}
+
+json_line put_json(const put_summary& sum, bool dry_run) {
+  json_line line{"summary"};
+  line.add("dry_run", dry_run)
+      .add("files", sum.files)
+      .add("folders", sum.folders)
+      .add("symlinks", sum.symlinks)
+      .add("bytes", sum.bytes)
+      .add("hole_bytes", sum.hole_bytes)
+      .add("chunks", sum.chunks)
+      .add("chunks_known", sum.chunks_known)
+      .add("bytes_known", sum.bytes_known)
+      .add("bytes_new_plain", sum.bytes_new_plain)
+      .add("bytes_new_sealed", sum.bytes_new_sealed)
+      .add("bytes_written", sum.bytes_written)
+      .add("packs", sum.packs)
+      .add("shards_short", sum.shards_short)
+      .names("stored_as", sum.stored_as)
+      .add("failed", sum.failure_count);
+  return line;
+}
+
+std::string counted(uint64_t n, std::string_view one, std::string_view many) {
+  return fmt::format("{} {}", grouped(n), n == 1 ? one : many);
+}
+
+int finish_put(session& s, const put_summary& sum) {
+  auto& out = s.out;
+  out.line(put_json(sum, s.dry_run()));
+  auto what = counted(sum.files, "file", "files");
+  if (sum.folders > 0)
+    what += ", " + counted(sum.folders, "folder", "folders");
+  if (sum.symlinks > 0)
+    what += ", " + counted(sum.symlinks, "link", "links");
+  out.print("{} {}, {}: {} new, {} known already.", s.dry_run() ? "Would store" : "Stored", what, out.size(sum.bytes),
+            out.size(sum.bytes_new_plain), out.size(sum.bytes_known));
+  if (!s.dry_run() && sum.bytes_written > 0)
+    out.print("{} after compression, {} on the drives with parity.", out.size(sum.bytes_new_sealed), out.size(sum.bytes_written));
+  if (sum.stored_as.size() == 1 && sum.files == 1)
+    out.print("{}", printable(sum.stored_as.front()));
+  if (sum.shards_short > 0)
+    out.warn(fmt::format("the data is durable, but up to {} shards of a pack found no drive; run: datamesh repair", sum.shards_short));
+  return tell_failures(s, sum.failures, sum.failure_count, "stored");
+}
+
+outcome<int> put_stdin(session& s, const std::string& folder) {
+  auto name = s.set.text("as");
+  if (name.empty())
+    return refuse(errc::usage, "standard input has no name", "datamesh put - --as NAME");
+  if (s.dry_run())
+    return refuse(errc::usage, "standard input can not be read for a dry run", "datamesh help put");
+  auto target = join_vault(folder, name);
+  if (!target)
+    return refuse(target.error());
+  auto v = s.open_vault();
+  if (!v)
+    return refuse(v.error());
+  put_stream_request request{.from = std::make_shared<stdin_source>(s.cancel),
+                             .target_path = *target,
+                             .conflict = conflict_of(s.set),
+                             .policy = s.set.text("policy"),
+                             .modified_ns = std::nullopt};
+  auto sum = s.with_progress([&](const job_options& job) { return (*v)->put(request, job); });
+  if (!sum)
+    return refuse(sum.error());
+  return finish_put(s, *sum);
+}
+
+outcome<put_request> put_plan(session& s, const std::string& folder) {
+  put_request request{.sources = {},
+                      .conflict = conflict_of(s.set),
+                      .policy = s.set.text("policy"),
+                      .exclude = s.set.list("exclude"),
+                      .dry_run = s.dry_run()};
+  auto as = s.set.text("as");
+  for (auto& source : s.arguments()) {
+    auto name = as.empty() ? own_name(source) : outcome<std::string>{as};
+    if (!name)
+      return refuse(name.error());
+    auto target = join_vault(folder, *name);
+    if (!target)
+      return refuse(target.error());
+    std::error_code failed;
+    auto path = std::filesystem::absolute(source, failed);
+    if (failed)
+      return refuse(from_errno(failed.value(), "find", source));
+    for (auto& other : request.sources)
+      if (other.target_path == *target)
+        return refuse(errc::usage, fmt::format("two sources would both be stored as '{}'", printable(*target)),
+                      "store one of them by a command of its own, with --as NAME");
+    request.sources.push_back({path.string(), *target});
+  }
+  return request;
+}
+
+outcome<std::optional<version_id>> chosen_version(session& s, const vault& v, const std::string& path) {
+  auto prefix = s.set.text("version");
+  if (prefix.empty())
+    return std::optional<version_id>{};
+  auto all = v.versions(path);
+  if (!all)
+    return refuse(all.error());
+  std::optional<version_id> found;
+  for (auto& version : *all) {
+    if (!version.id.hex().starts_with(prefix))
+      continue;
+    if (found)
+      return refuse(errc::invalid_argument, fmt::format("several versions of '{}' begin with {}", printable(path), prefix),
+                    "datamesh versions " + printable(path));
+    found = version.id;
+  }
+  if (!found)
+    return refuse(errc::not_found, fmt::format("no version of '{}' begins with {}", printable(path), printable(prefix)),
+                  "datamesh versions " + printable(path));
+  return found;
+}
+
+json_line get_json(const get_summary& sum) {
+  json_line line{"summary"};
+  line.add("files", sum.files)
+      .add("folders", sum.folders)
+      .add("symlinks", sum.symlinks)
+      .add("bytes", sum.bytes)
+      .add("bytes_resumed", sum.bytes_resumed)
+      .add("shards_bad", sum.shards_bad)
+      .add("failed", sum.failure_count);
+  return line;
+}
+
+int finish_get(session& s, const get_summary& sum) {
+  s.out.line(get_json(sum));
+  if (sum.shards_bad > 0)
+    s.out.warn(fmt::format("{} missing or damaged shards were read around; run: datamesh repair", sum.shards_bad));
+  return tell_failures(s, sum.failures, sum.failure_count, "brought back");
+}
+
+outcome<get_summary> stream(session& s, vault& v, const std::string& path) {
+  auto version = chosen_version(s, v, path);
+  if (!version)
+    return refuse(version.error());
+  byte_range range;
+  if (auto text = s.set.text("range"); !text.empty()) {
+    auto parsed = parse_range(text);
+    range = {parsed->first, parsed->length};
+  }
+  auto to = std::make_shared<stdout_sink>(s.out, range.first);
+  auto sum = s.with_progress([&](const job_options& job) { return v.get(path, to, range, *version, job); });
+  if (!sum)
+    return refuse(sum.error());
+  return *sum;
+}
+
+void add_to(get_summary& all, const get_summary& one) {
+  all.files += one.files;
+  all.bytes += one.bytes;
+  all.bytes_resumed += one.bytes_resumed;
+  all.shards_bad += one.shards_bad;
+  all.failure_count += one.failure_count;
+  all.failures.insert(all.failures.end(), one.failures.begin(), one.failures.end());
+}
+
+outcome<int> stream_all(session& s) {
+  auto v = s.open_vault();
+  if (!v)
+    return refuse(v.error());
+  auto paths = expand_all(**v, s.arguments());
+  if (!paths)
+    return refuse(paths.error());
+  get_summary all;
+  for (auto& path : *paths) {
+    auto sum = stream(s, **v, path);
+    if (!sum)
+      return refuse(sum.error());
+    add_to(all, *sum);
+  }
+  return finish_get(s, all);
+}
+
+} // namespace
+
+outcome<int> run_put(session& s) {
+  auto folder = vault_path(s.set.text("to"));
+  if (!folder)
+    return refuse(folder.error());
+  auto& sources = s.arguments();
+  auto from_stdin = s.set.flag("stdin") || (sources.size() == 1 && sources[0] == "-");
+  if (from_stdin && (sources.size() > 1 || (sources.size() == 1 && sources[0] != "-")))
+    return refuse(errc::usage, "standard input and files can not be stored by one command", "datamesh help put");
+  if (from_stdin)
+    return put_stdin(s, *folder);
+  if (sources.empty())
+    return refuse(errc::usage, "'put' needs SOURCE", "datamesh help put");
+  if (sources.size() > 1 && s.set.given("as"))
+    return refuse(errc::usage, "'--as' names one source, and there are several", "datamesh help put");
+  auto request = put_plan(s, *folder);
+  if (!request)
+    return refuse(request.error());
+  auto v = s.open_vault();
+  if (!v)
+    return refuse(v.error());
+  auto sum = s.with_progress([&](const job_options& job) { return (*v)->put(*request, job); });
+  if (!sum)
+    return refuse(sum.error());
+  return finish_put(s, *sum);
+}
+
+outcome<int> run_get(session& s) {
+  auto target = s.set.text("to");
+  if (target == "-") {
+    if (s.set.given("as") || s.set.flag("force"))
+      return refuse(errc::usage, "'--as' and '--force' have no meaning for standard output", "datamesh help get");
+    return stream_all(s);
+  }
+  if (s.set.given("range"))
+    return refuse(errc::usage, "a range goes to standard output", "add --to -, or use: datamesh cat PATH --range A-B");
+  auto v = s.open_vault();
+  if (!v)
+    return refuse(v.error());
+  auto paths = expand_all(**v, s.arguments());
+  if (!paths)
+    return refuse(paths.error());
+  if (paths->size() > 1 && (s.set.given("as") || s.set.given("version")))
+    return refuse(errc::usage, "'--as' and '--version' take a single PATH, and there are several", "datamesh help get");
+  auto version = chosen_version(s, **v, paths->front());
+  if (!version)
+    return refuse(version.error());
+  std::error_code failed;
+  std::filesystem::create_directories(target, failed);
+  if (failed)
+    return refuse(from_errno(failed.value(), "make the folder", target));
+  auto folder = std::filesystem::absolute(target, failed).string();
+  get_request request{
+      .paths = *paths, .target_folder = folder, .target_name = s.set.text("as"), .overwrite = s.set.flag("force"), .version = *version};
+  auto sum = s.with_progress([&](const job_options& job) { return (*v)->get(request, job); });
+  if (!sum)
+    return refuse(sum.error());
+  auto& out = s.out;
+  auto what = counted(sum->files, "file", "files");
+  if (sum->folders > 0)
+    what += ", " + counted(sum->folders, "folder", "folders");
+  out.print("Brought back {}, {}, into {}.", what, out.size(sum->bytes), printable(target));
+  if (sum->bytes_resumed > 0)
+    out.print("{} of it were there from an earlier try.", out.size(sum->bytes_resumed));
+  return finish_get(s, *sum);
+}
+
+outcome<int> run_cat(session& s) {
+  return stream_all(s);
+}
+
+} // namespace datamesh::cli

@@ -1,0 +1,196 @@
+#include "output.hpp"
+
+#include "display.hpp"
+#include "units.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+namespace datamesh::cli {
+
+namespace {
+
+/// At most so many failed objects are remembered to tell each once.
+constexpr size_t failed_objects_max = 100'000;
+
+std::string_view escape_of(tone t) {
+  switch (t) {
+  case tone::good:
+    return "\x1b[32m";
+  case tone::warning:
+    return "\x1b[33m";
+  case tone::bad:
+    return "\x1b[31m";
+  case tone::faint:
+    return "\x1b[2m";
+  case tone::strong:
+    return "\x1b[1m";
+  case tone::plain:
+    break;
+  }
+  return {};
+}
+
+winsize window_of(int fd) {
+  winsize size{};
+  if (ioctl(fd, TIOCGWINSZ, &size) != 0)
+    size = {};
+  return size;
+}
+
+} // namespace
+
+bool use_color(std::string_view when, bool no_color, bool force, bool terminal) {
+  if (when != "auto")
+    return when == "always";
+  return !no_color && (force || terminal);
+}
+
+size_t terminal_columns(int fd) {
+  auto columns = window_of(fd).ws_col;
+  return columns > 0 ? columns : 80;
+}
+
+size_t terminal_rows(int fd) {
+  auto rows = window_of(fd).ws_row;
+  return rows > 0 ? rows : 24;
+}
+
+int64_t wall_now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+output::output(output_options options) : options_(std::move(options)) {}
+
+void output::line(const json_line& message) {
+  if (options_.json)
+    write_text(message.text() + "\n");
+}
+
+void output::page(const std::string& text) {
+  if (options_.json)
+    return;
+  auto lines = static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
+  if (!options_.pager || lines < terminal_rows(STDOUT_FILENO)) {
+    write_text(text);
+    return;
+  }
+  std::lock_guard guard{mutex_};
+  clear_progress();
+  auto* pager = popen(options_.pager_command.c_str(), "w");
+  if (pager == nullptr) {
+    write_all(STDOUT_FILENO, text);
+    return;
+  }
+  std::fwrite(text.data(), 1, text.size(), pager);
+  pclose(pager);
+}
+
+void output::warn(const std::string& text) {
+  if (options_.json)
+    line(json_line{"status"}.add("kind", "warning").add("text", text));
+  else
+    write_error("warning: " + printable(text) + "\n");
+}
+
+void output::item_error(std::string_view object, const error& reason) {
+  {
+    std::lock_guard guard{mutex_};
+    if (failed_objects_.size() < failed_objects_max && !failed_objects_.emplace(object).second)
+      return;
+  }
+  auto& facts = facts_of(reason.code());
+  if (options_.json)
+    line(json_line{"error"}.name("object", object).add("error", facts.name).add("message", reason.message()));
+  else
+    write_error(fmt::format("{}: {} ({})\n", printable(object), printable(reason.message()), facts.name));
+}
+
+int output::fail(std::string_view command, const failure& reason) {
+  auto& facts = facts_of(reason.code);
+  auto next = reason.next.empty() ? std::string{facts.suggestion} : reason.next;
+  if (options_.json) {
+    line(json_line{"exit_error"}
+             .add("command", command)
+             .add("exit_code", facts.exit_code)
+             .add("error", facts.name)
+             .add("message", reason.what)
+             .add("reason", facts.title)
+             .add("suggestion", next));
+  } else {
+    write_error(fmt::format("error: {}\n  why: {} ({})\n  next: {}\n", printable(reason.what), facts.title, facts.name, next));
+  }
+  return facts.exit_code;
+}
+
+bool output::raw(std::string_view data) {
+  std::lock_guard guard{mutex_};
+  return write_all(STDOUT_FILENO, data);
+}
+
+std::string output::size(uint64_t bytes) const {
+  return options_.exact_bytes ? std::to_string(bytes) : human_size(bytes);
+}
+
+std::string output::time(int64_t ns) const {
+  return isatty(STDOUT_FILENO) == 1 ? relative_time(ns, wall_now_ns()) : rfc3339(ns);
+}
+
+std::string output::paint(tone t, std::string_view text) const {
+  auto escape = escape_of(t);
+  if (!options_.color || escape.empty())
+    return std::string{text};
+  return fmt::format("{}{}\x1b[0m", escape, text);
+}
+
+void output::show_progress(std::string_view text) {
+  std::lock_guard guard{mutex_};
+  clear_progress();
+  if (text.empty())
+    return;
+  write_all(STDERR_FILENO, text);
+  progress_shown_ = true;
+}
+
+void output::clear_progress() {
+  if (progress_shown_)
+    write_all(STDERR_FILENO, "\r\x1b[K");
+  progress_shown_ = false;
+}
+
+void output::write_text(std::string_view text) {
+  std::lock_guard guard{mutex_};
+  clear_progress();
+  write_all(STDOUT_FILENO, text);
+}
+
+void output::write_error(std::string_view text) {
+  std::lock_guard guard{mutex_};
+  clear_progress();
+  write_all(STDERR_FILENO, text);
+}
+
+bool output::write_all(int fd, std::string_view data) {
+  while (!data.empty()) {
+    auto written = ::write(fd, data.data(), data.size());
+    if (written >= 0) {
+      data.remove_prefix(static_cast<size_t>(written));
+    } else if (errno == EAGAIN) {
+      // Whoever shares the pipe made it non-blocking.
+      pollfd ready{fd, POLLOUT, 0};
+      (void) poll(&ready, 1, -1);
+    } else if (errno != EINTR) {
+      broken_ = broken_ || (fd == STDOUT_FILENO && errno == EPIPE);
+      return false;
+    }
+  }
+  return true;
+}
+
+} // namespace datamesh::cli

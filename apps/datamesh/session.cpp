@@ -1,0 +1,275 @@
+#include "session.hpp"
+
+#include "display.hpp"
+#include "glob.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace datamesh::cli {
+
+session::session(const parsed_line& l, settings s, std::string file, output& o, cancel_token c)
+    : line(l), set(std::move(s)), config_file(std::move(file)), out(o), cancel(std::move(c)) {}
+
+session::~session() {
+  vault_.reset();
+  node_.reset();
+}
+
+node_options session::options() {
+  node_options result;
+  result.home = set.text("home");
+  if (set.given("memory"))
+    result.memory_bytes = set.number("memory");
+  result.codec_threads = static_cast<unsigned>(set.number("threads"));
+  if (auto level = set.text("compression"); !level.empty())
+    result.compression_level = static_cast<int>(set.number("compression"));
+  result.on_event = [this](const event& what) {
+    std::lock_guard guard{mutex_};
+    if (progress_)
+      progress_->take(what);
+  };
+  return result;
+}
+
+outcome<node*> session::open_node() {
+  if (node_)
+    return node_.get();
+  auto opened = node::open(options());
+  if (!opened) {
+    if (opened.error().code() == errc::no_vault)
+      return refuse(errc::no_vault, "there is no node in " + set.text("home"), "datamesh init --drive DIR");
+    return refuse(opened.error());
+  }
+  return adopt(std::move(*opened));
+}
+
+node* session::adopt(std::unique_ptr<node> made) {
+  node_ = std::move(made);
+  return node_.get();
+}
+
+outcome<vault_facts> session::chosen_vault() {
+  auto n = open_node();
+  if (!n)
+    return refuse(n.error());
+  auto all = (*n)->vaults();
+  if (!all)
+    return refuse(all.error());
+  auto wanted = set.text("vault");
+  for (auto& facts : *all)
+    if (facts.name == (wanted.empty() ? "main" : wanted))
+      return facts;
+  if (!wanted.empty())
+    return refuse(errc::no_vault, fmt::format("there is no vault '{}' here", wanted), "datamesh vault list");
+  if (all->size() == 1)
+    return all->front();
+  if (all->empty())
+    return refuse(errc::no_vault, "there is no vault here yet", "datamesh vault create main");
+  return refuse(errc::no_vault, "there are several vaults and none is chosen", "datamesh vault use NAME");
+}
+
+outcome<credential> session::credential_for(const vault_facts& facts, bool may_ask) {
+  if (auto file = set.text("phrase-file"); !file.empty()) {
+    auto phrase = read_secret({.what = "recovery phrase", .file = file}, cancel);
+    if (!phrase)
+      return refuse(phrase.error());
+    return credential::recovery_phrase(phrase->view());
+  }
+  auto given = set.given("password-file") || set.given("password-command");
+  auto trusted = std::any_of(facts.locks.begin(), facts.locks.end(), [](auto& lock) { return lock.kind == "device"; });
+  if (!given && (trusted || !may_ask))
+    return credential::this_device();
+  auto password = read_secret({.what = fmt::format("password of vault '{}'", facts.name),
+                               .file = set.text("password-file"),
+                               .command = set.text("password-file").empty() ? set.text("password-command") : std::string{},
+                               .hint = fmt::format("datamesh {} --password-file FILE", line.path)},
+                              cancel);
+  if (!password)
+    return refuse(password.error());
+  return credential::password(password->view());
+}
+
+outcome<vault*> session::open_vault(bool may_ask) {
+  if (vault_)
+    return &*vault_;
+  auto facts = chosen_vault();
+  if (!facts)
+    return refuse(facts.error());
+  auto with = credential_for(*facts, may_ask);
+  if (!with)
+    return refuse(with.error());
+  auto opened = node_->open_vault(facts->name, *with);
+  // A lock of another machine looks the same until it is tried.
+  if (!opened && opened.error().code() == errc::wrong_password && with->type() == credential::kind::device && may_ask) {
+    vault_facts by_password = *facts;
+    by_password.locks.clear();
+    with = credential_for(by_password);
+    if (!with)
+      return refuse(with.error());
+    opened = node_->open_vault(facts->name, *with);
+  }
+  if (!opened)
+    return refuse(opened.error());
+  vault_.emplace(std::move(*opened));
+  return &*vault_;
+}
+
+outcome<std::optional<credential>> session::new_password(const std::string& file, const std::string& command) {
+  if (set.flag("no-password"))
+    return std::optional<credential>{};
+  auto password = read_secret({.what = "new password",
+                               .file = file,
+                               .command = file.empty() ? command : std::string{},
+                               .twice = true,
+                               .hint = fmt::format("datamesh {} --password-file FILE", line.path)},
+                              cancel);
+  if (!password)
+    return refuse(password.error());
+  return std::optional<credential>{credential::password(password->view())};
+}
+
+outcome<bool> session::confirm(const std::string& question) {
+  if (set.flag("yes"))
+    return true;
+  return ask(question, cancel);
+}
+
+void session::begin_progress() {
+  auto shown = !out.quiet() && !set.flag("no-progress");
+  std::lock_guard guard{mutex_};
+  progress_ = std::make_unique<progress>(out, line.path, shown);
+}
+
+void session::end_progress() {
+  std::unique_ptr<progress> ended;
+  {
+    std::lock_guard guard{mutex_};
+    ended = std::move(progress_);
+  }
+}
+
+outcome<std::string> vault_path(std::string_view text) {
+  std::string result;
+  while (!text.empty()) {
+    auto slash = text.find('/');
+    auto part = text.substr(0, slash);
+    text.remove_prefix(slash == std::string_view::npos ? text.size() : slash + 1);
+    if (part.empty() || part == ".")
+      continue;
+    if (part == ".." || part.find('\0') != std::string_view::npos)
+      return refuse(errc::name_invalid, fmt::format("'{}' can not be a name in a vault", printable(part)));
+    result += '/';
+    result += part;
+  }
+  return result.empty() ? "/" : result;
+}
+
+outcome<std::vector<std::string>> expand(const vault& in, const std::string& argument) {
+  auto path = vault_path(argument);
+  if (!path)
+    return refuse(path.error());
+  if (!is_glob(*path) || in.info(*path))
+    return std::vector{*path};
+  std::vector<std::string> found;
+  list_request request{.path = glob_folder(*path), .recursive = !glob_is_flat(*path), .limit = 10'000};
+  do {
+    auto page = in.list(request);
+    if (!page && page.error().code() == errc::not_found)
+      break;
+    if (!page)
+      return refuse(page.error());
+    for (auto& entry : page->entries)
+      if (glob_match(*path, entry.path))
+        found.push_back(entry.path);
+    request.cursor = page->next_cursor;
+  } while (!request.cursor.empty());
+  if (found.empty())
+    return refuse(errc::not_found, fmt::format("nothing matches '{}'", printable(*path)));
+  return found;
+}
+
+outcome<std::vector<std::string>> expand_all(const vault& in, const std::vector<std::string>& arguments) {
+  std::vector<std::string> result;
+  std::set<std::string> seen;
+  for (auto& argument : arguments) {
+    auto paths = expand(in, argument);
+    if (!paths)
+      return refuse(paths.error());
+    for (auto& path : *paths)
+      if (seen.insert(path).second)
+        result.push_back(path);
+  }
+  return result;
+}
+
+if_exists conflict_of(const settings& set) {
+  auto text = set.text("if-exists");
+  return text == "fail" ? if_exists::fail : text == "rename" ? if_exists::rename : if_exists::version;
+}
+
+int tell_failures(session& s, const std::vector<item_failure>& failures, uint64_t count, const std::string& what) {
+  for (auto& failed : failures)
+    s.out.item_error(failed.path, failed.reason);
+  if (count == 0)
+    return 0;
+  if (count > failures.size())
+    s.out.warn(fmt::format("{} more items failed than are named here", count - failures.size()));
+  return s.out.fail(s.line.path, failure{errc::partial_failure, fmt::format("{} of the items could not be {}", count, what)});
+}
+
+command_function find_command(std::string_view path) {
+  static constexpr std::pair<std::string_view, command_function> table[] = {
+      {"init", run_init},
+      {"doctor", run_doctor},
+      {"put", run_put},
+      {"get", run_get},
+      {"cat", run_cat},
+      {"ls", run_ls},
+      {"info", run_info},
+      {"mkdir", run_mkdir},
+      {"rm", run_rm},
+      {"mv", run_mv},
+      {"cp", run_cp},
+      {"tag", run_tag},
+      {"versions", run_versions},
+      {"restore", run_restore},
+      {"status", run_status},
+      {"stats", run_stats},
+      {"verify", run_verify},
+      {"repair", run_repair},
+      {"cleanup", run_cleanup},
+      {"rebalance", run_rebalance},
+      {"rebuild", run_rebuild},
+      {"bench", run_bench},
+      {"drive add", run_drive_add},
+      {"drive list", run_drive_list},
+      {"drive drain", run_drive_drain},
+      {"drive replace", run_drive_replace},
+      {"drive adopt", run_drive_adopt},
+      {"drive remove", run_drive_remove},
+      {"vault list", run_vault_list},
+      {"vault create", run_vault_create},
+      {"vault use", run_vault_use},
+      {"vault destroy", run_vault_destroy},
+      {"key list", run_key_list},
+      {"key change-password", run_key_change_password},
+      {"key recovery", run_key_recovery},
+      {"key trust-device", run_key_trust_device},
+      {"key remove", run_key_remove},
+      {"key rotate", run_key_rotate},
+      {"config show", run_config_show},
+      {"config check", run_config_check},
+      {"config set", run_config_set},
+      {"explain", run_explain},
+      {"completion", run_completion},
+      {"help", run_help},
+      {"version", run_version},
+  };
+  for (auto& [name, function] : table)
+    if (name == path)
+      return function;
+  return nullptr;
+}
+
+} // namespace datamesh::cli

@@ -1,0 +1,150 @@
+// One run of the program: its settings, and the node and the vault that the command
+// opens when it needs them.
+#pragma once
+
+#include "datamesh/node.hpp"
+
+#include "output.hpp"
+#include "progress.hpp"
+#include "secrets.hpp"
+#include "settings.hpp"
+
+#include <memory>
+#include <optional>
+
+namespace datamesh::cli {
+
+class session {
+public:
+  session(const parsed_line& line, settings set, std::string config_file, output& out, cancel_token cancel);
+  ~session();
+
+  const parsed_line& line;
+  settings set;
+  const std::string config_file;
+  output& out;
+  cancel_token cancel;
+
+  [[nodiscard]] const std::vector<std::string>& arguments() const noexcept {
+    return line.arguments;
+  }
+  [[nodiscard]] bool dry_run() const {
+    return set.flag("dry-run");
+  }
+
+  /// Options for a node in --home that tells its events to this session.
+  [[nodiscard]] node_options options();
+
+  /// Opens the node once.
+  [[nodiscard]] outcome<node*> open_node();
+  /// Takes over a node that was just made.
+  node* adopt(std::unique_ptr<node> made);
+
+  /// Opens node and vault once. Asks for a password only when *may_ask*.
+  [[nodiscard]] outcome<vault*> open_vault(bool may_ask = true);
+
+  /// The vault to work on: --vault, else "main", else the only one.
+  [[nodiscard]] outcome<vault_facts> chosen_vault();
+
+  /// What opens *facts*: a password or phrase that was given, else the device key
+  /// where the vault trusts this machine, else a question.
+  [[nodiscard]] outcome<credential> credential_for(const vault_facts& facts, bool may_ask = true);
+
+  /// A password for something new; empty with --no-password.
+  [[nodiscard]] outcome<std::optional<credential>> new_password(const std::string& file, const std::string& command);
+
+  /// Runs *work* with progress under this command's name.
+  template <class Work>
+  auto with_progress(Work work) {
+    begin_progress();
+    auto result = work(job_options{.cancel = cancel});
+    end_progress();
+    return result;
+  }
+
+  /// True without asking with --yes; else the answer to *question*.
+  [[nodiscard]] outcome<bool> confirm(const std::string& question);
+
+private:
+  void begin_progress();
+  void end_progress();
+
+  std::mutex mutex_;
+  std::unique_ptr<progress> progress_;
+  std::unique_ptr<node> node_;
+  std::optional<vault> vault_;
+};
+
+/// "/a/b" for "a//b/", with "." left out. `name_invalid` for ".." and NUL.
+[[nodiscard]] outcome<std::string> vault_path(std::string_view text);
+
+/// The paths that *argument* names: itself when there is such an entry, or what it
+/// matches as a pattern, in bytewise order. `not_found` when a pattern matches nothing.
+[[nodiscard]] outcome<std::vector<std::string>> expand(const vault& in, const std::string& argument);
+
+/// All arguments, expanded; each path once.
+[[nodiscard]] outcome<std::vector<std::string>> expand_all(const vault& in, const std::vector<std::string>& arguments);
+
+/// A command: answers the exit code, or why it ended.
+using command_function = outcome<int> (*)(session&);
+
+/// The function of the leaf command "drive add", or null.
+[[nodiscard]] command_function find_command(std::string_view path);
+
+// By file, in the order of the table.
+outcome<int> run_init(session&);
+outcome<int> run_doctor(session&);
+outcome<int> run_put(session&);
+outcome<int> run_get(session&);
+outcome<int> run_cat(session&);
+outcome<int> run_ls(session&);
+outcome<int> run_info(session&);
+outcome<int> run_mkdir(session&);
+outcome<int> run_rm(session&);
+outcome<int> run_mv(session&);
+outcome<int> run_cp(session&);
+outcome<int> run_tag(session&);
+outcome<int> run_versions(session&);
+outcome<int> run_restore(session&);
+outcome<int> run_status(session&);
+outcome<int> run_stats(session&);
+outcome<int> run_verify(session&);
+outcome<int> run_repair(session&);
+outcome<int> run_cleanup(session&);
+outcome<int> run_rebalance(session&);
+outcome<int> run_rebuild(session&);
+outcome<int> run_bench(session&);
+outcome<int> run_drive_add(session&);
+outcome<int> run_drive_list(session&);
+outcome<int> run_drive_drain(session&);
+outcome<int> run_drive_replace(session&);
+outcome<int> run_drive_adopt(session&);
+outcome<int> run_drive_remove(session&);
+outcome<int> run_vault_list(session&);
+outcome<int> run_vault_create(session&);
+outcome<int> run_vault_use(session&);
+outcome<int> run_vault_destroy(session&);
+outcome<int> run_key_list(session&);
+outcome<int> run_key_change_password(session&);
+outcome<int> run_key_recovery(session&);
+outcome<int> run_key_trust_device(session&);
+outcome<int> run_key_remove(session&);
+outcome<int> run_key_rotate(session&);
+outcome<int> run_config_show(session&);
+outcome<int> run_config_check(session&);
+outcome<int> run_config_set(session&);
+outcome<int> run_explain(session&);
+outcome<int> run_completion(session&);
+outcome<int> run_help(session&);
+outcome<int> run_version(session&);
+
+// Parts that several commands print.
+[[nodiscard]] json_line drive_json(const drive_report& drive, json_line line = json_line{"item"});
+[[nodiscard]] std::string drive_table(const output& out, const std::vector<drive_report>& drives);
+[[nodiscard]] if_exists conflict_of(const settings& set);
+/// Sets *key* in the configuration file, which is made when it is missing.
+[[nodiscard]] outcome<void> write_setting(const session& s, const std::string& key, const std::string& value);
+/// Tells the failures that no event told, and answers 3 when there were any.
+int tell_failures(session& s, const std::vector<item_failure>& failures, uint64_t count, const std::string& what);
+
+} // namespace datamesh::cli

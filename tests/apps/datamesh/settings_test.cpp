@@ -1,0 +1,128 @@
+#include "settings.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace datamesh;
+using namespace datamesh::cli;
+
+namespace {
+
+using values = std::map<std::string, std::string>;
+
+variables env_of(values v) {
+  return [v = std::move(v)](const std::string& name) -> std::optional<std::string> {
+    auto i = v.find(name);
+    return i == v.end() ? std::nullopt : std::optional{i->second};
+  };
+}
+
+settings resolve(const std::vector<std::string>& words, values env, const std::string& config) {
+  auto line = parse_command_line(words);
+  REQUIRE(line);
+  auto parsed = parse_config(config, "config.toml");
+  REQUIRE(parsed);
+  auto set = settings::resolve(*line, env_of(std::move(env)), *parsed, "config.toml");
+  REQUIRE(set);
+  return *set;
+}
+
+std::string config_error(const std::string& text) {
+  auto parsed = parse_config(text, "config.toml");
+  REQUIRE_FALSE(parsed);
+  CHECK(parsed.error().code == errc::config_invalid);
+  return parsed.error().what;
+}
+
+} // namespace
+
+TEST_CASE("a flag counts more than a variable, that more than the file, that more than the default", "[settings]") {
+  auto origin_of = [](const settings& s) {
+    return s.all().find("color")->second.from;
+  };
+  auto all = resolve({"ls", "--color", "never"}, {{"DATAMESH_COLOR", "always"}}, "color = 'auto'");
+  CHECK(all.text("color") == "never");
+  CHECK(origin_of(all) == origin::flag);
+  auto variable = resolve({"ls"}, {{"DATAMESH_COLOR", "always"}}, "color = 'auto'");
+  CHECK(variable.text("color") == "always");
+  CHECK(origin_of(variable) == origin::environment);
+  CHECK(variable.all().find("color")->second.where == "DATAMESH_COLOR");
+  auto file = resolve({"ls"}, {}, "\ncolor = 'never'");
+  CHECK(file.text("color") == "never");
+  CHECK(origin_of(file) == origin::config);
+  CHECK(file.all().find("color")->second.where == "config.toml:2");
+  auto none = resolve({"ls"}, {}, "");
+  CHECK(none.text("color") == "auto");
+  CHECK_FALSE(none.given("color"));
+}
+
+TEST_CASE("a flag that is off on the command line beats one that is on in the file", "[settings]") {
+  CHECK(resolve({"ls"}, {}, "json = true").flag("json"));
+  CHECK_FALSE(resolve({"ls", "--json=false"}, {}, "json = true").flag("json"));
+  CHECK_FALSE(resolve({"ls"}, {{"DATAMESH_JSON", "0"}}, "json = true").flag("json"));
+}
+
+TEST_CASE("numbers and sizes of the file may be written with and without quotes", "[settings]") {
+  CHECK(resolve({"put", "a"}, {}, "memory = '192M'").number("memory") == 192ull << 20);
+  CHECK(resolve({"put", "a"}, {}, "memory = 50000000").number("memory") == 50'000'000);
+  CHECK(resolve({"cleanup"}, {}, "trash-age = '7d'").number("trash-age") == 604'800);
+}
+
+TEST_CASE("lists come from arrays and from variables with colons", "[settings]") {
+  using list = std::vector<std::string>;
+  CHECK(resolve({"put", "a"}, {}, "exclude = ['*.o', 'build']").list("exclude") == list{"*.o", "build"});
+  CHECK(resolve({"put", "a"}, {{"DATAMESH_EXCLUDE", "*.o:tmp"}}, "exclude = 'x'").list("exclude") == list{"*.o", "tmp"});
+}
+
+TEST_CASE("unknown keys and wrong values name line and suggestion", "[settings]") {
+  CHECK(config_error("json = true\ncolr = 'auto'") == "config.toml, line 2: unknown key 'colr'; did you mean 'color'?");
+  CHECK(config_error("color = 'blue'").starts_with("config.toml, line 1: 'color': 'blue' is none of"));
+  CHECK(config_error("json = 'perhaps'").find("neither true nor false") != std::string::npos);
+  CHECK(config_error("json = 1.5").find("wrong type") != std::string::npos);
+  CHECK(config_error("color = ['auto']").find("not a list") != std::string::npos);
+  CHECK(config_error("[put]\nexclude = 'x'").find("unknown key 'put'") != std::string::npos);
+  CHECK(config_error("json = \n").starts_with("config.toml, line 1:"));
+}
+
+TEST_CASE("what confirms or destroys can not stand in the file", "[settings]") {
+  for (auto key : {"yes", "force", "dry-run", "recursive", "phrase-file", "new-password-file"}) {
+    CAPTURE(key);
+    CHECK(config_error(std::string{key} + " = true").find("unknown key") != std::string::npos);
+  }
+}
+
+TEST_CASE("a variable with a wrong value is refused by its name", "[settings]") {
+  auto line = parse_command_line({"ls"});
+  auto set = settings::resolve(*line, env_of({{"DATAMESH_COLOR", "blue"}}), {}, "");
+  REQUIRE_FALSE(set);
+  CHECK(set.error().what.starts_with("variable DATAMESH_COLOR:"));
+}
+
+TEST_CASE("the files lie where XDG says, and for root where the system keeps them", "[settings]") {
+  auto user = standard_paths(env_of({{"HOME", "/home/ann"}}), 1000);
+  CHECK(user.config_file == "/home/ann/.config/datamesh/config.toml");
+  CHECK(user.home == "/home/ann/.local/share/datamesh");
+  auto xdg = standard_paths(env_of({{"HOME", "/nonexistent"}, {"XDG_CONFIG_HOME", "/c"}, {"XDG_DATA_HOME", "/d"}}), 0);
+  CHECK(xdg.config_file == "/c/datamesh/config.toml");
+  CHECK(xdg.home == "/d/datamesh");
+  auto root = standard_paths(env_of({{"HOME", "/root"}, {"XDG_DATA_HOME", "relative"}}), 0);
+  CHECK(root.config_file == "/etc/datamesh/config.toml");
+  CHECK(root.home == "/var/lib/datamesh");
+}
+
+TEST_CASE("setting a key leaves comments and other lines alone", "[settings]") {
+  std::string text = "# mine\njson = true # always\nvault = \"old\"\ncolor = 'auto'\n";
+  auto changed = set_in_config(text, "config.toml", "vault", "new \"one\"");
+  REQUIRE(changed);
+  CHECK(*changed == "# mine\njson = true # always\nvault = \"new \\\"one\\\"\"\ncolor = 'auto'\n");
+  CHECK(parse_config(*changed, "config.toml")->find("vault")->second.values == std::vector<std::string>{"new \"one\""});
+  auto added = set_in_config("json = true\n", "config.toml", "vault", "x");
+  REQUIRE(added);
+  CHECK(*added == "vault = \"x\"\njson = true\n");
+}
+
+TEST_CASE("a value over several lines is not replaced by halves", "[settings]") {
+  std::string text = "vault = \"\"\"\nold\"\"\"\n";
+  auto changed = set_in_config(text, "config.toml", "vault", "new");
+  REQUIRE_FALSE(changed);
+  CHECK(changed.error().code == errc::config_invalid);
+}
