@@ -160,11 +160,12 @@ void simulated_content::damage(uint64_t offset, byte_view data) {
 // Sizes are journaled by real file systems and so survive in order; data does not.
 void simulated_content::apply(const std::vector<change>& changes, survival mode, chance& dice) {
   auto kept = mode == survival::nothing ? 0 : mode == survival::everything ? changes.size() : dice() % (changes.size() + 1);
-  auto size = kept == 0 ? durable_.size() : changes[kept - 1].size_after;
+  auto sizes_kept = kept + (mode == survival::prefix && kept < changes.size() ? dice() % 2 : 0);
+  auto size = sizes_kept == 0 ? durable_.size() : changes[sizes_kept - 1].size_after;
   for (size_t i = 0; i < changes.size(); ++i) {
     const auto& each = changes[i];
     if (each.resize) {
-      if (i < kept && each.offset < durable_.size())
+      if (i < sizes_kept && each.offset < durable_.size())
         durable_.resize(each.offset);
       continue;
     }

@@ -304,19 +304,24 @@ struct simulated_files::core {
     auto source = resolve("rename", from, false);
     if (!source)
       return fail(source.error());
-    if (source->found == nullptr)
-      return fail(errc::not_found, "rename", from);
     auto target = resolve("rename", to, false);
     if (!target)
       return fail(target.error());
+    if (source->found == nullptr)
+      return fail(errc::not_found, "rename", from);
     const auto& moved = source->found;
     if (source->folder == nullptr || target->folder == nullptr || source->name == ".." || target->name == "..")
       return fail(errc::conflict, "rename", to);
-    if (std::find(target->above.begin(), target->above.end(), moved) != target->above.end())
-      return fail(errc::conflict, "rename into itself", to);
     const auto& replaced = target->found;
     if (replaced != nullptr && !replace)
       return fail(errc::already_exists, "rename", to);
+    auto is_above = [](const place& at, const inode_ptr& folder) {
+      return std::find(at.above.begin(), at.above.end(), folder) != at.above.end();
+    };
+    if (is_above(*target, moved))
+      return fail(errc::conflict, "rename into itself", to);
+    if (is_above(*source, replaced))
+      return fail(errc::folder_not_empty, "rename", to);
     if (replaced == moved)
       return {};
     bool folder = moved->kind == file_kind::folder;
@@ -822,8 +827,9 @@ std::vector<simulated_files::listed> simulated_files::list_all() const {
   std::vector<listed> all;
   auto walk = [&all](const auto& self, const inode& folder, const std::string& path) -> void {
     for (const auto& [name, child] : folder.entries) {
-      all.push_back({path + "/" + name, status_of(*child)});
-      self(self, *child, all.back().path);
+      auto below = path + "/" + name;
+      all.push_back({below, status_of(*child)});
+      self(self, *child, below);
     }
   };
   walk(walk, *core_->root, "");
