@@ -367,6 +367,7 @@ public:
     base->db.reset(db);
     if (!status.ok())
       return base->failed(status, "open ordered store");
+    remove_empty_logs(options.folder, cipher ? file_cipher::header_size : 0);
     return std::make_unique<rocksdb_store>(std::move(base));
   }
 
@@ -435,6 +436,23 @@ private:
       if (name.ends_with(".sst") || name.ends_with(".log"))
         return fail(errc::store_corrupt, "open ordered store: CURRENT is gone", folder);
     return {};
+  }
+
+  /// RocksDB starts a log with each opening and drops the older ones with the
+  /// next flush; who only reads would gather one empty file an opening. A log
+  /// without content was never synced, so no manifest names it.
+  void remove_empty_logs(const std::string& folder, size_t empty_size) const {
+    std::vector<rocksdb::FileAttributes> files;
+    if (!files_->GetChildrenFileAttributes(folder, {}, &files, nullptr).ok())
+      return;
+    std::erase_if(files, [](const auto& file) { return !file.name.ends_with(".log"); });
+    auto older = [](const auto& lhs, const auto& rhs) {
+      return lhs.name.size() != rhs.name.size() ? lhs.name.size() < rhs.name.size() : lhs.name < rhs.name;
+    };
+    auto live = std::max_element(files.begin(), files.end(), older);
+    for (const auto& file : files)
+      if (file.size_bytes <= empty_size && file.name != live->name)
+        files_->DeleteFile(join_path(folder, file.name), {}, nullptr).PermitUncheckedError();
   }
 
   result<void> try_key(const std::string& current, const file_cipher* cipher) const {

@@ -1,1 +1,228 @@
-#include "storage/catalog.hpp"
+#include "storage/catalog_state.hpp"
+
+#include "crypto/hash.hpp"
+#include "storage/chunk_index.hpp"
+#include "storage/tree_fold.hpp"
+#include "storage/version_fold.hpp"
+
+namespace datamesh::storage {
+
+namespace {
+
+constexpr const char* open_failed = "open catalog";
+
+/// Hands each body that is not a move to its fold. Moves are folded together.
+struct body_fold {
+  fold& into;
+  op_context how;
+  std::vector<move_row>& moves;
+
+  void operator()(const move_node& b) const {
+    moves.push_back({b.node, {b.parent, b.name, b.kind, how.wall_ns, how.at}, std::nullopt, false});
+  }
+  void operator()(const add_extents& b) const {
+    fold_extents(into, b);
+  }
+  void operator()(const put_version& b) const {
+    fold_put(into, how, b);
+  }
+  void operator()(const drop_version& b) const {
+    fold_drop(into, b);
+  }
+  void operator()(const purge_node& b) const {
+    fold_purge(into, how, b);
+  }
+  void operator()(const set_tag& b) const {
+    fold_tag(into, how, b);
+  }
+  void operator()(const condemn_packs& b) const {
+    for (const auto& p : b.packs)
+      condemn_pack(into, p);
+  }
+};
+
+/// Keeps, or forgets, that an operation waits for a pack.
+void fold_pending(fold& into, const operation& op, const std::string* encoded, bool in_pack) {
+  if (in_pack && into.head.pending == 0)
+    return;
+  auto key = pending_key(op.at.device, op.sequence);
+  if (!in_pack) {
+    if (!encoded)
+      return;
+    into.rows.put(std::move(key), *encoded);
+    into.head.pending += 1;
+  } else if (into.rows.has(key)) {
+    into.rows.erase(std::move(key));
+    into.head.pending -= 1;
+  }
+}
+
+result<void> fold_operations(fold& into, const catalog_commit& what) {
+  std::vector<move_row> moves;
+  for (const auto& op : what.operations) {
+    if (auto good = validate(op); !good)
+      return good;
+    auto& log = into.log_of(op.at.device);
+    if (log.knows(op.sequence)) {
+      fold_pending(into, op, nullptr, what.operations_in_pack);
+      continue;
+    }
+    auto encoded = encode(op);
+    if (encoded.size() > operation_size_max)
+      return fail(errc::invalid_argument, "commit operation", "it is too large");
+    log.add(op.sequence, op.previous, crypto::blake3(as_view(encoded)));
+    fold_pending(into, op, &encoded, what.operations_in_pack);
+    into.head.lamport = std::max(into.head.lamport, op.at.lamport);
+    into.head.totals.operations += 1;
+    std::visit(body_fold{into, {{op.at, op.sequence}, op.wall_ns}, moves}, op.body);
+  }
+  fold_moves(into, std::move(moves));
+  return {};
+}
+
+} // namespace
+
+size_t pack_record::shards_present() const noexcept {
+  return static_cast<size_t>(std::count_if(drives.begin(), drives.end(), [](const drive_id& d) { return !d.is_zero(); }));
+}
+
+catalog::catalog() : impl_(std::make_unique<impl>()) {}
+
+catalog::~catalog() = default;
+
+result<std::unique_ptr<catalog>> catalog::open(std::unique_ptr<ordered_store> store, const vault_id& vault, const device_id& device) {
+  std::unique_ptr<catalog> result{new catalog};
+  auto& self = *result->impl_;
+  self.store = std::move(store);
+  self.device = device;
+  self.head.vault = vault;
+  auto stored = self.store->get(head_key());
+  if (!stored)
+    return fail(stored.error().within(open_failed));
+  if (*stored) {
+    auto head = catalog_head::decode(**stored);
+    if (!head)
+      return fail(head.error().within(open_failed));
+    if (head->vault != vault)
+      return fail(errc::format_alien, open_failed, "it belongs to vault " + head->vault.brief());
+    self.head = *head;
+    self.interrupted = head->dirty;
+  }
+  row_source rows{*self.store};
+  auto log = rows.load<device_log>(id_key(row_kind::device, device));
+  if (auto good = rows.outcome(); !good)
+    return fail(good.error().within(open_failed));
+  if (log && !log->runs().empty()) {
+    self.sequence = log->runs().back().last;
+    self.last_hash = log->runs().back().last_hash;
+  }
+  self.lamport = self.head.lamport;
+  return result;
+}
+
+std::vector<operation> catalog::stamp(std::vector<operation_body> bodies, int64_t wall_ns) {
+  auto& self = *impl_;
+  std::vector<operation> result;
+  result.reserve(bodies.size());
+  for (auto& body : bodies) {
+    auto& op = result.emplace_back();
+    op.at = {++self.lamport, self.device};
+    op.sequence = ++self.sequence;
+    op.wall_ns = wall_ns;
+    op.previous = self.last_hash;
+    op.body = std::move(body);
+    self.last_hash = crypto::blake3(as_view(encode(op)));
+  }
+  return result;
+}
+
+result<void> catalog::commit(const catalog_commit& what, durability level) {
+  auto& self = *impl_;
+  if (self.refusal)
+    return fail(*self.refusal);
+  fold next{*self.store, self.head};
+  next.head.dirty = true;
+  for (const auto& p : what.packs)
+    add_pack(next, p);
+  auto good = fold_operations(next, what);
+  for (const auto& p : what.placed)
+    place_pack(next, p);
+  for (const auto& p : what.forgotten)
+    forget_pack(next, p);
+  next.publish();
+  if (good)
+    good = next.rows.outcome();
+  if (good)
+    good = self.store->write(next.rows.batch(), level);
+  if (!good) {
+    self.refusal = good.error().within("commit to catalog");
+    return fail(*self.refusal);
+  }
+  self.head = next.head;
+  self.lamport = std::max(self.lamport, self.head.lamport);
+  return self.follow_own_log(next);
+}
+
+result<void> catalog::impl::follow_own_log(fold& committed) {
+  // Operations of this device that came from a pack, as in a rebuild, move its head on.
+  const auto& runs = committed.log_of(device).runs();
+  if (!runs.empty() && runs.back().last > sequence) {
+    sequence = runs.back().last;
+    last_hash = runs.back().last_hash;
+  }
+  return committed.rows.outcome();
+}
+
+result<std::vector<operation>> catalog::pending_operations(size_t limit) const {
+  std::vector<operation> result;
+  std::optional<error> wrong;
+  if (limit == 0)
+    return result;
+  auto view = impl_->store->snapshot();
+  row_source rows{*view};
+  const std::string prefix{static_cast<char>(row_kind::pending)};
+  rows.scan(prefix, [&](std::string_view, std::string_view value) {
+    auto op = decode_operation(value);
+    if (!op) {
+      wrong = op.error().as(errc::store_corrupt, "read pending operation");
+      return false;
+    }
+    result.push_back(std::move(*op));
+    return result.size() < limit;
+  });
+  if (wrong)
+    return fail(*wrong);
+  if (auto good = rows.outcome(); !good)
+    return fail(good.error());
+  return result;
+}
+
+result<void> catalog::close() {
+  auto& self = *impl_;
+  if (self.refusal)
+    return fail(*self.refusal);
+  if (self.head.dirty) {
+    auto clean = self.head;
+    clean.dirty = false;
+    write_batch batch;
+    batch.put(head_key(), clean.encode());
+    if (auto good = self.store->write(batch, durability::synced); !good) {
+      self.refusal = good.error().within("close catalog");
+      return fail(*self.refusal);
+    }
+    self.head = clean;
+  }
+  if (auto good = self.store->flush(); !good)
+    return fail(good.error().within("close catalog"));
+  return {};
+}
+
+bool catalog::was_interrupted() const noexcept {
+  return impl_->interrupted;
+}
+
+uint64_t catalog::disk_bytes() const {
+  return impl_->store->disk_bytes();
+}
+
+} // namespace datamesh::storage

@@ -30,11 +30,11 @@ struct pack_record {
   pack_seal seal;
   std::vector<drive_id> drives; ///< By shard index; zero where a shard is missing.
   int64_t created_ns = 0;
-  uint32_t used_length = 0;     ///< Bytes before padding.
+  uint32_t used_length = 0; ///< Bytes before padding.
   uint32_t table_offset = 0;
   uint32_t table_sealed_length = 0;
   bool condemned = false;
-  bool copied_forward = false;  ///< Cleanup moved its living chunks elsewhere.
+  bool copied_forward = false; ///< Cleanup moved its living chunks elsewhere.
 
   [[nodiscard]] size_t shards_present() const noexcept;
 };
@@ -49,20 +49,22 @@ struct chunk_location {
 struct node_view {
   node_id node;
   node_id parent;
-  std::string name;      ///< As shown: with "~id" when two nodes claim the name.
+  std::string name; ///< As shown: with "~id" when two nodes claim the name.
   node_kind kind = node_kind::file;
-  uint64_t size = 0;     ///< Of the current version.
+  uint64_t size = 0; ///< Of the current version.
   uint32_t mode = 0;
   int64_t modified_ns = 0;
   std::string symlink_target;
   std::optional<version_id> version; ///< The current one; none for a bare folder.
   uint32_t version_count = 0;
   uint64_t extent_count = 0;
+  uint64_t child_count = 0; ///< Of a folder.
+  int64_t moved_ns = 0;     ///< Wall time of the move that put it where it is.
 };
 
 struct version_view {
   version_id version;
-  int64_t stored_ns = 0;   ///< Wall time of its operation.
+  int64_t stored_ns = 0; ///< Wall time of its operation.
   uint64_t size = 0;
   uint32_t mode = 0;
   int64_t modified_ns = 0;
@@ -70,18 +72,28 @@ struct version_view {
   bool current = false;
 };
 
+/// What is known of the operation log of a device.
+struct device_view {
+  device_id device;
+  uint64_t last_sequence = 0; ///< The highest that is known.
+  uint64_t missing = 0;       ///< Operations below it that are not known.
+  uint64_t broken_at = 0;     ///< The lowest whose hash link does not fit; 0 when all fit.
+};
+
+/// Nodes in the trash count until they are purged, condemned packs until they are
+/// forgotten.
 struct catalog_totals {
   uint64_t files = 0;
   uint64_t folders = 0;
   uint64_t symlinks = 0;
   uint64_t versions = 0;
-  uint64_t logical_bytes = 0;   ///< Sizes of all current versions.
-  uint64_t chunks = 0;          ///< Distinct, stored.
+  uint64_t logical_bytes = 0;      ///< Sizes of all current versions.
+  uint64_t chunks = 0;             ///< Distinct, stored.
   uint64_t chunk_plain_bytes = 0;  ///< Of distinct chunks, before compression.
   uint64_t chunk_sealed_bytes = 0; ///< Of distinct chunks, as sealed.
   uint64_t packs = 0;
-  uint64_t pack_bytes = 0;      ///< Before parity, with padding.
-  uint64_t shard_bytes = 0;     ///< With parity.
+  uint64_t pack_bytes = 0;  ///< Before parity, with padding.
+  uint64_t shard_bytes = 0; ///< With parity.
   uint64_t operations = 0;
 };
 
@@ -96,7 +108,7 @@ struct catalog_commit {
   /// True when the operations lie in one of the packs (or in earlier ones); false
   /// keeps them for the next pack, see `pending_operations`.
   bool operations_in_pack = true;
-  /// New placement of packs that are known (repair, drain).
+  /// New placement of packs that are known (repair, drain); others are passed over.
   std::vector<pack_record> placed;
   /// Packs whose shards are deleted: their rows and chunk rows go.
   std::vector<pack_id> forgotten;
@@ -105,6 +117,7 @@ struct catalog_commit {
 class catalog {
 public:
   /// Opens the catalog of *vault* in *store* for writing as *device*.
+  /// `store_corrupt` when it can not be read; `datamesh rebuild` makes it again.
   [[nodiscard]] static result<std::unique_ptr<catalog>> open(std::unique_ptr<ordered_store> store, const vault_id& vault,
                                                              const device_id& device);
   ~catalog();
@@ -120,6 +133,8 @@ public:
   void unstamp();
 
   /// One atomic batch. After an error the catalog refuses every further write.
+  /// Operations may come in any order; least work is one device's in the order of
+  /// their sequence. A late move of a folder undoes and redoes later moves.
   [[nodiscard]] result<void> commit(const catalog_commit& what, durability level = durability::synced);
 
   /// Operations that are durable here but in no pack yet, oldest first.
@@ -139,10 +154,14 @@ public:
 
   [[nodiscard]] result<node_view> node(const node_id& id) const;
 
+  /// Every node that is shown, in order of id; for cleanup.
+  [[nodiscard]] result<void> visit_nodes(const std::function<bool(const node_view&)>& visit) const;
+
   /// The child of that shown name, or nothing.
   [[nodiscard]] result<std::optional<node_view>> child(const node_id& parent, std::string_view name) const;
 
-  /// Children in bytewise order of shown name, behind *after*, at most *limit*.
+  /// Children in bytewise order of shown name, behind *after*, about *limit* at most:
+  /// nodes that are shown under one name always come together.
   [[nodiscard]] result<std::vector<node_view>> list(const node_id& parent, std::string_view after, size_t limit) const;
 
   /// The path of a node that is not in the trash; `not_found` for one that is.
@@ -153,7 +172,8 @@ public:
   /// Newest first.
   [[nodiscard]] result<std::vector<version_view>> versions(const node_id& id) const;
 
-  /// Extents from *ordinal* on, at most *limit*.
+  /// Extents from *ordinal* on, at most *limit*; none behind the last. `not_found` for
+  /// a version that is unknown, dropped or purged, or whose extents are still to come.
   [[nodiscard]] result<std::vector<extent>> extents(const version_id& version, uint64_t ordinal, size_t limit) const;
 
   /// Sorted by key.
@@ -164,6 +184,9 @@ public:
   /// The place of a chunk in a pack that is neither condemned nor gone, else nothing.
   [[nodiscard]] result<std::optional<chunk_location>> find_chunk(const chunk_id& id) const;
 
+  /// For reading: like `find_chunk`, but a place in a condemned pack is good enough.
+  [[nodiscard]] result<std::optional<chunk_location>> locate_chunk(const chunk_id& id) const;
+
   [[nodiscard]] result<std::optional<pack_record>> find_pack(const pack_id& id) const;
 
   /// Packs in order of id behind *after*.
@@ -172,13 +195,17 @@ public:
   /// The chunks and operation batches of a pack.
   [[nodiscard]] result<pack_table> table_of(const pack_id& id) const;
 
-  /// Every version whose extents name *chunk*, as (node, version); for damage reports.
-  /// One pass over all extents for all of *chunks*; *visit* gets each hit once.
+  /// Every extent of every version that lives, as (node, version, chunk), until *visit*
+  /// answers false; a chunk that a version names twice comes twice. One pass over all
+  /// extents; for damage reports and cleanup.
   [[nodiscard]] result<void> visit_references(const std::function<bool(const node_id&, const version_id&, const chunk_id&)>& visit) const;
 
   // -- the whole -----------------------------------------------------------------------------
 
   [[nodiscard]] result<catalog_totals> totals() const;
+
+  /// What is known of each device's log, in order of device.
+  [[nodiscard]] result<std::vector<device_view>> devices() const;
 
   /// A digest of the whole view (names, versions, tags), equal for equal folds.
   [[nodiscard]] result<digest> fingerprint() const;

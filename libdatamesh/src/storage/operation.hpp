@@ -14,7 +14,7 @@
 
 namespace datamesh::storage {
 
-inline constexpr size_t name_size_max = 255;         ///< Bytes of one name.
+inline constexpr size_t name_size_max = 255; ///< Bytes of one name.
 inline constexpr size_t extents_per_operation_max = 4096;
 inline constexpr size_t operation_size_max = 1 << 20; ///< Encoded.
 
@@ -61,8 +61,8 @@ struct put_version {
   uint32_t mode = 0;
   int64_t modified_ns = 0;
   std::string symlink_target;
-  uint64_t extent_count = 0;        ///< Of the whole version.
-  std::vector<extent> extents;      ///< The last ones: those behind all `add_extents`.
+  uint64_t extent_count = 0;   ///< Of the whole version.
+  std::vector<extent> extents; ///< The last ones: those behind all `add_extents`.
   friend bool operator==(const put_version&, const put_version&) = default;
 };
 
@@ -105,16 +105,23 @@ struct stamp {
 
 struct operation {
   datamesh::storage::stamp at;
-  uint64_t sequence = 0;  ///< Of its device, from 1, without a gap.
-  int64_t wall_ns = 0;    ///< For people; never decides anything.
-  digest previous;        ///< BLAKE3 of the encoded operation before it; zero for the first.
+  uint64_t sequence = 0; ///< Of its device, from 1, without a gap.
+  int64_t wall_ns = 0;   ///< For people; never decides anything.
+  digest previous;       ///< BLAKE3 of the encoded operation before it; zero for the first.
   operation_body body;
   friend bool operator==(const operation&, const operation&) = default;
 };
 
+/// The one canonical encoding; hash links cover it. @pre `validate(op)`
 [[nodiscard]] std::string encode(const operation& op);
-/// `format_damaged` for what is malformed, too large or names an unknown body.
+/// `format_damaged` for what is malformed, too large, out of bounds or not encoded
+/// canonically; `format_newer` for a body or field that this version does not know.
 [[nodiscard]] result<operation> decode_operation(std::string_view encoded);
+
+/// `format_damaged` when a field is out of its bounds. The root and the trash can
+/// not be moved or purged; the extents of a version that is whole in one operation
+/// add up to its size.
+[[nodiscard]] result<void> validate(const operation& op);
 
 /// `name_invalid` for empty, ".", "..", a NUL or a slash, or more than 255 bytes.
 [[nodiscard]] result<void> validate_name(std::string_view name);

@@ -1,0 +1,182 @@
+#include "storage/chunk_index.hpp"
+
+namespace datamesh::storage {
+
+namespace {
+
+uint64_t bytes_of(const pack_record& pack) {
+  return pack.seal.shape.data_length();
+}
+
+uint64_t shard_bytes_of(const pack_record& pack) {
+  return uint64_t{pack.seal.shape.shard_length} * pack.seal.shape.shard_count();
+}
+
+void count_chunk(fold& f, const chunk_entry& e, bool more) {
+  auto& t = f.head.totals;
+  auto sign = more ? uint64_t{1} : uint64_t(-1);
+  t.chunks += sign;
+  t.chunk_plain_bytes += sign * e.plain_length;
+  t.chunk_sealed_bytes += sign * e.sealed_length;
+}
+
+std::string copy_key(const chunk_id& chunk, const pack_id& pack) {
+  return pair_key(row_kind::copy, chunk, pack);
+}
+
+void add_chunk(fold& f, const pack_id& pack, const chunk_entry& entry) {
+  auto key = id_key(row_kind::chunk, entry.id);
+  auto known = f.rows.load<chunk_row>(key);
+  chunk_row mine{{pack, entry}, false};
+  if (!known) {
+    count_chunk(f, entry, true);
+    f.rows.put(std::move(key), mine.encode());
+    return;
+  }
+  if (known->where.pack == pack)
+    return;
+  if (!f.rows.has(id_key(row_kind::condemned, known->where.pack))) {
+    f.rows.put(copy_key(entry.id, pack), mine.encode());
+    if (known->copies)
+      return;
+    known->copies = true;
+    f.rows.put(std::move(key), known->encode());
+    return;
+  }
+  count_chunk(f, known->where.entry, false);
+  count_chunk(f, entry, true);
+  mine.copies = true;
+  known->copies = false;
+  f.rows.erase(copy_key(entry.id, pack));
+  f.rows.put(copy_key(entry.id, known->where.pack), known->encode());
+  f.rows.put(std::move(key), mine.encode());
+}
+
+/// The best other place of a chunk: one that is not condemned before one that is.
+std::optional<chunk_location> best_copy(const row_source& rows, const chunk_id& id, bool condemned_too) {
+  std::optional<chunk_location> best;
+  rows.scan(id_key(row_kind::copy, id), [&](std::string_view key, std::string_view value) {
+    auto row = rows.parse<chunk_row>(key, value);
+    if (!row)
+      return false;
+    bool condemned = is_condemned(rows, row->where.pack);
+    if (!condemned || (condemned_too && !best))
+      best = row->where;
+    return condemned;
+  });
+  return best;
+}
+
+void forget_chunk(fold& f, const pack_id& pack, const chunk_id& id) {
+  auto key = id_key(row_kind::chunk, id);
+  auto known = f.rows.load<chunk_row>(key);
+  if (!known)
+    return;
+  if (known->where.pack != pack) {
+    f.rows.erase(copy_key(id, pack));
+    return;
+  }
+  count_chunk(f, known->where.entry, false);
+  auto next = known->copies ? best_copy(f.rows, id, true) : std::nullopt;
+  if (!next)
+    return f.rows.erase(std::move(key));
+  count_chunk(f, next->entry, true);
+  f.rows.erase(copy_key(id, next->pack));
+  f.rows.put(std::move(key), chunk_row{*next, true}.encode());
+}
+
+void count_pack(fold& f, const pack_record& pack, bool more) {
+  auto& t = f.head.totals;
+  auto sign = more ? uint64_t{1} : uint64_t(-1);
+  t.packs += sign;
+  t.pack_bytes += sign * bytes_of(pack);
+  t.shard_bytes += sign * shard_bytes_of(pack);
+}
+
+} // namespace
+
+void add_pack(fold& f, const catalog_commit::new_pack& pack) {
+  const auto& id = pack.record.seal.id;
+  if (auto known = load_pack(f.rows, id))
+    return place_pack(f, pack.record);
+  f.rows.put(id_key(row_kind::pack, id), encode_pack(pack.record));
+  f.rows.put(id_key(row_kind::table, id), encode_table(pack.table));
+  if (pack.record.condemned)
+    condemn_pack(f, id);
+  count_pack(f, pack.record, true);
+  for (const auto& entry : pack.table.chunks)
+    add_chunk(f, id, entry);
+}
+
+void place_pack(fold& f, const pack_record& record) {
+  const auto& id = record.seal.id;
+  auto known = load_pack(f.rows, id);
+  if (!known)
+    return;
+  count_pack(f, *known, false);
+  count_pack(f, record, true);
+  f.rows.put(id_key(row_kind::pack, id), encode_pack(record));
+  if (record.condemned)
+    condemn_pack(f, id);
+}
+
+void condemn_pack(fold& f, const pack_id& id) {
+  f.rows.put(id_key(row_kind::condemned, id), {});
+}
+
+void forget_pack(fold& f, const pack_id& id) {
+  auto known = load_pack(f.rows, id);
+  if (!known)
+    return;
+  auto table = load_table(f.rows, id);
+  if (!table)
+    return f.rows.damaged(id_key(row_kind::table, id));
+  for (const auto& entry : table->chunks)
+    forget_chunk(f, id, entry.id);
+  count_pack(f, *known, false);
+  f.rows.erase(id_key(row_kind::pack, id));
+  f.rows.erase(id_key(row_kind::table, id));
+}
+
+bool is_condemned(const row_source& rows, const pack_id& id) {
+  return rows.has(id_key(row_kind::condemned, id));
+}
+
+std::optional<pack_record> load_pack(const row_source& rows, const pack_id& id) {
+  auto key = id_key(row_kind::pack, id);
+  auto value = rows.get(key);
+  if (!value)
+    return std::nullopt;
+  auto record = decode_pack(id, *value);
+  if (!record) {
+    rows.damaged(key);
+    return std::nullopt;
+  }
+  record->condemned = is_condemned(rows, id);
+  return record;
+}
+
+std::optional<pack_table> load_table(const row_source& rows, const pack_id& id) {
+  auto key = id_key(row_kind::table, id);
+  auto value = rows.get(key);
+  if (!value)
+    return std::nullopt;
+  auto table = decode_table(*value);
+  if (!table)
+    rows.damaged(key);
+  return table;
+}
+
+std::optional<chunk_location> locate(const row_source& rows, const chunk_id& id, bool condemned_too) {
+  auto row = rows.load<chunk_row>(id_key(row_kind::chunk, id));
+  if (!row)
+    return std::nullopt;
+  if (!is_condemned(rows, row->where.pack))
+    return row->where;
+  auto copy = row->copies ? best_copy(rows, id, false) : std::nullopt;
+  if (copy || !condemned_too)
+    return copy;
+  return row->where;
+}
+
+} // namespace datamesh::storage
