@@ -3,10 +3,10 @@
 #include "crypto/derive.hpp"
 #include "crypto/hash.hpp"
 #include "crypto/identity.hpp"
+#include "crypto/keyring_encoding.hpp"
+#include "crypto/parse_message.hpp"
 #include "crypto/phrase.hpp"
 #include "datamesh/v1/key_file.pb.h"
-
-#include <google/protobuf/io/coded_stream.h>
 
 #include <limits>
 #include <optional>
@@ -46,13 +46,6 @@ uint32_t get_u32(byte_view from) noexcept {
 
 tl::unexpected<error> damaged(std::string what) {
   return fail(errc::key_file_damaged, "read the key file", std::move(what));
-}
-
-template <class Message>
-bool parse_message(Message& message, byte_view data) {
-  google::protobuf::io::CodedInputStream in{reinterpret_cast<const uint8_t*>(data.data()), static_cast<int>(data.size())};
-  in.SetRecursionLimit(16);
-  return message.ParseFromCodedStream(&in) && in.ConsumedEntireMessage();
 }
 
 // -- the frame: magic, version, sizes, header, sealed keyring, checksum ---------
@@ -164,104 +157,6 @@ result<parsed_lock> parse_lock(byte_view encoded) {
     return damaged("a lock asks for an unreasonable password cost");
   result.facts = {parameters.number(), kind, parameters.label(), parameters.created_ns()};
   return result;
-}
-
-// -- the keyring as bytes ----------------------------------------------------------
-
-// Protobuf keeps fields in std::string, which wipes nothing.
-class keyring_message {
-public:
-  keyring_message() = default;
-  keyring_message(const keyring_message&) = delete;
-  keyring_message& operator=(const keyring_message&) = delete;
-  ~keyring_message() {
-    wipe_text(*content.mutable_identity_seed());
-    wipe_text(*content.mutable_catalog_key());
-    for (auto& space : *content.mutable_spaces()) {
-      wipe_text(*space.mutable_id_key());
-      wipe_text(*space.mutable_chunker_key());
-      for (auto& epoch : *space.mutable_epochs())
-        wipe_text(*epoch.mutable_key());
-    }
-  }
-
-  v1::Keyring content;
-
-private:
-  static void wipe_text(std::string& text) noexcept {
-    wipe(std::as_writable_bytes(std::span{text}));
-  }
-};
-
-bool is_consistent(const keyring& keys) {
-  auto identity = ed25519_public(keys.identity_seed);
-  if (!identity || vault_id::from(*identity) != keys.vault)
-    return false;
-  std::set<space_id> seen;
-  auto good = [&](const space_keys& space) {
-    return seen.insert(space.id).second && space.name.size() <= space_name_size_max && space.epoch_keys.count(space.epoch) == 1
-           && space.epoch_keys.begin()->first > 0;
-  };
-  return !keys.spaces.empty() && keys.spaces.size() <= space_count_max && std::all_of(keys.spaces.begin(), keys.spaces.end(), good);
-}
-
-secret_bytes encode_keyring(const keyring& keys) {
-  keyring_message message;
-  message.content.set_identity_seed(text_of(keys.identity_seed.view()));
-  message.content.set_catalog_key(text_of(keys.catalog_key.view()));
-  for (const auto& space : keys.spaces) {
-    auto& row = *message.content.add_spaces();
-    row.set_id(text_of(space.id.view()));
-    row.set_name(space.name);
-    row.set_id_key(text_of(space.id_key.view()));
-    row.set_chunker_key(text_of(space.chunker_key.view()));
-    row.set_epoch(space.epoch);
-    for (const auto& [number, key] : space.epoch_keys) {
-      auto& epoch = *row.add_epochs();
-      epoch.set_number(number);
-      epoch.set_key(text_of(key.view()));
-    }
-  }
-  secret_bytes plain{message.content.ByteSizeLong()};
-  message.content.SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t*>(plain.span().data()));
-  return plain;
-}
-
-bool read_key(const std::string& field, key256& key) {
-  if (field.size() != key256::size)
-    return false;
-  key = key256::from(view_of(field));
-  return true;
-}
-
-bool read_space(const v1::SpaceKeys& row, space_keys& space) {
-  if (row.id().size() != space_id::size || !read_key(row.id_key(), space.id_key) || !read_key(row.chunker_key(), space.chunker_key))
-    return false;
-  space.id = space_id::from(view_of(row.id()));
-  space.name = row.name();
-  space.epoch = row.epoch();
-  for (const auto& epoch : row.epochs()) {
-    key256 key;
-    if (!read_key(epoch.key(), key) || !space.epoch_keys.emplace(epoch.number(), key).second)
-      return false;
-  }
-  return true;
-}
-
-result<keyring> decode_keyring(byte_view plain, const vault_id& vault, uint64_t revision) {
-  keyring_message message;
-  keyring keys;
-  keys.vault = vault;
-  keys.revision = revision;
-  if (!parse_message(message.content, plain) || !read_key(message.content.identity_seed(), keys.identity_seed)
-      || !read_key(message.content.catalog_key(), keys.catalog_key))
-    return damaged("the keyring is garbled");
-  for (const auto& row : message.content.spaces())
-    if (!read_space(row, keys.spaces.emplace_back()))
-      return damaged("a space of the keyring is garbled");
-  if (!is_consistent(keys))
-    return damaged("the keyring contradicts itself");
-  return keys;
 }
 
 } // namespace

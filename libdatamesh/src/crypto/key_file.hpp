@@ -21,8 +21,6 @@ inline constexpr size_t lock_count_max = 64;
 /// Each costs one Argon2id when a password is tried.
 inline constexpr size_t password_lock_count_max = 8;
 inline constexpr size_t lock_label_size_max = 256;
-inline constexpr size_t space_count_max = 1024;
-inline constexpr size_t space_name_size_max = 256;
 inline constexpr size_t key_file_size_max = 4u << 20;
 
 enum class lock_kind : uint8_t { password = 1, recovery_phrase = 2, device = 3 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 
 namespace datamesh::crypto {
 
@@ -25,6 +26,18 @@ result<space_keys> make_space(std::string name, random_source& source) {
 const space_keys* keyring::find(const space_id& id) const noexcept {
   auto i = std::find_if(spaces.begin(), spaces.end(), [&](const space_keys& space) { return space.id == id; });
   return i == spaces.end() ? nullptr : &*i;
+}
+
+bool is_consistent(const keyring& keys) {
+  auto identity = ed25519_public(keys.identity_seed);
+  if (!identity || vault_id::from(*identity) != keys.vault)
+    return false;
+  std::set<space_id> seen;
+  auto good = [&](const space_keys& space) {
+    return seen.insert(space.id).second && space.name.size() <= space_name_size_max && space.epoch_keys.count(space.epoch) == 1
+           && space.epoch_keys.begin()->first > 0;
+  };
+  return !keys.spaces.empty() && keys.spaces.size() <= space_count_max && std::all_of(keys.spaces.begin(), keys.spaces.end(), good);
 }
 
 result<keyring> make_keyring(random_source& source) {

@@ -11,6 +11,9 @@
 
 namespace datamesh::crypto {
 
+inline constexpr size_t space_count_max = 1024;
+inline constexpr size_t space_name_size_max = 256;
+
 struct space_keys {
   space_id id;
   std::string name;                      ///< For people; "main" for the first.
@@ -29,6 +32,11 @@ struct keyring {
 
   [[nodiscard]] const space_keys* find(const space_id& id) const noexcept;
 };
+
+/// True when the vault is the seed's public key, there are 1 to 1024 spaces with
+/// distinct ids and names of at most 256 bytes, and each has its current epoch's
+/// key and no epoch 0.
+[[nodiscard]] bool is_consistent(const keyring& keys);
 
 /// A fresh vault with one space, epoch 1.
 [[nodiscard]] result<keyring> make_keyring(random_source& source);
