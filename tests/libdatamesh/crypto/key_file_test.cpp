@@ -341,6 +341,14 @@ TEST_CASE("locks can not be taken out, put in, swapped or moved by who has no ke
   annotated.add_locks(header.locks(0));
   CHECK(refusal(with_header(s.encoded, annotated), with_device(s.device)) == errc::key_file_damaged);
 
+  CHECK(key_file::inspect(with_header(s.encoded, annotated)).error().code() == errc::key_file_damaged);
+  auto reused = header;
+  reused.set_next_lock(4);
+  CHECK(key_file::inspect(with_header(s.encoded, reused)).error().code() == errc::key_file_damaged);
+  auto bare = header;
+  bare.clear_locks();
+  CHECK(key_file::inspect(with_header(s.encoded, bare)).error().code() == errc::key_file_damaged);
+
   // A lock of the same vault and the same root, which the owner had removed.
   auto stale = s.file;
   REQUIRE(stale.remove_lock(4));
@@ -530,6 +538,29 @@ TEST_CASE("locks out of bounds are refused and change nothing", "[key_file]") {
   CHECK(code(s.file.add_device(x25519_public(s.device).value(), "", 0, s.random)) == errc::capacity_exceeded);
   auto full = s.file.encode(s.random).value();
   CHECK(key_file::open(full, with_device(s.device)).value().locks().size() == 64);
+}
+
+TEST_CASE("a file with more locks than may be tried is refused", "[key_file]") {
+  sample s;
+  auto copies = [&](int of, size_t count) {
+    auto header = header_of(s.encoded);
+    v1::Lock lock;
+    REQUIRE(lock.ParseFromString(header.locks(of)));
+    v1::LockParameters parameters;
+    REQUIRE(parameters.ParseFromString(lock.parameters()));
+    header.clear_locks();
+    for (uint32_t number = 1; number <= count; ++number) {
+      parameters.set_number(number);
+      lock.set_parameters(parameters.SerializeAsString());
+      header.add_locks(lock.SerializeAsString());
+    }
+    header.set_next_lock(100);
+    return with_header(s.encoded, header);
+  };
+  CHECK(key_file::inspect(copies(0, 8)));
+  CHECK(key_file::inspect(copies(0, 9)).error().code() == errc::key_file_damaged);
+  CHECK(key_file::inspect(copies(1, 64)));
+  CHECK(key_file::inspect(copies(1, 65)).error().code() == errc::key_file_damaged);
 }
 
 TEST_CASE("without randomness nothing is made and nothing changes", "[key_file]") {
