@@ -17,10 +17,12 @@ result<key256> argon2id(byte_view password, byte_view salt16, const password_cos
   static const auto ready = sodium_init() >= 0;
   if (!ready)
     return fail(errc::internal, "stretch a password", "libsodium does not start");
+  // libsodium wants a pointer even to no password at all.
+  const auto* text = password.empty() ? "" : as_text(password).data();
   key256 stretched;
   errno = 0;
-  if (crypto_pwhash_argon2id(reinterpret_cast<unsigned char*>(stretched.span().data()), key256::size, as_text(password).data(),
-                             password.size(), reinterpret_cast<const unsigned char*>(salt16.data()), cost.passes, cost.memory_bytes,
+  if (crypto_pwhash_argon2id(reinterpret_cast<unsigned char*>(stretched.span().data()), key256::size, text, password.size(),
+                             reinterpret_cast<const unsigned char*>(salt16.data()), cost.passes, cost.memory_bytes,
                              crypto_pwhash_argon2id_ALG_ARGON2ID13)
       != 0)
     return fail(errno == ENOMEM ? errc::capacity_exceeded : errc::internal, "stretch a password", "Argon2id gets no memory");
