@@ -124,6 +124,13 @@ result<void> add_operations(codec_state& state, const crypto::keyring& keys, con
     if (auto added = builder.add_operations(batch->first, batch->second); !added)
       return fail(added.error());
   }
+  for (const auto& batch : request.copied()) {
+    auto entry = from_proto(batch.at());
+    if (!entry)
+      return fail(entry.error());
+    if (auto added = builder.add_operations(*entry, as_view(batch.sealed())); !added)
+      return fail(added.error());
+  }
   return {};
 }
 

@@ -105,6 +105,30 @@ result<chunk_entry> from_proto(const v1::ChunkAt& message) {
   return entry;
 }
 
+v1::OperationsAt to_proto(const operations_entry& entry) {
+  v1::OperationsAt message;
+  message.set_offset(entry.offset);
+  message.set_sealed_length(entry.sealed_length);
+  message.set_epoch(entry.epoch);
+  message.set_suite(static_cast<uint32_t>(entry.suite));
+  message.set_device(write_id(entry.device));
+  message.set_first_sequence(entry.first_sequence);
+  message.set_last_sequence(entry.last_sequence);
+  message.set_checkpoint(entry.checkpoint);
+  return message;
+}
+
+result<operations_entry> from_proto(const v1::OperationsAt& message) {
+  auto device = read_id<device_id>(message.device());
+  if (!device)
+    return fail(device.error());
+  if (message.suite() < 1 || message.suite() > 2)
+    return fail(errc::format_damaged, "read a batch of operations");
+  return operations_entry{
+      message.offset(), message.sealed_length(),  message.epoch(),         static_cast<crypto::aead_suite>(message.suite()),
+      *device,          message.first_sequence(), message.last_sequence(), message.checkpoint()};
+}
+
 v1::NewPack to_proto(const pack_record& record, const pack_table& table) {
   v1::NewPack message;
   *message.mutable_record() = to_proto(record);
@@ -112,17 +136,8 @@ v1::NewPack to_proto(const pack_record& record, const pack_table& table) {
   message.set_epoch(table.epoch);
   for (const auto& entry : table.chunks)
     *message.add_chunks() = to_proto(entry);
-  for (const auto& entry : table.operations) {
-    auto* row = message.add_operations();
-    row->set_offset(entry.offset);
-    row->set_sealed_length(entry.sealed_length);
-    row->set_epoch(entry.epoch);
-    row->set_suite(static_cast<uint32_t>(entry.suite));
-    row->set_device(write_id(entry.device));
-    row->set_first_sequence(entry.first_sequence);
-    row->set_last_sequence(entry.last_sequence);
-    row->set_checkpoint(entry.checkpoint);
-  }
+  for (const auto& entry : table.operations)
+    *message.add_operations() = to_proto(entry);
   return message;
 }
 
@@ -146,11 +161,10 @@ result<catalog_commit::new_pack> from_proto(const v1::NewPack& message) {
     pack.table.chunks.push_back(*entry);
   }
   for (const auto& row : message.operations()) {
-    auto device = read_id<device_id>(row.device());
-    if (!device)
-      return fail(device.error());
-    pack.table.operations.push_back({row.offset(), row.sealed_length(), row.epoch(), static_cast<crypto::aead_suite>(row.suite()), *device,
-                                     row.first_sequence(), row.last_sequence(), row.checkpoint()});
+    auto entry = from_proto(row);
+    if (!entry)
+      return fail(entry.error());
+    pack.table.operations.push_back(*entry);
   }
   return pack;
 }

@@ -30,6 +30,9 @@ template <class Id>
 [[nodiscard]] v1::ChunkAt to_proto(const chunk_entry& entry);
 [[nodiscard]] result<chunk_entry> from_proto(const v1::ChunkAt& message);
 
+[[nodiscard]] v1::OperationsAt to_proto(const operations_entry& entry);
+[[nodiscard]] result<operations_entry> from_proto(const v1::OperationsAt& message);
+
 [[nodiscard]] v1::NewPack to_proto(const pack_record& record, const pack_table& table);
 [[nodiscard]] result<catalog_commit::new_pack> from_proto(const v1::NewPack& message);
 

@@ -214,7 +214,7 @@ private:
       state_.piece.reset();
       return true;
     }
-    auto location = state_.context->names->find_chunk(*piece.what.chunk);
+    auto location = state_.context->names->locate_chunk(*piece.what.chunk);
     if (!location)
       return fail(location.error());
     if (!*location) {

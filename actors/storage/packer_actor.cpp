@@ -30,6 +30,7 @@ struct intake_batch {
 
 struct submission {
   std::vector<std::string> bodies;
+  std::vector<v1::SealedOperations> copied;
   uint32_t size = 0;
   uint64_t after_serial = 0; ///< Its chunks are in packs up to this one.
   figures_promise promise;
@@ -287,6 +288,8 @@ private:
       size += next.size;
       for (auto& body : next.bodies)
         request.add_bodies(std::move(body));
+      for (auto& batch : next.copied)
+        *run->finish.add_copied() = std::move(batch);
       state_.submitted_bytes -= next.size;
       run->submissions.push_back(std::move(next));
       state_.submissions.pop_front();
@@ -304,7 +307,7 @@ private:
               add_pending_runs(*run);
               if (run->stamped)
                 *run->finish.add_runs() = std::move(stamped);
-              if (run->finish.runs_size() == 0 && run->pack->empty())
+              if (run->finish.runs_size() == 0 && run->finish.copied_size() == 0 && run->pack->empty())
                 return leave(run);
               finish(run);
             },
@@ -569,6 +572,17 @@ packer_actor::behavior_type packer_behavior(packer_actor::stateful_pointer<packe
         for (auto& body : *request.mutable_bodies()) {
           what.size += static_cast<uint32_t>(body.size()) + 80; // Its stamp and links come on top.
           what.bodies.push_back(std::move(body));
+        }
+        what.promise = promise;
+        logic->submit(std::move(what));
+        return promise;
+      },
+      [=](v1::CopyOperations& request) -> caf::result<v1::PackFigures> {
+        auto promise = self->make_response_promise<figures_promise>();
+        submission what;
+        for (auto& batch : *request.mutable_batches()) {
+          what.size += static_cast<uint32_t>(batch.sealed().size()) + operation_batch_overhead;
+          what.copied.push_back(std::move(batch));
         }
         what.promise = promise;
         logic->submit(std::move(what));

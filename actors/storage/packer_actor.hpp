@@ -24,6 +24,8 @@ using packer_actor = caf::typed_actor<
     caf::replies_to<v1::SealChunks, slices>::with<v1::SealedChunks>,
     // Stores chunks that are sealed already.
     caf::replies_to<v1::CopyChunks, slices>::with<v1::Done>,
+    // Stores batches of operations that are sealed already.
+    caf::replies_to<v1::CopyOperations>::with<v1::PackFigures>,
     // Answered when the operations are durable in a pack.
     caf::replies_to<v1::SubmitOperations>::with<v1::PackFigures>,
     // Answered when all that was submitted before is durable in packs.

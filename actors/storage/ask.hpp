@@ -1,0 +1,35 @@
+// Asks an actor and waits for its answer, for jobs that run on a thread of their own
+// from beginning to end.
+#pragma once
+
+#include "datamesh/base/result.hpp"
+#include "messages.hpp"
+
+#include <tuple>
+
+namespace datamesh::storage {
+
+/// The answer, or the error that came instead of it.
+template <class Answer, class Handle, class... Ts>
+[[nodiscard]] result<Answer> ask(caf::blocking_actor* self, const Handle& whom, const caf::duration& timeout, Ts&&... message) {
+  result<Answer> outcome = fail(errc::unavailable, "ask a part of the node");
+  self->request(whom, timeout, std::forward<Ts>(message)...)
+      .receive([&](Answer& answer) { outcome = std::move(answer); }, [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
+  return outcome;
+}
+
+/// The same for answers with bytes beside them.
+template <class Answer, class Beside, class Handle, class... Ts>
+[[nodiscard]] result<std::pair<Answer, Beside>> ask_with(caf::blocking_actor* self, const Handle& whom, const caf::duration& timeout,
+                                                         Ts&&... message) {
+  result<std::pair<Answer, Beside>> outcome = fail(errc::unavailable, "ask a part of the node");
+  self->request(whom, timeout, std::forward<Ts>(message)...)
+      .receive(
+          [&](Answer& answer, Beside& beside) {
+            outcome = std::pair{std::move(answer), std::move(beside)};
+          },
+          [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
+  return outcome;
+}
+
+} // namespace datamesh::storage

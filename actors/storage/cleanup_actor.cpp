@@ -1,0 +1,221 @@
+#include "storage/cleanup_actor.hpp"
+
+#include "storage/convert.hpp"
+#include "storage/pack_reader_actor.hpp"
+#include "storage/shard_healer.hpp"
+
+namespace datamesh::storage {
+
+namespace {
+
+constexpr size_t operations_at_once = 1000;
+constexpr size_t packs_at_once = 256;
+/// Sealed chunks that are read and copied together.
+constexpr uint32_t copy_bytes_max = 6 << 20;
+
+class cleaner {
+public:
+  cleaner(caf::blocking_actor* self, std::shared_ptr<vault_context> context, cleanup_task& task)
+      : self_(self), context_(std::move(context)), task_(task), reader_(spawn_pack_reader(*context_->sys, context_, task.job)) {}
+  ~cleaner() {
+    self_->send_exit(reader_, caf::exit_reason::user_shutdown);
+  }
+
+  result<cleanup_summary> run() {
+    auto now = context_->env.clock->wall().time_since_epoch().count();
+    auto plan = plan_cleanup(*context_->names, task_.rules, now, {});
+    if (!plan)
+      return fail(plan.error());
+    summary_.nodes_forgotten = plan->nodes_forgotten;
+    summary_.versions_forgotten = plan->versions_forgotten;
+    if (task_.dry_run)
+      return dry(*plan);
+    for (size_t i = 0; i < plan->forget.size(); i += operations_at_once)
+      if (auto applied = apply({plan->forget.begin() + static_cast<ptrdiff_t>(i),
+                                plan->forget.begin() + static_cast<ptrdiff_t>(std::min(i + operations_at_once, plan->forget.size()))});
+          !applied)
+        return fail(applied.error());
+    auto dead = plan->dead;
+    for (const auto& copy : plan->copied) {
+      if (auto reason = task_.job->ended())
+        return fail(*reason);
+      if (auto copied = copy_forward(copy); !copied)
+        return fail(copied.error());
+      dead.push_back(copy.pack);
+    }
+    if (auto flushed = flush(); !flushed)
+      return fail(flushed.error());
+    for (size_t i = 0; i < dead.size(); i += packs_at_once)
+      if (auto deleted = delete_packs(
+              {dead.begin() + static_cast<ptrdiff_t>(i), dead.begin() + static_cast<ptrdiff_t>(std::min(i + packs_at_once, dead.size()))});
+          !deleted)
+        return fail(deleted.error());
+    return summary_;
+  }
+
+private:
+  result<cleanup_summary> dry(const cleanup_plan& plan) {
+    summary_.packs_deleted = plan.dead.size() + plan.copied.size();
+    summary_.packs_copied = plan.copied.size();
+    for (const auto& copy : plan.copied)
+      summary_.bytes_copied += copy.bytes;
+    summary_.bytes_freed = plan.bytes_freed;
+    return summary_;
+  }
+
+  result<void> apply(const std::vector<operation_body>& bodies) {
+    v1::ApplyOperations request;
+    for (const auto& body : bodies) {
+      operation op;
+      op.body = body;
+      request.add_bodies(encode(op));
+    }
+    auto applied = ask<v1::Done>(self_, context_->catalog_writer, step_timeout, std::move(request));
+    if (!applied)
+      return fail(applied.error());
+    return {};
+  }
+
+  result<bytes> read(const v1::PackRecord& pack, uint32_t begin, uint32_t end) {
+    v1::ReadStretch request;
+    *request.mutable_pack() = pack;
+    request.set_begin(begin);
+    request.set_end(end);
+    auto answer = ask_with<v1::StretchRead, bytes>(self_, reader_, caf::infinite, std::move(request));
+    if (!answer)
+      return fail(answer.error());
+    return answer->second.slice(begin - answer->first.base(), end - begin);
+  }
+
+  /// Living chunks and all operations of one pack go into the open pack, sealed as
+  /// they are.
+  result<void> copy_forward(const cleanup_plan::copy& copy) {
+    auto record = context_->names->find_pack(copy.pack);
+    if (!record)
+      return fail(record.error());
+    if (!*record)
+      return {};
+    auto pack = to_proto(**record);
+    auto packer = context_->packer_for(task_.how);
+    v1::CopyChunks batch;
+    slices data;
+    uint32_t bytes_in_batch = 0;
+    auto send = [&]() -> result<void> {
+      if (data.empty())
+        return {};
+      batch.set_job(task_.job->number);
+      auto sent = ask<v1::Done>(self_, packer, caf::infinite, std::exchange(batch, {}), std::exchange(data, {}));
+      bytes_in_batch = 0;
+      if (!sent)
+        return fail(sent.error());
+      return {};
+    };
+    for (const auto& entry : copy.living) {
+      auto sealed = read(pack, entry.offset, entry.offset + entry.sealed_length);
+      if (!sealed)
+        return fail(sealed.error());
+      *batch.add_chunks() = to_proto(entry);
+      data.push_back(std::move(*sealed));
+      bytes_in_batch += entry.sealed_length;
+      if (bytes_in_batch >= copy_bytes_max)
+        if (auto sent = send(); !sent)
+          return sent;
+    }
+    if (auto sent = send(); !sent)
+      return sent;
+    v1::CopyOperations operations;
+    operations.set_job(task_.job->number);
+    for (const auto& entry : copy.operations) {
+      auto sealed = read(pack, entry.offset, entry.offset + entry.sealed_length);
+      if (!sealed)
+        return fail(sealed.error());
+      auto* row = operations.add_batches();
+      *row->mutable_at() = to_proto(entry);
+      row->set_sealed(std::string{as_text(*sealed)});
+    }
+    ++summary_.packs_copied;
+    summary_.bytes_copied += copy.bytes;
+    if (operations.batches_size() > 0)
+      copying_.push_back(self_->request(packer, caf::infinite, std::move(operations)));
+    return {};
+  }
+
+  /// Copies count only when they are durable.
+  result<void> flush() {
+    v1::FlushPacks request;
+    request.set_job(task_.job->number);
+    request.set_at_once(true);
+    auto flushed = ask<v1::PackFigures>(self_, context_->packer_for(task_.how), caf::infinite, request);
+    if (!flushed)
+      return fail(flushed.error());
+    result<void> outcome;
+    for (auto& answer : copying_)
+      answer.receive([](v1::PackFigures&) {}, [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
+    return outcome;
+  }
+
+  result<void> delete_packs(const std::vector<pack_id>& dead) {
+    auto free = context_->chunks->condemn(dead);
+    if (free.empty())
+      return {};
+    if (auto applied = apply({condemn_packs{free}}); !applied)
+      return applied;
+    std::map<drive_id, v1::RemoveShards> by_drive;
+    v1::CommitCatalog commit;
+    for (const auto& id : free) {
+      auto record = context_->names->find_pack(id);
+      if (!record)
+        return fail(record.error());
+      if (!*record)
+        continue;
+      commit.add_forgotten(write_id(id));
+      ++summary_.packs_deleted;
+      for (size_t i = 0; i < (*record)->drives.size(); ++i)
+        if (!(*record)->drives[i].is_zero()) {
+          *by_drive[(*record)->drives[i]].add_shards() = to_proto(shard_key{id, static_cast<uint8_t>(i)});
+          summary_.bytes_freed += (*record)->seal.shape.shard_length;
+        }
+    }
+    auto drives = context_->drives->all();
+    for (auto& [id, request] : by_drive) {
+      const auto* drive = drive_table::find(*drives, id);
+      if (drive == nullptr)
+        continue; // What lies on a missing drive is unknown to the catalog when it comes back.
+      if (auto removed = ask<v1::Done>(self_, drive->writer, step_timeout, std::move(request)); !removed)
+        return fail(removed.error());
+    }
+    auto committed = ask<v1::Done>(self_, context_->catalog_writer, step_timeout, std::move(commit));
+    if (!committed)
+      return fail(committed.error());
+    return {};
+  }
+
+  using copy_handle =
+      decltype(std::declval<caf::blocking_actor*>()->request(std::declval<const packer_actor&>(), caf::infinite, v1::CopyOperations{}));
+
+  caf::blocking_actor* self_;
+  std::shared_ptr<vault_context> context_;
+  cleanup_task& task_;
+  pack_reader_actor reader_;
+  cleanup_summary summary_;
+  std::vector<copy_handle> copying_;
+};
+
+} // namespace
+
+void start_cleanup(std::shared_ptr<vault_context> context, cleanup_task task) {
+  auto shared = std::make_shared<cleanup_task>(std::move(task));
+  auto size = std::min<uint64_t>(context->budget->limit(), uint64_t{2} * pack_buffer_size);
+  auto reserved = context->budget->reserve(size, [context, shared](memory_budget::reservation reservation) {
+    auto held = std::make_shared<memory_budget::reservation>(std::move(reservation));
+    context->sys->spawn<caf::detached>([context, shared, held](caf::blocking_actor* self) {
+      auto outcome = cleaner{self, context, *shared}.run();
+      *held = {};
+      shared->done(std::move(outcome));
+    });
+  });
+  if (!reserved)
+    shared->done(fail(reserved.error()));
+}
+
+} // namespace datamesh::storage

@@ -1,0 +1,151 @@
+#include "storage/rebalance_actor.hpp"
+
+#include "storage/convert.hpp"
+#include "storage/shard_healer.hpp"
+
+namespace datamesh::storage {
+
+namespace {
+
+constexpr size_t pack_page_size = 64;
+/// A drive is emptied while it is fuller than the mean by more than this share.
+constexpr double fill_slack = 0.05;
+
+class rebalancer {
+public:
+  rebalancer(caf::blocking_actor* self, std::shared_ptr<vault_context> context, rebalance_task& task)
+      : self_(self), context_(std::move(context)), task_(task), healer_(self, context_, task.job) {}
+
+  result<rebalance_summary> run() {
+    measure();
+    std::optional<pack_id> after;
+    for (;;) {
+      auto page = context_->names->packs(after, pack_page_size);
+      if (!page)
+        return fail(page.error());
+      if (page->empty())
+        return summary_;
+      after = page->back().seal.id;
+      for (const auto& pack : *page) {
+        if (auto reason = task_.job->ended())
+          return fail(*reason);
+        if (auto moved = move_shards(pack); !moved)
+          return fail(moved.error());
+      }
+    }
+  }
+
+private:
+  struct load {
+    uint64_t used = 0;
+    uint64_t room = 0;
+    bool leaving = false;
+    [[nodiscard]] double ratio() const {
+      return room + used == 0 ? 0 : static_cast<double>(used) / static_cast<double>(used + room);
+    }
+  };
+
+  void measure() {
+    for (const auto& drive : *context_->drives->all()) {
+      if (!drive.store)
+        continue;
+      auto usage = drive.store->usage();
+      if (!usage)
+        continue;
+      auto room = usage->disk.available > usage->reserve ? usage->disk.available - usage->reserve : 0;
+      loads_[drive.id] = {usage->shard_bytes, room, drive.store->state() == drive_state::draining};
+    }
+  }
+
+  double mean_ratio() const {
+    uint64_t used = 0;
+    uint64_t room = 0;
+    for (const auto& [id, drive] : loads_)
+      if (!drive.leaving) {
+        used += drive.used;
+        room += drive.room;
+      }
+    return used + room == 0 ? 0 : static_cast<double>(used) / static_cast<double>(used + room);
+  }
+
+  result<void> move_shards(const pack_record& pack) {
+    auto current = pack;
+    for (size_t i = 0; i < pack.drives.size(); ++i) {
+      auto found = loads_.find(pack.drives[i]);
+      if (found == loads_.end())
+        continue;
+      auto& from = found->second;
+      auto too_full = !from.leaving && from.ratio() > mean_ratio() + fill_slack;
+      if (!from.leaving && !too_full)
+        continue;
+      if (task_.dry_run) {
+        ++summary_.shards_moved;
+        summary_.bytes_moved += pack.seal.shape.shard_length;
+        from.used -= std::min<uint64_t>(from.used, pack.seal.shape.shard_length);
+        from.room += pack.seal.shape.shard_length;
+        continue;
+      }
+      if (auto moved = move_one(current, static_cast<uint8_t>(i), from); !moved)
+        return moved;
+    }
+    return {};
+  }
+
+  result<void> move_one(pack_record& pack, uint8_t index, load& from) {
+    auto moved = healer_.rebuild(pack, {index}, true);
+    if (!moved)
+      return fail(moved.error());
+    if (moved->stored == 0) {
+      ++summary_.shards_left;
+      return {};
+    }
+    auto drives = context_->drives->all();
+    v1::RemoveShards request;
+    *request.add_shards() = to_proto(shard_key{pack.seal.id, index});
+    const auto* old = drive_table::find(*drives, pack.drives[index]);
+    if (old != nullptr)
+      if (auto removed = ask<v1::Done>(self_, old->writer, step_timeout, std::move(request)); !removed)
+        return fail(removed.error());
+    ++summary_.shards_moved;
+    summary_.bytes_moved += moved->bytes;
+    from.used -= std::min(from.used, moved->bytes);
+    from.room += moved->bytes;
+    auto fresh = context_->names->find_pack(pack.seal.id);
+    if (!fresh)
+      return fail(fresh.error());
+    if (*fresh)
+      pack = std::move(**fresh);
+    if (auto now = loads_.find(pack.drives[index]); now != loads_.end()) {
+      now->second.used += moved->bytes;
+      now->second.room -= std::min(now->second.room, moved->bytes);
+    }
+    task_.job->progress(summary_.shards_moved, 0, summary_.bytes_moved, 0);
+    return {};
+  }
+
+  caf::blocking_actor* self_;
+  std::shared_ptr<vault_context> context_;
+  rebalance_task& task_;
+  shard_healer healer_;
+  rebalance_summary summary_;
+  std::map<drive_id, load> loads_;
+};
+
+} // namespace
+
+void start_rebalance(std::shared_ptr<vault_context> context, rebalance_task task) {
+  auto shared = std::make_shared<rebalance_task>(std::move(task));
+  auto size = std::min<uint64_t>(context->budget->limit(), uint64_t{3} * pack_buffer_size);
+  auto reserved = context->budget->reserve(size, [context, shared](memory_budget::reservation reservation) {
+    auto held = std::make_shared<memory_budget::reservation>(std::move(reservation));
+    context->sys->spawn<caf::detached>([context, shared, held](caf::blocking_actor* self) {
+      auto outcome = rebalancer{self, context, *shared}.run();
+      *held = {};
+      shared->done(std::move(outcome));
+    });
+  });
+  if (!reserved)
+    shared->done(fail(reserved.error()));
+}
+
+} // namespace datamesh::storage

@@ -1,0 +1,248 @@
+#include "storage/verify_actor.hpp"
+
+#include "storage/convert.hpp"
+#include "storage/restore_plan.hpp"
+#include "storage/shard_healer.hpp"
+
+#include <fmt/format.h>
+
+#include <unordered_set>
+
+namespace datamesh::storage {
+
+namespace {
+
+/// Packs whose shards are looked at side by side.
+constexpr size_t packs_at_once = 16;
+
+using check_handle = decltype(std::declval<caf::blocking_actor*>()->request(std::declval<const drive_reader_actor&>(),
+                                                                            std::chrono::seconds{1}, v1::CheckShard{}));
+
+struct shard_under_check {
+  size_t pack;
+  uint8_t index;
+  check_handle answer;
+};
+
+class verifier {
+public:
+  verifier(caf::blocking_actor* self, std::shared_ptr<vault_context> context, verify_task& task)
+      : self_(self), context_(std::move(context)), task_(task), healer_(self, context_, task.job) {}
+
+  result<verify_summary> run() {
+    std::optional<std::set<pack_id>> only;
+    if (!task_.request.paths.empty()) {
+      auto chosen = packs_of(*context_, task_.request.paths);
+      if (!chosen)
+        return fail(chosen.error());
+      only = std::move(*chosen);
+    }
+    auto totals = context_->names->totals();
+    if (!totals)
+      return fail(totals.error());
+    pack_total_ = only ? only->size() : totals->packs;
+    std::optional<pack_id> after;
+    for (;;) {
+      auto page = context_->names->packs(after, packs_at_once);
+      if (!page)
+        return fail(page.error());
+      if (page->empty())
+        break;
+      after = page->back().seal.id;
+      if (only)
+        std::erase_if(*page, [&](const auto& pack) { return only->count(pack.seal.id) == 0; });
+      if (auto reason = task_.job->ended())
+        return fail(*reason);
+      if (auto looked = look_at(*page); !looked)
+        return fail(looked.error());
+    }
+    if (auto named = name_lost_files(); !named)
+      return fail(named.error());
+    task_.job->progress(summary_.packs, pack_total_, summary_.bytes, 0, true);
+    return summary_;
+  }
+
+private:
+  using bad_shards = std::map<uint8_t, error>;
+
+  result<void> look_at(const std::vector<pack_record>& packs) {
+    std::vector<bad_shards> bad(packs.size());
+    std::vector<shard_under_check> asked;
+    auto drives = context_->drives->all();
+    for (size_t i = 0; i < packs.size(); ++i)
+      for (size_t index = 0; index < packs[i].drives.size(); ++index)
+        ask_for(packs[i], i, static_cast<uint8_t>(index), *drives, bad[i], asked);
+    for (auto& shard : asked)
+      shard.answer.receive([&](v1::Done&) { summary_.bytes += task_.request.deep ? packs[shard.pack].seal.shape.shard_length : 0; },
+                           [&](caf::error& reason) { bad[shard.pack].emplace(shard.index, from_caf(reason)); });
+    for (size_t i = 0; i < packs.size(); ++i) {
+      ++summary_.packs;
+      summary_.shards += packs[i].seal.shape.shard_count();
+      task_.job->progress(summary_.packs, pack_total_, summary_.bytes, 0);
+      if (bad[i].empty()) {
+        context_->chunks->mark_lost(packs[i].seal.id, packs[i].condemned);
+        continue;
+      }
+      if (auto treated = treat(packs[i], bad[i]); !treated)
+        return treated;
+    }
+    return {};
+  }
+
+  void ask_for(const pack_record& pack, size_t number, uint8_t index, const drive_table::list& drives, bad_shards& bad,
+               std::vector<shard_under_check>& asked) {
+    const auto& id = pack.drives[index];
+    const auto* drive = id.is_zero() ? nullptr : drive_table::find(drives, id);
+    if (drive == nullptr) {
+      bad.emplace(index, error{id.is_zero() ? errc::shard_missing : errc::drive_missing, "look at shard"});
+      return;
+    }
+    v1::CheckShard request;
+    *request.mutable_shard() = to_proto(shard_key{pack.seal.id, index});
+    request.set_deep(task_.request.deep);
+    asked.push_back({number, index, self_->request(drive->reader(), step_timeout, std::move(request))});
+  }
+
+  /// Reports what is bad of a pack, and rebuilds it when asked to.
+  result<void> treat(const pack_record& pack, const bad_shards& bad) {
+    std::vector<uint8_t> wanted;
+    for (const auto& [index, reason] : bad) {
+      wanted.push_back(index);
+      auto missing = reason.code() == errc::shard_missing || reason.code() == errc::drive_missing;
+      ++(missing ? summary_.shards_missing : summary_.shards_damaged);
+      report(event_kind::damage_found, severity::warning, fmt::format("{}.{}", pack.seal.id.hex(), index), reason.message(), reason.code());
+    }
+    if (bad.size() > pack.seal.shape.m)
+      return note_lost(pack);
+    if (!task_.request.repair || task_.request.dry_run)
+      return {};
+    auto healed = healer_.rebuild(pack, wanted, false);
+    if (!healed) {
+      // Shards that passed a quick look may fail when they are read.
+      if (healed.error().code() == errc::damaged)
+        return note_lost(pack);
+      return fail(healed.error());
+    }
+    summary_.shards_repaired += healed->stored;
+    summary_.shards_unplaced += healed->unplaced;
+    if (healed->stored > 0)
+      report(event_kind::damage_healed, severity::info, pack.seal.id.hex(), fmt::format("{} shards rebuilt", healed->stored), std::nullopt);
+    return {};
+  }
+
+  void report(event_kind kind, severity level, std::string subject, std::string detail, std::optional<errc> code) {
+    event what;
+    what.kind = kind;
+    what.level = level;
+    what.job = task_.job->number;
+    what.subject = std::move(subject);
+    what.detail = std::move(detail);
+    what.code = code;
+    context_->events->publish(std::move(what));
+  }
+
+  /// Fewer than k shards are good. Chunks that lie wholly in good data shards can
+  /// still be read: only the others are lost.
+  result<void> note_lost(const pack_record& pack) {
+    ++summary_.packs_lost;
+    context_->chunks->mark_lost(pack.seal.id, true);
+    report(event_kind::data_lost, severity::critical, pack.seal.id.hex(), "fewer good shards than are needed", errc::damaged);
+    auto table = context_->names->table_of(pack.seal.id);
+    if (!table)
+      return fail(table.error());
+    for (const auto& entry : table->chunks)
+      if (!healer_.readable(pack, entry.offset, entry.offset + entry.sealed_length)) {
+        auto place = context_->names->locate_chunk(entry.id);
+        if (place && *place && (*place)->pack == pack.seal.id)
+          lost_chunks_.insert(entry.id);
+      }
+    return {};
+  }
+
+  result<void> name_lost_files() {
+    if (lost_chunks_.empty())
+      return {};
+    std::set<std::string> files;
+    auto visited = context_->names->visit_references([&](const node_id& node, const version_id& version, const chunk_id& chunk) {
+      if (lost_chunks_.count(chunk) > 0)
+        files.insert(name_for_report(*context_->names, node, version));
+      return true;
+    });
+    if (!visited)
+      return visited;
+    summary_.files_lost.assign(files.begin(), files.end());
+    return {};
+  }
+
+  caf::blocking_actor* self_;
+  std::shared_ptr<vault_context> context_;
+  verify_task& task_;
+  shard_healer healer_;
+  verify_summary summary_;
+  uint64_t pack_total_ = 0;
+  std::unordered_set<chunk_id> lost_chunks_;
+};
+
+} // namespace
+
+void start_verify(std::shared_ptr<vault_context> context, verify_task task) {
+  auto shared = std::make_shared<verify_task>(std::move(task));
+  // One pack, what it is rebuilt from, and its parity.
+  auto size = std::min<uint64_t>(context->budget->limit(), uint64_t{3} * pack_buffer_size);
+  auto reserved = context->budget->reserve(size, [context, shared](memory_budget::reservation reservation) {
+    auto held = std::make_shared<memory_budget::reservation>(std::move(reservation));
+    context->sys->spawn<caf::detached>([context, shared, held](caf::blocking_actor* self) {
+      auto outcome = verifier{self, context, *shared}.run();
+      *held = {};
+      shared->done(std::move(outcome));
+    });
+  });
+  if (!reserved)
+    shared->done(fail(reserved.error()));
+}
+
+result<std::set<pack_id>> packs_of(const vault_context& context, const std::vector<std::string>& paths) {
+  std::vector<restore_plan::root> roots;
+  for (const auto& path : paths) {
+    auto node = context.names->resolve(path);
+    if (!node)
+      return fail(node.error());
+    roots.push_back({*node, node->name, std::nullopt});
+  }
+  std::set<pack_id> packs;
+  restore_plan plan{context.names, std::move(roots), {}};
+  for (;;) {
+    auto file = plan.next();
+    if (!file)
+      return fail(file.error());
+    if (!*file)
+      return packs;
+    if ((*file)->kind != node_kind::file)
+      continue;
+    for (;;) {
+      auto piece = plan.next_extent();
+      if (!piece)
+        return fail(piece.error());
+      if (!*piece)
+        break;
+      if (!(*piece)->what.chunk)
+        continue;
+      auto place = context.names->locate_chunk(*(*piece)->what.chunk);
+      if (!place)
+        return fail(place.error());
+      if (*place)
+        packs.insert((*place)->pack);
+    }
+  }
+}
+
+std::string name_for_report(const catalog& names, const node_id& node, const version_id& version) {
+  auto view = names.node(node);
+  auto path = names.path_of(node);
+  auto name = path ? *path : fmt::format("{} (in the trash)", view ? view->name : node.hex());
+  if (view && view->version && *view->version != version)
+    name += fmt::format(" (version {})", version.brief());
+  return name;
+}
+
+} // namespace datamesh::storage
