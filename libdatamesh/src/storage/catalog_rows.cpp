@@ -320,10 +320,12 @@ std::optional<move_row> move_row::decode(std::string_view key, std::string_view 
 
 std::string version_row::encode() const {
   row_writer out;
-  out.flags({put, gone, replaced});
-  if (put) {
+  out.flags({put, purged, dropped, replaced});
+  if (put || purged) {
     out.id(node);
     write_order(out, at);
+  }
+  if (put) {
     out.time(wall_ns);
     out.number(size);
     out.number(mode);
@@ -340,12 +342,15 @@ std::optional<version_row> version_row::decode(std::string_view value) {
   version_row x;
   auto bits = in.u8();
   x.put = bits & 1;
-  x.gone = bits & 2;
-  x.replaced = bits & 4;
+  x.purged = bits & 2;
+  x.dropped = bits & 4;
+  x.replaced = bits & 8;
+  if (x.put || x.purged) {
+    x.node = in.id<node_id>();
+    x.at = read_order(in);
+  }
   if (!x.put)
     return when_done(in, std::move(x));
-  x.node = in.id<node_id>();
-  x.at = read_order(in);
   x.wall_ns = in.time();
   x.size = in.number();
   x.mode = in.number32();

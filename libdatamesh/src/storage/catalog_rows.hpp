@@ -84,10 +84,11 @@ struct move_row {
 };
 
 struct version_row {
-  bool put = false;      ///< Its put_version is known and it lives; else only marks.
-  bool gone = false;     ///< Dropped or purged: stays away for ever.
+  bool put = false;      ///< Its put_version is known and it lives.
+  bool purged = false;   ///< Its put_version is known, but a purge of its node is later.
+  bool dropped = false;  ///< Stays away for ever.
   bool replaced = false; ///< Some put_version names it.
-  node_id node;
+  node_id node;          ///< This and what follows of a put; the stamp also of a purged one.
   op_order at;
   int64_t wall_ns = 0;
   uint64_t size = 0;
@@ -96,6 +97,10 @@ struct version_row {
   std::string symlink_target;
   uint64_t extent_count = 0;
   std::string tail; ///< The last extents, packed.
+
+  [[nodiscard]] bool gone() const noexcept {
+    return purged || dropped;
+  }
 
   [[nodiscard]] std::string encode() const;
   [[nodiscard]] static std::optional<version_row> decode(std::string_view value);

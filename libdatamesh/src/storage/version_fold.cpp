@@ -52,7 +52,6 @@ void remove_living(fold& f, const version_id& id, version_row& row) {
   node.version_count -= 1;
   f.head.totals.versions -= 1;
   version_row mark;
-  mark.gone = row.gone;
   mark.replaced = row.replaced;
   row = mark;
 }
@@ -64,14 +63,29 @@ void erase_extents(fold& f, const version_id& id) {
   });
 }
 
-void mark_replaced(fold& f, const node_id& writer, const version_id& id) {
+/// Keeps who put a purged version, since a put with a lower stamp would count.
+void store_purged(fold& f, const version_id& id, version_row& row, const node_id& node, const op_order& at) {
+  row.purged = true;
+  row.node = node;
+  row.at = at;
+  store_version(f, id, row);
+  erase_extents(f, id);
+}
+
+/// Marks a version; true when that leaves *writer* with a replaced current version,
+/// for the caller to look after.
+bool mark_replaced(fold& f, const node_id& writer, const version_id& id) {
   auto row = load_version(f, id);
   if (row.replaced)
-    return;
+    return false;
   row.replaced = true;
   store_version(f, id, row);
-  if (row.put && row.node != writer)
-    choose_current(f, row.node);
+  if (!row.put || f.peek(row.node).current != id)
+    return false;
+  if (row.node == writer)
+    return true;
+  choose_current(f, row.node);
+  return false;
 }
 
 void update_current(fold& f, const version_id& id, const version_row& row) {
@@ -93,25 +107,29 @@ void update_current(fold& f, const version_id& id, const version_row& row) {
 } // namespace
 
 void fold_put(fold& f, const op_context& how, const put_version& op) {
+  bool stale = false;
   for (const auto& old : op.replaces)
-    mark_replaced(f, op.node, old);
+    stale |= mark_replaced(f, op.node, old);
   auto row = load_version(f, op.version);
-  bool purged = f.peek(op.node).purged && how.at <= *f.peek(op.node).purged;
-  if (row.gone)
+  if (row.dropped || ((row.put || row.purged) && row.at <= how.at)) {
+    if (stale)
+      choose_current(f, op.node);
     return;
+  }
   if (row.put) {
-    if (row.at <= how.at)
-      return;
     auto owner = row.node;
     remove_living(f, op.version, row);
     store_version(f, op.version, row);
     choose_current(f, owner);
   }
-  if (purged) {
-    row.gone = true;
-    store_version(f, op.version, row);
-    return erase_extents(f, op.version);
+  const auto& purge = f.peek(op.node).purged;
+  if (purge && how.at <= *purge) {
+    store_purged(f, op.version, row, op.node, how.at);
+    if (stale)
+      choose_current(f, op.node);
+    return;
   }
+  row.purged = false;
   row.put = true;
   row.node = op.node;
   row.at = how.at;
@@ -131,7 +149,7 @@ void fold_put(fold& f, const op_context& how, const put_version& op) {
 }
 
 void fold_extents(fold& f, const add_extents& op) {
-  if (load_version(f, op.version).gone)
+  if (load_version(f, op.version).gone())
     return;
   for (size_t at = 0; at < op.extents.size(); at += extents_per_row) {
     auto end = std::min(at + extents_per_row, op.extents.size());
@@ -145,13 +163,14 @@ void fold_extents(fold& f, const add_extents& op) {
 
 void fold_drop(fold& f, const drop_version& op) {
   auto row = load_version(f, op.version);
-  if (row.gone)
+  if (row.dropped)
     return;
-  row.gone = true;
   auto owner = row.node;
   bool lived = row.put;
   if (lived)
     remove_living(f, op.version, row);
+  row.purged = false;
+  row.dropped = true;
   store_version(f, op.version, row);
   erase_extents(f, op.version);
   if (lived)
@@ -166,10 +185,9 @@ void fold_purge(fold& f, const op_context& how, const purge_node& op) {
   for (auto& [id, row] : living_versions(f.rows, op.node, node)) {
     if (how.at < row.at)
       continue;
-    row.gone = true;
+    auto at = row.at;
     remove_living(f, id, row);
-    store_version(f, id, row);
-    erase_extents(f, id);
+    store_purged(f, id, row, op.node, at);
   }
   choose_current(f, op.node);
   f.rows.scan(id_key(row_kind::tag, op.node), [&](std::string_view key, std::string_view value) {
