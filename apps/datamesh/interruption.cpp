@@ -72,7 +72,10 @@ bool status_requested() noexcept {
 void keep_memory_private() noexcept {
   rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
+#ifndef __SANITIZE_ADDRESS__
+  // The leak checker attaches to its own process.
   prctl(PR_SET_DUMPABLE, 0);
+#endif
 }
 
 echo_off::echo_off(int fd) noexcept : fd_(-1) {

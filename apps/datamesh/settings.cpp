@@ -189,6 +189,8 @@ outcome<settings> settings::resolve(const parsed_line& line, const variables& en
       value = std::move(*read);
     } else if (auto entry = option->in_config ? config.find(key) : config.end(); entry != config.end()) {
       value = {entry->second.values, origin::config, fmt::format("{}:{}", config_file, entry->second.line)};
+    } else if (option->kind == value_kind::flag) {
+      value.values = {"false"};
     } else if (!option->fallback.empty()) {
       value.values = {std::string{option->fallback}};
     }

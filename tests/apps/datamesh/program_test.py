@@ -1,0 +1,678 @@
+#!/usr/bin/env python3
+"""program_test.py PROGRAM DOCS [TEST...]: the program from outside, over real folders."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import termios
+import unittest
+
+from program import PASSWORD, World
+
+PROGRAM, DOCS = "", ""
+
+# A command line for each leaf command that fails early where there is no node.
+MINIMAL = {
+    "init": [],
+    "doctor": [],
+    "put": ["x"],
+    "get": ["/x"],
+    "cat": ["/x"],
+    "ls": [],
+    "info": ["/x"],
+    "mkdir": ["/x"],
+    "rm": ["/x"],
+    "mv": ["/x", "/y"],
+    "cp": ["/x", "/y"],
+    "tag": ["/x", "k=v"],
+    "versions": ["/x"],
+    "restore": ["/x"],
+    "status": [],
+    "stats": [],
+    "verify": [],
+    "repair": [],
+    "cleanup": [],
+    "rebalance": [],
+    "rebuild": [],
+    "bench": ["--size", "0"],
+    "drive add": ["d"],
+    "drive list": [],
+    "drive drain": ["d"],
+    "drive replace": ["d", "e"],
+    "drive adopt": ["d"],
+    "drive remove": ["d"],
+    "vault list": [],
+    "vault create": ["x"],
+    "vault use": ["x"],
+    "vault destroy": ["x"],
+    "key list": [],
+    "key change-password": [],
+    "key recovery": [],
+    "key trust-device": [],
+    "key remove": ["1"],
+    "key rotate": [],
+    "config show": [],
+    "config check": [],
+    "config set": ["vault", "x", "--dry-run"],
+    "explain": ["DM-NO-SUCH-CODE"],
+    "completion": ["bash"],
+    "help": ["nonsense"],
+    "version": [],
+}
+NEED_NO_NODE = {"config show", "config check", "config set", "completion", "version"}
+ESCAPE = b"\x1b"
+
+
+class WithoutNode(unittest.TestCase):
+    def setUp(self):
+        self.world = World(PROGRAM, DOCS)
+        self.addCleanup(self.world.close)
+
+    def fails(self, code, *arguments, **more):
+        ended = self.world.run(*arguments, **more)
+        self.assertEqual(ended.code, code, str(ended))
+        self.assertEqual(ended.out, b"", "a failure printed data")
+        lines = ended.errors.splitlines()
+        self.assertEqual(len(lines), 3, str(ended))
+        self.assertTrue(lines[0].startswith("error: "), str(ended))
+        self.assertRegex(lines[1], r"^  why: .+ \(DM-[A-Z-]+\)$")
+        self.assertTrue(lines[2].startswith("  next: "), str(ended))
+        return ended
+
+    def test_every_leaf_command_is_tried(self):
+        schema = set(self.world.schema["$defs"])
+        self.assertEqual(set(MINIMAL) - schema, set(), "a command has no schema")
+        with open(os.path.join(DOCS, "commands.md"), encoding="utf-8") as file:
+            documented = set(re.findall(r"^## datamesh (.+)$", file.read(), re.MULTILINE))
+        self.assertEqual(documented, set(MINIMAL))
+
+    def test_every_command_tells_its_failure_as_json(self):
+        for command, arguments in MINIMAL.items():
+            with self.subTest(command=command):
+                lines = self.world.json(command, *arguments)
+                if command in NEED_NO_NODE:
+                    self.assertEqual(lines.code, 0)
+                else:
+                    self.assertIn(lines.code, (1, 2, 5, 10))
+
+    def test_every_command_tells_a_wrong_command_line_as_json(self):
+        for command in MINIMAL:
+            with self.subTest(command=command):
+                lines = self.world.json(command, "--no-such-option")
+                self.assertEqual(lines.code, 2)
+                self.assertEqual(lines.failure["error"], "DM-USAGE")
+                self.assertEqual(len(lines.all), 1)
+
+    def test_every_command_has_help(self):
+        for command in MINIMAL:
+            with self.subTest(command=command):
+                ended = self.world.run(*command.split(), "--help")
+                self.assertEqual((ended.code, ended.err), (0, b""), str(ended))
+                self.assertIn("Usage: datamesh " + command, ended.text)
+                self.assertEqual(ended.text, self.world.run("help", *command.split()).text)
+
+    def test_wrong_command_lines_end_with_2_and_a_suggestion(self):
+        self.assertIn("did you mean 'put'?", self.fails(2, "pt", "x").errors)
+        self.assertIn("did you mean '--json'?", self.fails(2, "ls", "--jsn").errors)
+        self.fails(2, "get")
+        self.fails(2, "put", "x", "--policy", "4x2")
+        self.fails(2, "drive")
+        self.fails(2, "get", "/x", "--to", "-", "--force")
+        self.fails(2, "get", "/x", "--range", "0-9")
+        self.fails(2, "put")
+        self.fails(2, "put", "-")
+        self.fails(2, "put", "a", "b", "--as", "c")
+        self.fails(2, "put", "a", "b/a")
+
+    def test_without_a_node_the_exit_code_is_10(self):
+        ended = self.fails(10, "ls")
+        self.assertIn("next: datamesh init", ended.errors)
+
+    def test_a_variable_sets_any_option(self):
+        ended = self.world.run("pt", env={"DATAMESH_JSON": "1"})
+        self.assertEqual(json.loads(ended.out)["error"], "DM-USAGE")
+        self.fails(2, "ls", env={"DATAMESH_COLOR": "blue"})
+
+    def test_settings_come_from_flag_variable_file_and_default(self):
+        self.world.write("config/datamesh/config.toml", "memory = '64M'\nquiet = true\n")
+        shown = {item["key"]: item for item in self.world.json("config show", "--color", "never", env={"DATAMESH_QUIET": "0"}).items}
+        self.assertEqual((shown["color"]["values"], shown["color"]["origin"]), (["never"], "flag"))
+        self.assertEqual((shown["quiet"]["values"], shown["quiet"]["where"]), (["false"], "DATAMESH_QUIET"))
+        self.assertEqual((shown["memory"]["values"], shown["memory"]["origin"]), (["64M"], "config"))
+        self.assertTrue(shown["memory"]["where"].endswith("config.toml:1"))
+        self.assertEqual(shown["if-exists"]["origin"], "default")
+        self.assertEqual(shown["home"]["values"], [self.world.path("data/datamesh")])
+        text = self.world.run("config", "show", "--origin").text
+        self.assertRegex(text, r"(?m)^memory +64M +\S+config\.toml:1$")
+
+    def test_a_wrong_configuration_names_line_and_suggestion(self):
+        self.world.write("config/datamesh/config.toml", "# mine\nmemroy = '64M'\n")
+        for command in (["ls"], ["config", "check"]):
+            ended = self.fails(2, *command)
+            self.assertIn("line 2: unknown key 'memroy'; did you mean 'memory'?", ended.errors)
+        self.assertEqual(self.world.run("version").code, 0)
+        self.assertEqual(self.world.run("ls", "--help").code, 0)
+
+    def test_settings_are_written_and_dry_runs_write_nothing(self):
+        path = self.world.path("config/datamesh/config.toml")
+        self.assertEqual(self.world.json("config set", "memory", "64M", "--dry-run").code, 0)
+        self.assertFalse(os.path.exists(path))
+        self.assertEqual(self.world.json("config set", "memory", "64M").code, 0)
+        self.assertEqual(self.world.json("config check").summary["keys"], 1)
+        self.assertEqual(self.world.json("config set", "memory", "lots").code, 2)
+        self.assertEqual(self.world.json("config set", "memroy", "64M").code, 2)
+
+    def test_a_config_file_that_was_named_must_be_there(self):
+        self.fails(5, "ls", "--config", self.world.path("nowhere.toml"))
+
+    def test_every_error_code_is_explained_as_documented(self):
+        codes = self.world.json("explain").items
+        self.assertGreater(len(codes), 40)
+        for code in codes:
+            one = self.world.json("explain", code["error"].lower()).items
+            self.assertEqual(one, [code])
+        topic = self.world.run("help", "exit-codes").text
+        for code in codes:
+            self.assertRegex(topic, rf"(?m)^{code['exit_code']} ", code["error"])
+        self.assertIn("did you mean DM-NO-SPACE?", self.fails(5, "explain", "DM-NOSPACE").errors)
+
+    def test_the_completion_of_bash_answers(self):
+        script = self.world.run("completion", "bash").text
+        self.world.write("completion.bash", script)
+
+        def candidates(*words):
+            quoted = " ".join("'" + word + "'" for word in ("datamesh", *words))
+            code = (
+                f"source completion.bash; compopt() {{ :; }}; COMP_WORDS=({quoted}); COMP_CWORD={len(words)}; "
+                f'COMP_WORDS[0]=\'{self.world.program}\'; _datamesh; printf "%s\\n" "${{COMPREPLY[@]}}"'
+            )
+            done = subprocess.run(
+                ["bash", "--norc", "-c", code], cwd=self.world.folder, env=self.world.variables(None), capture_output=True, text=True, check=False
+            )
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            return done.stdout.split()
+
+        self.assertEqual(candidates("pu"), ["put"])
+        self.assertEqual(candidates("drive", "ad"), ["add", "adopt"])
+        self.assertEqual(candidates("put", "--if-ex"), ["--if-exists"])
+        self.assertEqual(candidates("put", "--if-exists", "r"), ["rename"])
+        self.assertEqual(candidates("put", "--if-exists", "=", "r"), ["rename"])
+        self.assertIn("password", candidates("put", "pass"))
+        self.assertEqual(candidates("init", "--drive", "wo"), ["work"])
+        self.assertEqual(candidates("explain", "DM-NO-SP"), ["DM-NO-SPACE"])
+        self.assertEqual(candidates("nonsense", ""), [])
+
+    def test_the_completion_scripts_of_other_shells_are_sound_where_they_are_installed(self):
+        for shell in ("zsh", "fish"):
+            path = self.world.write("completion." + shell, self.world.run("completion", shell).out)
+            if shutil.which(shell):
+                subprocess.run([shell, "-n", path], check=True)
+
+    def test_a_question_without_a_terminal_ends_with_2_and_names_the_flag(self):
+        ended = self.fails(2, "cleanup", "--trash-age", "1d")
+        self.assertIn("--yes", ended.errors)
+        self.assertIn("DM-CONFIRMATION-NEEDED", ended.errors)
+
+    def test_a_reader_that_leaves_ends_the_program_quietly(self):
+        program = subprocess.Popen(
+            [self.world.program, "explain", "--json"], env=self.world.variables(None), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        # The first line fills no pipe, so the reader has to be gone before it is written.
+        os.kill(program.pid, signal.SIGSTOP)
+        program.stdout.close()
+        os.kill(program.pid, signal.SIGCONT)
+        err = program.stderr.read()
+        program.stderr.close()
+        self.assertIn(program.wait(), (0, -signal.SIGPIPE))
+        self.assertEqual(err, b"")
+
+
+class OnATerminal(unittest.TestCase):
+    def setUp(self):
+        self.world = World(PROGRAM, DOCS)
+        self.addCleanup(self.world.close)
+
+    def test_colours_and_pages_are_for_terminals(self):
+        terminal = self.world.terminal("explain", "DM-LOCKED", env={"TERM": "xterm"})
+        self.assertEqual(terminal.end(), 0)
+        self.assertIn(ESCAPE, terminal.seen)
+        plain = self.world.terminal("explain", "DM-LOCKED", env={"NO_COLOR": "1"})
+        self.assertEqual(plain.end(), 0)
+        self.assertNotIn(ESCAPE, plain.seen)
+        self.assertNotIn(ESCAPE, self.world.run("explain", "DM-LOCKED").out)
+        self.assertIn(ESCAPE, self.world.run("explain", "DM-LOCKED", env={"CLICOLOR_FORCE": "1"}).out)
+        self.assertIn(ESCAPE, self.world.run("explain", "DM-LOCKED", "--color=always").out)
+        paged = self.world.terminal("explain", env={"PAGER": "sed s/^/paged:/"})
+        self.assertEqual(paged.end(), 0)
+        self.assertIn(b"paged:", paged.seen)
+        short = self.world.terminal("explain", "--no-pager", env={"PAGER": "sed s/^/paged:/"})
+        self.assertEqual(short.end(), 0)
+        self.assertNotIn(b"paged:", short.seen)
+
+
+class WithNode(unittest.TestCase):
+    """One vault over six drives, used by all tests of the class; each works below a
+    folder of its own name."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World(PROGRAM, DOCS)
+        drives = [word for i in range(6) for word in ("--drive", cls.world.path(f"drive{i}"))]
+        made = cls.world.json("init", *drives)
+        cls.phrase = made.summary["recovery_phrase"]
+        assert made.code == 0 and made.summary["policy"] == "4+2" and made.summary["policy_level"] == "drive", made.all
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.world.close()
+
+    def setUp(self):
+        self.folder = "/" + self._testMethodName
+        self.good("mkdir", self.folder)
+
+    def good(self, command, *arguments, **more):
+        lines = self.world.json(command, *arguments, **more)
+        self.assertEqual(lines.code, 0, lines.all)
+        return lines
+
+    def put(self, name, content, *options):
+        path = self.world.write(f"work/{self._testMethodName}/{name}", content)
+        return self.good("put", path, "--to", self.folder, *options)
+
+    def get(self, path):
+        ended = self.world.run("cat", path)
+        self.assertEqual((ended.code, ended.err), (0, b""), str(ended))
+        return ended.out
+
+    def names(self, path, *options):
+        return [item["path"] for item in self.good("ls", path, *options).items]
+
+    def test_a_file_comes_back_in_three_commands(self):
+        world = World(PROGRAM, DOCS)
+        self.addCleanup(world.close)
+        world.write("work/notes.txt", "hello")
+        for command in (["init", "--drive", world.path("a"), "-d", world.path("b"), "-d", world.path("c")], ["put", "notes.txt"], ["get", "/notes.txt", "--to", world.path("back")]):
+            ended = world.run(*command)
+            self.assertEqual(ended.code, 0, str(ended))
+        with open(world.path("back/notes.txt"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "hello")
+
+    def test_a_tree_comes_back_as_it_was(self):
+        top = self.world.path("work", self._testMethodName, "tree")
+        os.makedirs(top + "/deep/er")
+        self.world.write(f"work/{self._testMethodName}/tree/deep/er/x.bin", os.urandom(3_000_000))
+        self.world.write(f"work/{self._testMethodName}/tree/empty", b"")
+        os.symlink("deep/er", top + "/link")
+        stored = self.good("put", top, "--to", self.folder)
+        self.assertEqual((stored.summary["files"], stored.summary["symlinks"], stored.summary["failed"]), (2, 1, 0))
+        self.assertEqual(stored.summary["bytes"], 3_000_000)
+        back = self.world.path("work", self._testMethodName, "back")
+        fetched = self.good("get", self.folder + "/tree", "--to", back)
+        self.assertEqual(fetched.summary["files"], 2)
+        subprocess.run(["diff", "-r", "--no-dereference", top, back + "/tree"], check=True)
+        again = self.world.json("get", self.folder + "/tree", "--to", back)
+        self.assertNotEqual(again.code, 0)
+        self.good("get", self.folder + "/tree", "--to", back, "--force")
+
+    def test_standard_input_and_output_stream(self):
+        content = os.urandom(5_000_000)
+        self.good("put", "-", "--as", "piped", "--to", self.folder, stdin=content)
+        path = self.folder + "/piped"
+        self.assertEqual(self.get(path), content)
+        self.assertEqual(self.world.run("get", path, "--to", "-").out, content)
+        self.assertEqual(self.world.run("cat", path, "--range", "10-19").out, content[10:20])
+        self.assertEqual(self.world.run("cat", path, "--range", "1M+64K").out, content[1 << 20 : (1 << 20) + (64 << 10)])
+        self.assertEqual(self.world.run("cat", path, "--range", "4999990-").out, content[4_999_990:])
+        lines = self.good("cat", path)
+        data = [item for item in lines.items if item["action"] == "data"]
+        self.assertEqual(b"".join(base64.b64decode(item["data_base64"]) for item in data), content)
+        self.assertEqual(self.world.json("cat", path, "--range", "6000000-").failure["error"], "DM-RANGE-INVALID")
+
+    def test_names_of_any_bytes_are_shown_harmlessly_and_told_exactly(self):
+        name = b"a\x1b[31mb\xff\n\"c"
+        folder = os.path.join(self.world.path("work").encode(), b"bytes")
+        os.mkdir(folder)
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(b"x")
+        self.good("put", os.path.join(folder, name), "--to", self.folder)
+        item = self.good("ls", self.folder).items[0]
+        self.assertEqual(base64.b64decode(item["path_base64"]), self.folder.encode() + b"/" + name)
+        ended = self.world.run("ls", "-l", self.folder)
+        self.assertNotIn(ESCAPE, ended.out)
+        self.assertEqual(len(ended.text.splitlines()), 1)
+        self.assertEqual(self.world.run("cat", self.folder.encode() + b"/" + name).out, b"x")
+
+    def test_patterns_match_the_vault(self):
+        for name in ("a.txt", "b.txt", "c.jpg", "[x]"):
+            self.put(name, name)
+        self.assertEqual(self.names(self.folder + "/*.txt"), [self.folder + "/a.txt", self.folder + "/b.txt"])
+        self.assertEqual(self.names("/**/" + "c.jpg"), [self.folder + "/c.jpg"])
+        self.assertEqual(self.get(self.folder + "/[x]"), b"[x]")
+        self.assertEqual(self.world.json("rm", self.folder + "/*.png").code, 5)
+
+    def test_removing_moving_and_copying_can_be_tried_and_undone(self):
+        self.put("a", "1")
+        a, b = self.folder + "/a", self.folder + "/b"
+        tried = self.good("rm", a, "--dry-run")
+        self.assertEqual((tried.summary["dry_run"], tried.summary["changed"]), (True, 0))
+        self.good("mv", a, b, "--dry-run")
+        self.good("cp", a, b, "-n")
+        self.assertEqual(self.names(self.folder), [a])
+        self.good("cp", a, b)
+        self.assertEqual(self.world.json("mv", a, b).failure["error"], "DM-ALREADY-EXISTS")
+        self.good("mkdir", self.folder + "/into")
+        self.good("mv", a, b, self.folder + "/into")
+        self.assertEqual(self.names(self.folder, "-r"), [self.folder + x for x in ("/into", "/into/a", "/into/b")])
+        self.assertEqual(self.world.json("rm", self.folder + "/into").failure["error"], "DM-FOLDER-NOT-EMPTY")
+        self.good("rm", "-r", self.folder + "/into", "--flush")
+        self.assertEqual(self.names(self.folder), [])
+        gone = [item for item in self.good("ls", "--trash").items if item["path"] == self.folder + "/into"]
+        self.assertEqual(len(gone), 1)
+        self.good("restore", self.folder + "/into", "--dry-run")
+        self.assertEqual(self.names(self.folder), [])
+        self.good("restore", gone[0]["id"][:12])
+        self.assertEqual(self.get(self.folder + "/into/a"), b"1")
+        self.assertEqual(self.world.json("restore", self.folder + "/nothing").code, 5)
+
+    def test_versions_are_listed_fetched_and_made_current(self):
+        self.put("f", "first")
+        self.put("f", "second")
+        path = self.folder + "/f"
+        versions = self.good("versions", path).items
+        self.assertEqual([v["current"] for v in versions], [True, False])
+        old = versions[1]["id"]
+        self.assertEqual(self.world.run("cat", path, "--version", old[:10]).out, b"first")
+        self.assertEqual(self.get(path), b"second")
+        self.good("restore", path, "--version", old)
+        self.assertEqual(self.get(path), b"first")
+        self.assertEqual(self.world.json("cat", path, "--version", "zz").code, 5)
+
+    def test_conflicts_follow_the_policy(self):
+        self.put("f.txt", "1")
+        path = self.world.write("work/conflict/f.txt", "2")
+        self.assertEqual(self.world.json("put", path, "--to", self.folder, "--if-exists", "fail").code, 3)
+        renamed = self.good("put", path, "--to", self.folder, "--if-exists", "rename")
+        self.assertEqual(renamed.summary["stored_as"], [self.folder + "/f (2).txt"])
+        self.assertEqual(self.get(self.folder + "/f.txt"), b"1")
+
+    def test_tags_are_set_listed_and_removed(self):
+        self.put("f", "1")
+        path = self.folder + "/f"
+        self.good("tag", path, "year=2025", "kind=tax")
+        self.assertEqual(sorted((i["key"], i["value"]) for i in self.good("tag", path).items), [("kind", "tax"), ("year", "2025")])
+        self.good("tag", path, "--remove", "kind")
+        self.assertEqual(self.good("info", path).items[0]["tags"], [{"key": "year", "value": "2025"}])
+        self.assertEqual(self.world.json("tag", path, "nonsense").code, 2)
+
+    def test_a_dry_put_stores_nothing(self):
+        path = self.world.write("work/dry/f", os.urandom(100_000))
+        sum = self.good("put", path, "--to", self.folder, "--dry-run").summary
+        self.assertEqual((sum["dry_run"], sum["files"], sum["bytes_written"]), (True, 1, 0))
+        self.assertEqual(self.names(self.folder), [])
+
+    def test_what_can_not_be_read_is_told_and_the_rest_is_stored(self):
+        top = self.world.path("work", self._testMethodName)
+        os.makedirs(top)
+        os.mkfifo(top + "/pipe")
+        self.world.write(f"work/{self._testMethodName}/file", "x")
+        lines = self.world.json("put", top, "--to", self.folder)
+        self.assertEqual((lines.code, lines.failure["error"]), (3, "DM-PARTIAL-FAILURE"))
+        self.assertEqual([e["error"] for e in lines.of("error")], ["DM-UNSUPPORTED-SOURCE"])
+        self.assertEqual(lines.summary["files"], 1)
+
+    def test_missing_things_have_their_codes(self):
+        self.assertEqual(self.world.json("get", "/nowhere").code, 5)
+        self.assertEqual(self.world.json("ls", "--vault", "other").code, 10)
+        self.assertEqual(self.world.json("drive drain", "zzz").code, 5)
+        wrong = self.world.write("wrong-password", "wrong\n")
+        self.assertEqual(self.world.json("ls", "--password-file", wrong).code, 12)
+        self.assertEqual(self.world.json("put", "/nonexistent-source").code, 3)
+
+    def test_passwords_come_from_a_command_and_the_phrase_from_a_file(self):
+        none = {"DATAMESH_PASSWORD_FILE": None}
+        self.good("ls", "--password-command", f"cat {self.world.path('password')}", env=none)
+        self.assertEqual(self.world.json("ls", "--password-command", "false", env=none).code, 2)
+        phrase = self.world.write("phrase", self.phrase + "\n")
+        self.good("ls", "--phrase-file", phrase, env=none)
+        self.assertEqual(self.world.json("ls", env=none).code, 2)
+
+    def test_status_stats_and_checks_answer(self):
+        self.put("f", os.urandom(1_000_000))
+        status = self.good("status").summary
+        self.assertEqual((status["answer"], len(status["drives"])), ("safe", 6))
+        self.assertLessEqual(len(self.world.run("status").text.splitlines()), 24)
+        self.assertTrue(self.world.run("status").text.startswith("Yes, your data is safe."))
+        self.assertGreater(self.good("stats").summary["logical_bytes"], 999_999)
+        self.assertEqual(self.good("verify", "--deep").summary["shards_damaged"], 0)
+        self.good("repair")
+        self.good("cleanup", "--dry-run")
+        self.good("cleanup")
+        self.good("rebalance", "--dry-run")
+        self.assertIn(self.world.json("doctor").code, (0, 3))
+
+    def test_the_list_on_a_pipe_has_no_escape_sequence_and_stdout_holds_all_data(self):
+        self.put("f", "1")
+        for command in (["ls"], ["ls", "-l", "--health"], ["status"], ["stats"], ["drive", "list"], ["vault", "list"], ["key", "list"], ["info", self.folder]):
+            ended = self.world.run(*command)
+            self.assertEqual(ended.code, 0, str(ended))
+            self.assertNotIn(ESCAPE, ended.out)
+            self.assertNotEqual(ended.out, b"")
+
+    def test_a_second_opener_is_told(self):
+        reader, writer = os.pipe()
+        program = subprocess.Popen(
+            [self.world.program, "put", "-", "--as", "slow", "--to", self.folder], env=self.world.variables(None), stdin=reader, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        os.close(reader)
+        # It reads only after it has opened the node; the pipe holds 64 KiB, so once more
+        # was taken it has begun.
+        os.write(writer, bytes(1 << 20))
+        self.assertEqual(self.world.json("ls").code, 11)
+        os.close(writer)
+        out, err = program.communicate(timeout=120)
+        self.assertEqual(program.returncode, 0, out + err)
+
+    def test_an_interrupted_put_ends_with_130_and_leaves_the_node_usable(self):
+        reader, writer = os.pipe()
+        program = subprocess.Popen(
+            [self.world.program, "put", "-", "--as", "cut", "--to", self.folder, "--json"], env=self.world.variables(None), stdin=reader, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        os.close(reader)
+        os.write(writer, bytes(1 << 20))
+        program.send_signal(signal.SIGINT)
+        out, err = program.communicate(timeout=120)
+        os.close(writer)
+        self.assertEqual((program.returncode, err), (130, b""), out)
+        self.assertEqual(json.loads(out.splitlines()[-1])["error"], "DM-CANCELLED")
+        self.assertEqual(self.names(self.folder), [])
+
+    def test_sigusr1_prints_a_line_of_status(self):
+        reader, writer = os.pipe()
+        program = subprocess.Popen(
+            [self.world.program, "put", "-", "--as", "watched", "--to", self.folder], env=self.world.variables(None), stdin=reader, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        os.close(reader)
+        os.write(writer, bytes(1 << 20))
+        program.send_signal(signal.SIGUSR1)
+        line = program.stderr.readline()
+        self.assertTrue(line.startswith(b"put  "), line)
+        os.close(writer)
+        program.communicate(timeout=120)
+        self.assertEqual(program.returncode, 0)
+
+    def test_names_of_the_vault_are_completed_only_where_no_password_is_needed(self):
+        self.put("complete-me", "1")
+        asked = self.world.run("__complete", "get", self.folder + "/comp")
+        self.assertEqual(asked.text.split(), [self.folder + "/complete-me"])
+        locked = self.world.run("__complete", "get", self.folder + "/comp", env={"DATAMESH_PASSWORD_FILE": None})
+        self.assertEqual((locked.code, locked.text), (0, ""))
+
+    def test_keys_are_listed_added_changed_and_removed(self):
+        world = World(PROGRAM, DOCS)
+        self.addCleanup(world.close)
+        self.assertEqual(world.json("init", "--drive", world.path("d")).code, 0)
+        self.assertEqual(sorted(i["kind"] for i in world.json("key list").items), ["password", "recovery-phrase"])
+        self.assertEqual(world.json("key trust-device").code, 0)
+        self.assertEqual(world.json("ls", env={"DATAMESH_PASSWORD_FILE": None}).code, 0)
+        added = world.json("key recovery").summary["recovery_phrase"]
+        new = world.write("new", "another password\n")
+        self.assertEqual(world.json("key change-password", "--new-password-file", new).code, 0)
+        self.assertEqual(world.json("ls").code, 12)
+        self.assertEqual(world.json("ls", "--password-file", new).code, 0)
+        phrase = world.write("phrase", added + "\n")
+        self.assertEqual(world.json("ls", "--phrase-file", phrase).code, 0)
+        device = [i["number"] for i in world.json("key list").items if i["kind"] == "device"][0]
+        env = {"DATAMESH_PASSWORD_FILE": new}
+        self.assertEqual(world.json("key remove", str(device), env=env).code, 2)
+        self.assertEqual(world.json("key remove", str(device), "--dry-run", env=env).code, 0)
+        self.assertEqual(world.json("key remove", str(device), "--yes", env=env).code, 0)
+        self.assertEqual(world.json("key remove", "99", "--yes", env=env).code, 5)
+        self.assertGreaterEqual(world.json("key rotate", env=env).summary["epoch"], 1)
+
+    def test_vaults_are_created_chosen_and_destroyed(self):
+        world = World(PROGRAM, DOCS)
+        self.addCleanup(world.close)
+        self.assertEqual(world.json("init", "--drive", world.path("d"), "--name", "one").code, 0)
+        self.assertEqual(world.json("init", "--drive", world.path("d")).failure["error"], "DM-VAULT-EXISTS")
+        self.assertEqual(world.json("vault create", "two").code, 0)
+        self.assertEqual(world.json("ls").code, 10)
+        self.assertEqual(world.json("vault use", "three").code, 10)
+        self.assertEqual(world.json("vault use", "two").code, 0)
+        self.assertEqual([i["name"] for i in world.json("vault list").items if i["current"]], ["two"])
+        self.assertEqual(world.json("ls").code, 0)
+        self.assertEqual(world.json("vault destroy", "one").code, 2)
+        self.assertEqual(world.json("vault destroy", "one", "--dry-run").code, 0)
+        self.assertEqual(len(world.json("vault list").items), 2)
+        self.assertEqual(world.json("vault destroy", "one", "--yes").code, 0)
+        self.assertEqual([i["name"] for i in world.json("vault list").items], ["two"])
+
+    def test_lost_drives_are_told_replaced_and_the_data_stays(self):
+        world = World(PROGRAM, DOCS)
+        self.addCleanup(world.close)
+        drives = [world.path(f"d{i}") for i in range(6)]
+        self.assertEqual(world.json("init", *(word for d in drives for word in ("--drive", d))).code, 0)
+        content = os.urandom(4_000_000)
+        self.assertEqual(world.json("put", world.write("work/f", content)).code, 0)
+        shutil.rmtree(drives[0])
+        shutil.rmtree(drives[1])
+        status = world.json("status")
+        self.assertEqual((status.code, status.summary["answer"]), (3, "degraded"))
+        self.assertEqual(world.run("cat", "/f").out, content)
+        for lost, new in ((drives[0], "e0"), (drives[1], "e1")):
+            replaced = world.json("drive replace", lost, world.path(new))
+            self.assertEqual((replaced.code, replaced.summary["removed"]), (0, True), replaced.all)
+        self.assertEqual(world.json("repair", "--deep").code, 0)
+        self.assertEqual(world.json("status").summary["answer"], "safe")
+        for lost in drives[2:5]:
+            shutil.rmtree(lost)
+        self.assertEqual(world.json("status").code, 7)
+        verify = world.json("verify")
+        self.assertEqual((verify.code, verify.summary["files_lost"]), (7, ["/f"]))
+
+    def test_drives_are_added_drained_and_removed(self):
+        world = World(PROGRAM, DOCS)
+        self.addCleanup(world.close)
+        self.assertEqual(world.json("init", *(word for i in range(3) for word in ("-d", world.path(f"d{i}")))).code, 0)
+        self.assertEqual(world.json("put", world.write("work/f", os.urandom(3_000_000))).code, 0)
+        self.assertEqual(world.json("drive add", world.path("d3")).code, 0)
+        self.assertEqual(len(world.json("drive list").items), 4)
+        self.assertEqual(world.json("drive drain", world.path("d0"), "--dry-run").code, 0)
+        self.assertEqual([d["state"] for d in world.json("drive list").items], ["ok"] * 4)
+        self.assertNotEqual(world.json("drive remove", world.path("d0")).code, 0)
+        self.assertEqual(world.json("drive drain", world.path("d0")).code, 0)
+        self.assertEqual(world.json("rebalance").code, 0)
+        self.assertEqual(world.json("drive remove", world.path("d0")).code, 0)
+        self.assertEqual(world.json("drive remove", world.path("d1"), "--force").code, 2)
+        self.assertEqual(world.json("drive remove", world.path("d1"), "--force", "--yes").code, 0)
+        self.assertEqual(world.json("repair").code, 0)
+        self.assertEqual(world.json("status").summary["answer"], "safe")
+
+    def test_the_catalog_is_rebuilt_from_drives_and_key(self):
+        world = World(PROGRAM, DOCS)
+        self.addCleanup(world.close)
+        self.assertEqual(world.json("init", "-d", world.path("d")).code, 0)
+        self.assertEqual(world.json("put", world.write("work/f", "content")).code, 0)
+        self.assertEqual(world.json("rebuild").summary["files"], 1)
+        self.assertEqual(world.run("cat", "/f").out, b"content")
+
+    def test_a_bench_measures_and_leaves_nothing(self):
+        before = sorted(os.listdir(self.world.folder))
+        lines = self.good("bench", "--size", "2M", "--folder", self.world.folder)
+        self.assertEqual(len([i for i in lines.items if "stage" in i]), 7)
+        self.assertEqual(sorted(os.listdir(self.world.folder)), before)
+
+    def test_the_program_touches_nothing_outside_of_its_folders(self):
+        if not shutil.which("strace"):
+            self.skipTest("strace is not installed")
+        log = self.world.path("strace.log")
+        traced = subprocess.run(
+            ["strace", "-f", "-qq", "-o", log, "-e", "trace=openat,mkdirat,mkdir,unlink,unlinkat,rename,renameat,renameat2,linkat,symlinkat", self.world.program, "put", self.world.path("password"), "--to", self.folder],
+            env=self.world.variables(None), capture_output=True, check=False,
+        )
+        if traced.returncode != 0 and b"ptrace" in traced.stderr:
+            self.skipTest("strace may not trace here")
+        self.assertEqual(traced.returncode, 0, traced.stderr)
+        with open(log, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                writes = "O_WRONLY" in line or "O_RDWR" in line or "O_CREAT" in line or not re.search(r"openat\(", line)
+                for path in re.findall(r'"(/[^"]*)"', line):
+                    inside = path.startswith((self.world.folder, "/dev/", "/proc/"))
+                    self.assertTrue(inside or not writes or "= -1" in line, line)
+
+
+class AtThePrompt(unittest.TestCase):
+    def setUp(self):
+        self.world = World(PROGRAM, DOCS)
+        self.addCleanup(self.world.close)
+        self.env = {"DATAMESH_PASSWORD_FILE": None, "TERM": "dumb", "NO_COLOR": "1", "PAGER": "cat"}
+
+    def test_the_password_is_asked_for_twice_and_never_shown(self):
+        terminal = self.world.terminal("init", "--drive", self.world.path("d"), env=self.env)
+        terminal.read_until("new password: ")
+        terminal.type(PASSWORD + "\n")
+        terminal.read_until("once more: ")
+        terminal.type(PASSWORD + "\n")
+        self.assertEqual(terminal.end(), 0, terminal.seen)
+        self.assertNotIn(PASSWORD.encode(), terminal.seen)
+        self.assertIn(b"Recovery phrase", terminal.seen)
+        again = self.world.terminal("ls", env=self.env)
+        again.read_until("password of vault 'main': ")
+        again.type("wrong\n")
+        self.assertEqual(again.end(), 12, again.seen)
+
+    def test_passwords_that_differ_are_refused(self):
+        terminal = self.world.terminal("init", "--drive", self.world.path("d"), env=self.env)
+        terminal.read_until("new password: ")
+        terminal.type("one\n")
+        terminal.read_until("once more: ")
+        terminal.type("two\n")
+        self.assertEqual(terminal.end(), 2, terminal.seen)
+        self.assertEqual(self.world.json("init", "--drive", self.world.path("d")).code, 0, "a second try must work")
+
+    def test_an_interrupt_at_the_prompt_restores_the_terminal(self):
+        terminal = self.world.terminal("init", "--drive", self.world.path("d"), env=self.env)
+        terminal.read_until("new password: ")
+        self.assertFalse(termios.tcgetattr(terminal.fd)[3] & termios.ECHO)
+        terminal.interrupt()
+        terminal.read_until("error: ")
+        self.assertTrue(termios.tcgetattr(terminal.fd)[3] & termios.ECHO)
+        self.assertEqual(terminal.end(), 130, terminal.seen)
+
+    def test_destroying_asks_for_the_name_of_the_vault(self):
+        self.assertEqual(self.world.json("init", "--drive", self.world.path("d")).code, 0)
+        for answer, code in (("no", 130), ("main", 0)):
+            terminal = self.world.terminal("vault", "destroy", "main", env=self.env)
+            terminal.read_until("Type its name to go on: ")
+            terminal.type(answer + "\n")
+            self.assertEqual(terminal.end(), code, terminal.seen)
+        self.assertEqual(self.world.json("vault list").items, [])
+
+
+if __name__ == "__main__":
+    PROGRAM, DOCS = sys.argv[1], sys.argv[2]
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=1)
