@@ -12,7 +12,7 @@
 // unlink, fsync of the folder, row dropped. A failed sync fails the drive for good:
 // every further write answers `drive_failed`.
 //
-// Thread rule: `store`, `remove`, `set_state`, `sweep` from one writer thread;
+// Thread rule: `store`, `remove`, `set_state`, `sweep`, `flush` from one writer thread;
 // all const members from any thread meanwhile.
 #pragma once
 
@@ -52,7 +52,7 @@ struct drive_usage {
   uint64_t shard_count = 0;
   uint64_t shard_bytes = 0; ///< Headers and bodies.
   disk_space disk;
-  uint64_t reserve = 0;     ///< Bytes of the disk that `store` leaves alone.
+  uint64_t reserve = 0; ///< Bytes of the disk that `store` leaves alone.
 };
 
 struct shard_store_options {

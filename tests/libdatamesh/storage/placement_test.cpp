@@ -1,11 +1,11 @@
 #include "storage/placement.hpp"
 
+#include "tests/libdatamesh/storage/seed.hpp"
 #include "tests/support/seeded_random.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <algorithm>
-#include <cstdlib>
 #include <map>
 #include <set>
 
@@ -13,11 +13,6 @@ using namespace datamesh;
 using namespace datamesh::storage;
 
 namespace {
-
-uint64_t seed_of_run() {
-  const auto* text = std::getenv("DATAMESH_SEED");
-  return text == nullptr ? 20260101 : std::strtoull(text, nullptr, 10);
-}
 
 std::vector<drive_candidate> make_drives(test::seeded_random& random, std::initializer_list<uint64_t> gigabytes_free) {
   std::vector<drive_candidate> result;
@@ -77,7 +72,7 @@ TEST_CASE("a policy is read as k+m and nothing else", "[placement]") {
 }
 
 TEST_CASE("no drive takes two shards of a pack at level drive", "[placement]") {
-  auto seed = seed_of_run();
+  auto seed = test::seed();
   CAPTURE(seed);
   test::seeded_random random{seed};
   auto drives = make_drives(random, {5, 10, 20, 40, 80, 160, 320, 1000});
@@ -90,7 +85,7 @@ TEST_CASE("no drive takes two shards of a pack at level drive", "[placement]") {
 }
 
 TEST_CASE("placement depends on the seed and not on the order of the drives", "[placement]") {
-  auto seed = seed_of_run();
+  auto seed = test::seed();
   CAPTURE(seed);
   test::seeded_random random{seed};
   auto drives = make_drives(random, {50, 60, 70, 80, 90, 100, 110, 120, 130});
@@ -108,7 +103,7 @@ TEST_CASE("placement depends on the seed and not on the order of the drives", "[
 }
 
 TEST_CASE("a drive's share follows its free space", "[placement]") {
-  auto seed = seed_of_run();
+  auto seed = test::seed();
   CAPTURE(seed);
   test::seeded_random random{seed};
   auto drives = make_drives(random, {1, 2, 3, 4, 10, 30});
@@ -127,7 +122,7 @@ TEST_CASE("a drive's share follows its free space", "[placement]") {
 }
 
 TEST_CASE("equal drives take equal shares of every shard index", "[placement]") {
-  auto seed = seed_of_run();
+  auto seed = test::seed();
   CAPTURE(seed);
   test::seeded_random random{seed};
   auto drives = make_equal_drives(random, 10);
@@ -149,7 +144,7 @@ TEST_CASE("equal drives take equal shares of every shard index", "[placement]") 
 }
 
 TEST_CASE("a new drive moves no more than its share", "[placement]") {
-  auto seed = seed_of_run();
+  auto seed = test::seed();
   CAPTURE(seed);
   test::seeded_random random{seed};
   auto before = make_equal_drives(random, 11);
@@ -177,7 +172,7 @@ TEST_CASE("a new drive moves no more than its share", "[placement]") {
 }
 
 TEST_CASE("drives that fail, drain or lack room are left out and the tail stays empty", "[placement]") {
-  auto seed = seed_of_run();
+  auto seed = test::seed();
   CAPTURE(seed);
   test::seeded_random random{seed};
   auto drives = make_equal_drives(random, 8);
@@ -197,7 +192,7 @@ TEST_CASE("drives that fail, drain or lack room are left out and the tail stays 
 }
 
 TEST_CASE("fewer drives than the minimum are refused", "[placement]") {
-  auto seed = seed_of_run();
+  auto seed = test::seed();
   CAPTURE(seed);
   test::seeded_random random{seed};
   auto pack = random.make(32);
@@ -215,7 +210,7 @@ TEST_CASE("fewer drives than the minimum are refused", "[placement]") {
 }
 
 TEST_CASE("level block shares the drives evenly as far as they have room", "[placement]") {
-  auto seed = seed_of_run();
+  auto seed = test::seed();
   CAPTURE(seed);
   test::seeded_random random{seed};
   policy ten_two{10, 2, domain_level::block};
@@ -257,7 +252,7 @@ TEST_CASE("level block shares the drives evenly as far as they have room", "[pla
 }
 
 TEST_CASE("a single shard goes to the next best drive", "[placement]") {
-  auto seed = seed_of_run();
+  auto seed = test::seed();
   CAPTURE(seed);
   test::seeded_random random{seed};
   auto drives = make_equal_drives(random, 8);
@@ -282,7 +277,7 @@ TEST_CASE("a single shard goes to the next best drive", "[placement]") {
 }
 
 TEST_CASE("at level block a single shard goes where the fewest are", "[placement]") {
-  auto seed = seed_of_run();
+  auto seed = test::seed();
   CAPTURE(seed);
   test::seeded_random random{seed};
   auto drives = make_equal_drives(random, 3);

@@ -1,0 +1,282 @@
+#include "storage/shard_index.hpp"
+
+#include "storage/little_endian.hpp"
+#include "storage/shard.hpp"
+
+#include <array>
+
+namespace datamesh::storage {
+
+namespace {
+
+constexpr std::string_view meta_key = "m";
+constexpr char record_prefix = 's';
+constexpr char content_prefix = 'b';
+constexpr char tombstone_prefix = 't';
+constexpr size_t key_size = 1 + pack_id::size + 1;
+constexpr size_t record_size = 16;
+constexpr size_t meta_size = 4 + drive_id::size + 16;
+constexpr uint8_t in_index_flag = 1;
+
+std::string row_key(char prefix, const shard_key& key) {
+  std::string result;
+  result.reserve(key_size);
+  result += prefix;
+  result += key.pack.text();
+  result += static_cast<char>(key.index);
+  return result;
+}
+
+std::optional<shard_key> parse_row_key(std::string_view row) {
+  if (row.size() != key_size)
+    return std::nullopt;
+  return shard_key{pack_id::from(as_view(row.substr(1, pack_id::size))), static_cast<uint8_t>(row.back())};
+}
+
+std::string encode_record(const shard_record& record) {
+  std::array<std::byte, record_size> image;
+  layout_writer writer{image};
+  writer.put(record.in_index ? in_index_flag : uint8_t{0}).put(record.shape.k).put(record.shape.m).put(uint8_t{0});
+  writer.put(record.shape.shard_length).put(record.stored_ns);
+  return std::string{as_text(image)};
+}
+
+std::optional<shard_record> parse_record(const shard_key& key, std::string_view value) {
+  if (value.size() != record_size)
+    return std::nullopt;
+  layout_reader reader{as_view(value)};
+  shard_record record;
+  record.key = key;
+  auto flags = reader.get<uint8_t>();
+  record.in_index = flags == in_index_flag;
+  record.shape.k = reader.get<uint8_t>();
+  record.shape.m = reader.get<uint8_t>();
+  auto reserved = reader.get<uint8_t>();
+  record.shape.shard_length = reader.get<uint32_t>();
+  record.stored_ns = reader.get<int64_t>();
+  if (flags > in_index_flag || reserved != 0 || !validate(record.shape) || key.index >= record.shape.shard_count())
+    return std::nullopt;
+  return record;
+}
+
+std::string encode_meta(const drive_id& drive, drive_state state, const shard_totals& totals) {
+  std::array<std::byte, meta_size> image;
+  layout_writer writer{image};
+  writer.put(index_format_version).put(static_cast<uint8_t>(state)).put(uint8_t{0}).put(drive.view());
+  writer.put(totals.shard_count).put(totals.shard_bytes);
+  return std::string{as_text(image)};
+}
+
+} // namespace
+
+uint64_t stored_length(const geometry& shape) noexcept {
+  return uint64_t{shard_header_length(shape, shape.shards_are_files())} + shape.shard_length;
+}
+
+void shard_index::batch::put(const shard_record& record, bool replaces, std::string_view content) {
+  rows_.put(row_key(record_prefix, record.key), encode_record(record));
+  if (record.in_index)
+    rows_.put(row_key(content_prefix, record.key), content);
+  if (replaces)
+    return;
+  ++added_.shard_count;
+  added_.shard_bytes += stored_length(record.shape);
+}
+
+void shard_index::batch::erase(const shard_record& record, bool tombstone) {
+  rows_.erase(row_key(record_prefix, record.key));
+  if (record.in_index)
+    rows_.erase(row_key(content_prefix, record.key));
+  if (tombstone)
+    rows_.put(row_key(tombstone_prefix, record.key), {});
+  ++removed_.shard_count;
+  removed_.shard_bytes += stored_length(record.shape);
+}
+
+void shard_index::batch::drop_tombstone(const shard_key& key) {
+  rows_.erase(row_key(tombstone_prefix, key));
+}
+
+shard_index::shard_index(std::shared_ptr<ordered_store_opener> stores, std::string folder)
+    : stores_(std::move(stores)), folder_(std::move(folder)) {}
+
+result<void> shard_index::create(ordered_store_opener& stores, const std::string& folder, const drive_id& drive) {
+  ordered_store_options options;
+  options.folder = folder;
+  auto store = stores.open(options);
+  if (!store)
+    return fail(store.error().within("create drive index", folder));
+  write_batch first;
+  first.put(meta_key, encode_meta(drive, drive_state::ok, {}));
+  if (auto written = (*store)->write(first, durability::synced); !written)
+    return fail(written.error().within("create drive index", folder));
+  return {};
+}
+
+result<std::unique_ptr<shard_index>> shard_index::open(std::shared_ptr<ordered_store_opener> stores, std::string folder) {
+  std::unique_ptr<shard_index> index{new shard_index{std::move(stores), std::move(folder)}};
+  if (auto loaded = index->load(); !loaded)
+    return fail(loaded.error());
+  return index;
+}
+
+result<void> shard_index::load() {
+  constexpr auto attempt = "open drive index";
+  ordered_store_options options;
+  options.folder = folder_;
+  options.create_if_missing = false;
+  auto store = stores_->open(options);
+  if (!store)
+    return fail(store.error().within(attempt, folder_));
+  auto row = (*store)->get(meta_key);
+  if (!row)
+    return fail(row.error().within(attempt, folder_));
+  auto corrupt = [&] {
+    return fail(errc::store_corrupt, attempt, folder_);
+  };
+  if (!*row)
+    return fail(errc::not_found, attempt, folder_);
+  if ((*row)->size() < sizeof(uint16_t))
+    return corrupt();
+  layout_reader reader{as_view(**row)};
+  auto version = reader.get<uint16_t>();
+  if (version > index_format_version)
+    return fail(errc::format_newer, attempt, folder_);
+  if (version != index_format_version || (*row)->size() != meta_size)
+    return corrupt();
+  auto state = reader.get<uint8_t>();
+  auto reserved = reader.get<uint8_t>();
+  if (state > static_cast<uint8_t>(drive_state::failed) || reserved != 0)
+    return corrupt();
+  auto drive = reader.get_id<drive_id>();
+  if (drive_.is_zero())
+    drive_ = drive;
+  else if (drive_ != drive)
+    return corrupt();
+  std::lock_guard guard{meta_mutex_};
+  state_ = static_cast<drive_state>(state);
+  totals_.shard_count = reader.get<uint64_t>();
+  totals_.shard_bytes = reader.get<uint64_t>();
+  store_ = std::move(*store);
+  return {};
+}
+
+result<void> shard_index::reopen() {
+  std::unique_lock guard{store_mutex_};
+  store_.reset();
+  return load();
+}
+
+template <class Use>
+auto shard_index::with_store(Use use) const -> decltype(use(std::declval<ordered_store&>())) {
+  std::shared_lock guard{store_mutex_};
+  if (store_ == nullptr)
+    return fail(errc::unavailable, "use drive index", folder_);
+  return use(*store_);
+}
+
+drive_state shard_index::state() const {
+  std::lock_guard guard{meta_mutex_};
+  return state_;
+}
+
+shard_totals shard_index::totals() const {
+  std::lock_guard guard{meta_mutex_};
+  return totals_;
+}
+
+result<std::optional<shard_record>> shard_index::find(const shard_key& key) const {
+  auto row = with_store([&](ordered_store& store) { return store.get(row_key(record_prefix, key)); });
+  if (!row)
+    return fail(row.error());
+  if (!*row)
+    return std::nullopt;
+  auto record = parse_record(key, **row);
+  if (!record)
+    return fail(errc::store_corrupt, "read index row", key.pack.hex());
+  return record;
+}
+
+result<std::optional<std::string>> shard_index::content(const shard_key& key) const {
+  return with_store([&](ordered_store& store) { return store.get(row_key(content_prefix, key)); });
+}
+
+result<std::vector<shard_record>> shard_index::list(const std::optional<shard_key>& after, size_t limit,
+                                                    std::optional<uint8_t> first_byte) const {
+  std::vector<shard_record> found;
+  if (limit == 0)
+    return found;
+  std::string prefix{record_prefix};
+  if (first_byte)
+    prefix += static_cast<char>(*first_byte);
+  // The least key behind *after* is *after* with a zero byte behind it.
+  auto first = after ? std::max(prefix, row_key(record_prefix, *after) + '\0') : prefix;
+  bool corrupt = false;
+  auto scanned = with_store([&](ordered_store& store) {
+    return store.scan(first, prefix_end(prefix), [&](std::string_view row, std::string_view value) {
+      auto key = parse_row_key(row);
+      auto record = key ? parse_record(*key, value) : std::nullopt;
+      if (!record) {
+        corrupt = true;
+        return false;
+      }
+      found.push_back(*record);
+      return found.size() < limit;
+    });
+  });
+  if (!scanned)
+    return fail(scanned.error());
+  if (corrupt)
+    return fail(errc::store_corrupt, "list index rows", folder_);
+  return found;
+}
+
+result<std::vector<shard_key>> shard_index::tombstones() const {
+  std::vector<shard_key> found;
+  std::string prefix{tombstone_prefix};
+  bool corrupt = false;
+  auto scanned = with_store([&](ordered_store& store) {
+    return store.scan(prefix, prefix_end(prefix), [&](std::string_view row, std::string_view) {
+      auto key = parse_row_key(row);
+      corrupt = !key;
+      if (key)
+        found.push_back(*key);
+      return !corrupt;
+    });
+  });
+  if (!scanned)
+    return fail(scanned.error());
+  if (corrupt)
+    return fail(errc::store_corrupt, "list tombstones", folder_);
+  return found;
+}
+
+result<void> shard_index::write(batch changes, durability level) {
+  auto next = totals();
+  next.shard_count += changes.added_.shard_count - changes.removed_.shard_count;
+  next.shard_bytes += changes.added_.shard_bytes - changes.removed_.shard_bytes;
+  changes.rows_.put(meta_key, encode_meta(drive_, state(), next));
+  auto written = with_store([&](ordered_store& store) { return store.write(changes.rows_, level); });
+  if (!written)
+    return written;
+  std::lock_guard guard{meta_mutex_};
+  totals_ = next;
+  return {};
+}
+
+result<void> shard_index::write_state(drive_state next) {
+  write_batch rows;
+  rows.put(meta_key, encode_meta(drive_, next, totals()));
+  auto written = with_store([&](ordered_store& store) { return store.write(rows, durability::synced); });
+  if (!written)
+    return written;
+  std::lock_guard guard{meta_mutex_};
+  state_ = next;
+  return {};
+}
+
+result<void> shard_index::flush() {
+  return with_store([](ordered_store& store) { return store.flush(); });
+}
+
+} // namespace datamesh::storage
