@@ -1,7 +1,7 @@
 #include "storage/chunker.hpp"
 
+#include "base/little_endian.hpp"
 #include "crypto/derive.hpp"
-#include "storage/little_endian.hpp"
 
 #include <bit>
 #include <cassert>
@@ -45,7 +45,7 @@ chunker::chunker(const crypto::key256& chunker_key, chunk_limits limits) : limit
   crypto::secret<256 * sizeof(uint64_t)> stream;
   crypto::hkdf_sha256(chunker_key.view(), {}, as_view("dm/gear/1"sv), stream.span());
   for (size_t i = 0; i < gear_.size(); ++i)
-    gear_[i] = load_little_endian<uint64_t>(stream.view().data() + i * sizeof(uint64_t));
+    gear_[i] = load_le<uint64_t>(stream.view().subspan(i * sizeof(uint64_t)));
 }
 
 chunker::~chunker() {

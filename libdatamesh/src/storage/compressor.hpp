@@ -7,6 +7,7 @@
 #include "datamesh/base/result.hpp"
 
 #include <memory>
+#include <optional>
 
 namespace datamesh::storage {
 
@@ -15,9 +16,12 @@ enum class codec : uint8_t { none = 0, zstd = 1 };
 
 class compressor {
 public:
-  /// *level* as zstd counts, 1..19; 0 switches compression off.
+  /// *level* as zstd counts, 1..19; 0 switches compression off. Working memory
+  /// for chunks of 4 MiB: see docs/formats/pack.md; it is taken at first use.
   explicit compressor(int level = 1);
   ~compressor();
+  compressor(compressor&&) noexcept;
+  compressor& operator=(compressor&&) noexcept;
 
   /// Compresses *plain* into *scratch* and answers how many bytes it took, or
   /// nothing when the probe or the outcome says that it does not pay (less than

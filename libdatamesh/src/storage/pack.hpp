@@ -18,6 +18,10 @@
 namespace datamesh::storage {
 
 inline constexpr size_t pack_header_size = 128;
+inline constexpr uint32_t chunk_plain_max = 4 << 20; ///< Bytes of a chunk.
+inline constexpr size_t pack_chunks_max = 32768;     ///< Chunks in one pack.
+inline constexpr size_t pack_operations_max = 4096;  ///< Operation batches in one pack.
+inline constexpr uint32_t pack_table_max = 2 << 20;  ///< Bytes of a plain table.
 
 /// Where a sealed chunk lies in its pack, and what is needed to open it.
 struct chunk_entry {
@@ -66,19 +70,23 @@ struct pack_header {
 /// by other threads if the caller so likes; the layout itself is one thread's.
 class pack_builder {
 public:
-  /// *buffer* must hold at least `pack_size_max` bytes, or the soft limit given.
-  pack_builder(byte_span buffer, uint32_t size_limit = pack_size_max);
+  /// *buffer* should hold `pack_buffer_size` bytes; of a shorter one the builder
+  /// keeps back what padding may take. *size_limit* is soft: a pack may exceed it
+  /// by its first chunk, or by operations for which `fits` kept no room.
+  explicit pack_builder(byte_span buffer, uint32_t size_limit = pack_size_max);
 
   /// True when a sealed chunk of that length still fits, with room kept for the
-  /// table and *operation_bytes* more. The first chunk of a pack always fits
-  /// when it is at most 4 MiB + overhead.
+  /// table and *operation_bytes* more of sealed batches. The first chunk of a pack
+  /// always fits when the buffer can hold it.
   [[nodiscard]] bool fits(uint32_t sealed_length, uint32_t operation_bytes = 0) const noexcept;
 
   /// Takes the next `entry.sealed_length` bytes and sets `entry.offset`; the
   /// caller writes the sealed chunk there before `finish`.
+  /// @pre `fits(entry.sealed_length)`
   [[nodiscard]] byte_span add_chunk(chunk_entry& entry);
 
   /// Appends an operation batch that is already sealed (see operation_batch.hpp).
+  /// `capacity_exceeded` when the buffer can not hold it.
   [[nodiscard]] result<void> add_operations(operations_entry entry, byte_view sealed);
 
   [[nodiscard]] bool empty() const noexcept;
@@ -89,22 +97,30 @@ public:
 
   /// Seals the table, writes the header, zeroes the padding for k data shards
   /// and answers the geometry. The buffer then begins with the k data shards.
+  /// `unknown_epoch` when *space* has no key of its own epoch, `invalid_argument`
+  /// when the pack is empty. Call it once.
   [[nodiscard]] result<geometry> finish(const vault_id& vault, const crypto::space_keys& space, int64_t now_ns, uint8_t k, uint8_t m,
                                         crypto::aead& cipher, random_source& random);
 
 private:
+  [[nodiscard]] uint64_t table_bound() const noexcept;
+
   byte_span buffer_;
   uint32_t size_limit_;
+  uint32_t hard_limit_; ///< No pack that ends here outgrows the buffer by padding.
   uint32_t used_ = pack_header_size;
-  uint32_t table_estimate_ = 0;
   pack_table table_;
 };
 
-/// Parses the first 128 bytes of a pack. Every length is checked against
-/// *pack_length* before it is believed.
+/// Parses the first 128 bytes of a pack; *header* may be longer. Every length is
+/// checked against *pack_length*, that of all data shards, before it is believed.
+/// The checksum finds accidents; only the sealed table tells of forgery.
 [[nodiscard]] result<pack_header> parse_pack_header(byte_view header, uint64_t pack_length);
 
-/// Opens and parses the sealed table; entries are checked against the header.
+/// Opens and parses the sealed table; entries are checked against the header:
+/// they lie between header and table, none overlaps another, and lengths, codecs
+/// and suites are possible. `unknown_epoch` when *keys* has no key for it,
+/// `authentication_failed` when table or header were changed.
 [[nodiscard]] result<pack_table> open_pack_table(const pack_header& header, byte_view sealed_table, const crypto::keyring& keys,
                                                  crypto::aead& cipher);
 

@@ -12,12 +12,9 @@
 #include "crypto/keyring.hpp"
 #include "datamesh/base/ids.hpp"
 #include "storage/compressor.hpp"
+#include "storage/envelope.hpp"
 
 namespace datamesh::storage {
-
-inline constexpr size_t chunk_salt_size = 32;
-inline constexpr size_t chunk_commitment_size = 32;
-inline constexpr size_t seal_overhead = chunk_salt_size + chunk_commitment_size + crypto::aead_tag_size;
 
 /// All that is authenticated beside the content.
 struct chunk_facts {
@@ -34,11 +31,14 @@ struct chunk_facts {
 [[nodiscard]] chunk_id chunk_id_of(const crypto::key256& id_key, byte_view plain);
 
 /// Seals *payload* (compressed or not, as `facts.method` says).
-/// @pre `out.size() == payload.size() + seal_overhead`
+/// *payload* may lie in place, where the ciphertext will: 64 bytes behind the
+/// start of *out*. @pre `out.size() == payload.size() + seal_overhead`
 [[nodiscard]] result<void> seal_chunk(crypto::aead& cipher, const crypto::key256& epoch_key, const chunk_facts& facts, byte_view payload,
                                       random_source& random, byte_span out);
 
-/// Opens into *payload*; compares the commitment in constant time first.
+/// Opens into *payload*; compares the commitment in constant time first. Fails
+/// with `authentication_failed`. The caller decompresses and then holds the
+/// plaintext to `facts.id`: the seal alone does not show that they belong together.
 /// @pre `payload.size() == sealed.size() - seal_overhead`
 [[nodiscard]] result<void> open_chunk(crypto::aead& cipher, const crypto::key256& epoch_key, const chunk_facts& facts, byte_view sealed,
                                       byte_span payload);

@@ -2,7 +2,7 @@
 // integers, ids and raw bytes, one behind the other.
 #pragma once
 
-#include "datamesh/base/bytes.hpp"
+#include "base/little_endian.hpp"
 
 #include <algorithm>
 #include <cassert>
@@ -11,28 +11,13 @@
 
 namespace datamesh::storage {
 
-template <class Integer>
-void store_little_endian(std::byte* out, Integer value) noexcept {
-  auto rest = static_cast<std::make_unsigned_t<Integer>>(value);
-  for (size_t i = 0; i < sizeof(Integer); ++i)
-    out[i] = static_cast<std::byte>(static_cast<uint64_t>(rest) >> (8 * i));
-}
-
-template <class Integer>
-[[nodiscard]] Integer load_little_endian(const std::byte* from) noexcept {
-  uint64_t value = 0;
-  for (size_t i = 0; i < sizeof(Integer); ++i)
-    value |= std::to_integer<uint64_t>(from[i]) << (8 * i);
-  return static_cast<Integer>(value);
-}
-
 /// Fills a span from its front. Running over its end is a mistake of ours.
 class layout_writer {
 public:
   explicit layout_writer(byte_span out) : rest_(out), size_(out.size()) {}
   template <std::integral Integer>
   layout_writer& put(Integer value) {
-    store_little_endian(step(sizeof(Integer)).data(), value);
+    store_le(step(sizeof(Integer)), static_cast<std::make_unsigned_t<Integer>>(value));
     return *this;
   }
   layout_writer& put(byte_view raw) {
@@ -68,7 +53,7 @@ public:
   explicit layout_reader(byte_view data) : rest_(data) {}
   template <std::integral Integer>
   [[nodiscard]] Integer get() {
-    return load_little_endian<Integer>(take(sizeof(Integer)).data());
+    return static_cast<Integer>(load_le<std::make_unsigned_t<Integer>>(take(sizeof(Integer))));
   }
   template <class Id>
   [[nodiscard]] Id get_id() {
