@@ -1,7 +1,7 @@
 #include "storage/operation_batch.hpp"
 
 #include "storage/envelope.hpp"
-#include "storage/layout.hpp"
+#include "storage/little_endian.hpp"
 
 #include <limits>
 

@@ -3,7 +3,7 @@
 #include "crypto/hash.hpp"
 #include "datamesh/v1/pack.pb.h"
 #include "storage/envelope.hpp"
-#include "storage/layout.hpp"
+#include "storage/little_endian.hpp"
 
 #include <google/protobuf/io/coded_stream.h>
 

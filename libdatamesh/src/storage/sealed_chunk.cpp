@@ -1,7 +1,7 @@
 #include "storage/sealed_chunk.hpp"
 
 #include "crypto/hash.hpp"
-#include "storage/layout.hpp"
+#include "storage/little_endian.hpp"
 
 namespace datamesh::storage {
 

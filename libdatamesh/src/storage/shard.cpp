@@ -2,7 +2,7 @@
 
 #include "crypto/hash.hpp"
 #include "crypto/merkle.hpp"
-#include "storage/layout.hpp"
+#include "storage/little_endian.hpp"
 
 #include <cassert>
 
