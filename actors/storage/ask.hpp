@@ -10,8 +10,8 @@
 namespace datamesh::storage {
 
 /// The answer, or the error that came instead of it.
-template <class Answer, class Handle, class... Ts>
-[[nodiscard]] result<Answer> ask(caf::blocking_actor* self, const Handle& whom, const caf::duration& timeout, Ts&&... message) {
+template <class Answer, class Handle, class Timeout, class... Ts>
+[[nodiscard]] result<Answer> ask(caf::blocking_actor* self, const Handle& whom, const Timeout& timeout, Ts&&... message) {
   result<Answer> outcome = fail(errc::unavailable, "ask a part of the node");
   self->request(whom, timeout, std::forward<Ts>(message)...)
       .receive([&](Answer& answer) { outcome = std::move(answer); }, [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
@@ -19,8 +19,8 @@ template <class Answer, class Handle, class... Ts>
 }
 
 /// The same for answers with bytes beside them.
-template <class Answer, class Beside, class Handle, class... Ts>
-[[nodiscard]] result<std::pair<Answer, Beside>> ask_with(caf::blocking_actor* self, const Handle& whom, const caf::duration& timeout,
+template <class Answer, class Beside, class Handle, class Timeout, class... Ts>
+[[nodiscard]] result<std::pair<Answer, Beside>> ask_with(caf::blocking_actor* self, const Handle& whom, const Timeout& timeout,
                                                          Ts&&... message) {
   result<std::pair<Answer, Beside>> outcome = fail(errc::unavailable, "ask a part of the node");
   self->request(whom, timeout, std::forward<Ts>(message)...)

@@ -6,6 +6,7 @@
 #define DATAMESH_VERSION_MAJOR 0
 #define DATAMESH_VERSION_MINOR 1
 #define DATAMESH_VERSION_PATCH 0
+#define DATAMESH_VERSION_TEXT "0.1.0"
 
 namespace datamesh {
 

@@ -1,0 +1,228 @@
+#include "node/home.hpp"
+
+#include "crypto/hash.hpp"
+#include "crypto/identity.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+namespace datamesh {
+
+namespace {
+
+constexpr std::string_view drives_heading = "datamesh node 1\n";
+constexpr uint64_t small_file_max = 4 << 20;
+
+/// A folder's name on one line: '%' and line breaks are escaped.
+std::string escape(const std::string& path) {
+  std::string text;
+  for (char c : path)
+    if (c == '%' || c == '\n' || c == '\r')
+      text += fmt::format("%{:02x}", static_cast<unsigned char>(c));
+    else
+      text += c;
+  return text;
+}
+
+std::optional<std::string> unescape(std::string_view text) {
+  std::string path;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      path += text[i];
+      continue;
+    }
+    unsigned value = 0;
+    if (i + 2 >= text.size() || std::from_chars(text.data() + i + 1, text.data() + i + 3, value, 16).ptr != text.data() + i + 3)
+      return std::nullopt;
+    path += static_cast<char>(value);
+    i += 2;
+  }
+  return path;
+}
+
+std::vector<std::string_view> lines_of(std::string_view text) {
+  std::vector<std::string_view> lines;
+  while (!text.empty()) {
+    auto end = text.find('\n');
+    lines.push_back(text.substr(0, end));
+    text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
+  }
+  return lines;
+}
+
+} // namespace
+
+std::string node_home::drives_file() const {
+  return join_path(folder_, "drives");
+}
+
+bool node_home::exists() const {
+  return env_.files->status(drives_file()).has_value();
+}
+
+result<void> node_home::create() {
+  if (exists())
+    return fail(errc::vault_exists, "make a node", folder_);
+  if (auto made = make_folders(*env_.files, join_path(folder_, "vaults")); !made)
+    return made;
+  return set_drives({});
+}
+
+result<std::unique_ptr<file_lock>> node_home::lock() {
+  if (!exists())
+    return fail(errc::no_vault, "open the node", folder_);
+  auto held = env_.files->lock(join_path(folder_, "lock"));
+  if (!held)
+    return fail(held.error().within("open the node", folder_));
+  return held;
+}
+
+result<std::vector<known_drive>> node_home::drives() const {
+  auto text = read_whole(*env_.files, drives_file(), small_file_max);
+  if (!text)
+    return fail(text.error());
+  auto lines = lines_of(as_text(*text));
+  if (lines.empty() || std::string{lines[0]} + "\n" != drives_heading)
+    return fail(lines.empty() || !lines[0].starts_with("datamesh node ") ? errc::format_alien : errc::format_newer, "read the list of drives",
+                drives_file());
+  std::vector<known_drive> drives;
+  for (size_t i = 1; i < lines.size(); ++i) {
+    constexpr std::string_view keyword = "drive ";
+    auto line = lines[i];
+    auto id = line.starts_with(keyword) ? drive_id::parse(line.substr(keyword.size(), 2 * drive_id::size)) : std::nullopt;
+    auto folder = id && line.size() > keyword.size() + 2 * drive_id::size + 1
+                    ? unescape(line.substr(keyword.size() + 2 * drive_id::size + 1))
+                    : std::nullopt;
+    if (!folder)
+      return fail(errc::format_damaged, "read the list of drives", drives_file());
+    drives.push_back({*id, *folder});
+  }
+  return drives;
+}
+
+result<void> node_home::set_drives(const std::vector<known_drive>& drives) {
+  std::string text{drives_heading};
+  for (const auto& drive : drives)
+    text += fmt::format("drive {} {}\n", drive.id.hex(), escape(drive.folder));
+  return write_whole(*env_.files, drives_file(), as_view(text));
+}
+
+result<crypto::key256> node_home::device_secret() {
+  auto path = join_path(folder_, "device.key");
+  auto raw = read_whole(*env_.files, path, small_file_max);
+  if (raw && raw->size() == crypto::key256::size)
+    return crypto::key256::from(*raw);
+  if (raw)
+    return fail(errc::key_file_damaged, "read the device key", path);
+  if (raw.error().code() != errc::not_found)
+    return fail(raw.error());
+  auto fresh = crypto::key256::random(*env_.random);
+  if (!fresh)
+    return fresh;
+  if (auto written = write_whole(*env_.files, path, fresh->view(), 0600); !written)
+    return fail(written.error());
+  return fresh;
+}
+
+result<device_id> node_home::device() {
+  auto secret = device_secret();
+  if (!secret)
+    return fail(secret.error());
+  auto key = crypto::x25519_public(*secret);
+  if (!key)
+    return fail(key.error());
+  auto name = crypto::hasher{}.update(as_view("dm/device/1")).update(*key).finish();
+  return device_id::from(name.view().first(device_id::size));
+}
+
+result<void> node_home::check_vault_name(const std::string& name) {
+  auto good = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+  };
+  if (name.empty() || name.size() > 64 || name.front() == '.' || !std::all_of(name.begin(), name.end(), good))
+    return fail(errc::name_invalid, "name a vault", name);
+  return {};
+}
+
+result<std::vector<std::string>> node_home::vault_names() const {
+  auto entries = env_.files->list(join_path(folder_, "vaults"));
+  if (!entries)
+    return fail(entries.error());
+  std::vector<std::string> names;
+  for (const auto& entry : *entries)
+    if (entry.kind == file_kind::folder && check_vault_name(entry.name))
+      names.push_back(entry.name);
+  return names;
+}
+
+std::string node_home::vault_folder(const std::string& name) const {
+  return join_path(join_path(folder_, "vaults"), name);
+}
+
+std::string node_home::catalog_folder(const std::string& name) const {
+  return join_path(vault_folder(name), "catalog");
+}
+
+result<bytes> node_home::key_file(const std::string& name) const {
+  if (auto valid = check_vault_name(name); !valid)
+    return fail(valid.error());
+  auto encoded = read_whole(*env_.files, join_path(vault_folder(name), "key"), small_file_max);
+  if (!encoded && encoded.error().code() == errc::not_found)
+    return fail(errc::no_vault, "open vault", name);
+  return encoded;
+}
+
+result<void> node_home::set_key_file(const std::string& name, byte_view encoded) {
+  if (auto made = make_folders(*env_.files, vault_folder(name)); !made)
+    return made;
+  return write_whole(*env_.files, join_path(vault_folder(name), "key"), encoded, 0600);
+}
+
+care_times node_home::care(const std::string& name) const {
+  care_times times;
+  auto text = read_whole(*env_.files, join_path(vault_folder(name), "care"), small_file_max);
+  if (!text)
+    return times;
+  for (auto line : lines_of(as_text(*text))) {
+    auto space = line.find(' ');
+    int64_t value = 0;
+    if (space == std::string_view::npos || std::from_chars(line.data() + space + 1, line.data() + line.size(), value).ec != std::errc{})
+      continue;
+    if (line.substr(0, space) == "quick-verify")
+      times.quick_verify_ns = value;
+    if (line.substr(0, space) == "deep-verify")
+      times.deep_verify_ns = value;
+  }
+  return times;
+}
+
+result<void> node_home::set_care(const std::string& name, const care_times& times) {
+  std::string text;
+  if (times.quick_verify_ns)
+    text += fmt::format("quick-verify {}\n", *times.quick_verify_ns);
+  if (times.deep_verify_ns)
+    text += fmt::format("deep-verify {}\n", *times.deep_verify_ns);
+  return write_whole(*env_.files, join_path(vault_folder(name), "care"), as_view(text));
+}
+
+result<void> node_home::remove_vault(const std::string& name) {
+  auto folder = vault_folder(name);
+  // The key goes first: from then on the vault is gone, whatever happens next.
+  if (auto removed = env_.files->remove(join_path(folder, "key")); !removed)
+    return removed;
+  if (auto synced = env_.files->sync_folder(folder); !synced)
+    return synced;
+  if (auto destroyed = env_.stores->destroy(catalog_folder(name)); !destroyed && destroyed.error().code() != errc::not_found)
+    return destroyed;
+  auto rest = env_.files->list(folder);
+  if (!rest)
+    return fail(rest.error());
+  for (const auto& entry : *rest)
+    if (entry.kind == file_kind::regular)
+      if (auto removed = env_.files->remove(join_path(folder, entry.name)); !removed)
+        return removed;
+  return env_.files->remove_folder(folder);
+}
+
+} // namespace datamesh

@@ -1,0 +1,67 @@
+// The node's folder: which drives there are, the secret of this device, and below
+// `vaults/` a folder a vault with its key file, its catalog and what is remembered
+// of its care. Layout: docs/formats/home.md.
+#pragma once
+
+#include "crypto/secret.hpp"
+#include "datamesh/base/environment.hpp"
+#include "datamesh/base/ids.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace datamesh {
+
+struct known_drive {
+  drive_id id;
+  std::string folder;
+};
+
+/// When a vault was last looked at. Nanoseconds since the epoch.
+struct care_times {
+  std::optional<int64_t> quick_verify_ns;
+  std::optional<int64_t> deep_verify_ns;
+};
+
+class node_home {
+public:
+  node_home(environment env, std::string folder) : env_(std::move(env)), folder_(std::move(folder)) {
+  }
+
+  [[nodiscard]] const std::string& folder() const noexcept {
+    return folder_;
+  }
+  [[nodiscard]] bool exists() const;
+  /// Makes an empty node. `vault_exists` when there is one.
+  [[nodiscard]] result<void> create();
+  /// Takes the lock that keeps a second process out.
+  [[nodiscard]] result<std::unique_ptr<file_lock>> lock();
+
+  [[nodiscard]] result<std::vector<known_drive>> drives() const;
+  [[nodiscard]] result<void> set_drives(const std::vector<known_drive>& drives);
+
+  /// The X25519 secret of this installation; made when first asked for.
+  [[nodiscard]] result<crypto::key256> device_secret();
+  /// Names this installation in operation logs; derived from the secret's public key.
+  [[nodiscard]] result<device_id> device();
+
+  /// `name_invalid` unless 1..64 letters, digits, '.', '_' or '-', and not a dot first.
+  [[nodiscard]] static result<void> check_vault_name(const std::string& name);
+  [[nodiscard]] result<std::vector<std::string>> vault_names() const;
+  [[nodiscard]] std::string vault_folder(const std::string& name) const;
+  [[nodiscard]] std::string catalog_folder(const std::string& name) const;
+  [[nodiscard]] result<bytes> key_file(const std::string& name) const;
+  [[nodiscard]] result<void> set_key_file(const std::string& name, byte_view encoded);
+  [[nodiscard]] care_times care(const std::string& name) const;
+  [[nodiscard]] result<void> set_care(const std::string& name, const care_times& times);
+  [[nodiscard]] result<void> remove_vault(const std::string& name);
+
+private:
+  [[nodiscard]] std::string drives_file() const;
+
+  environment env_;
+  std::string folder_;
+};
+
+} // namespace datamesh

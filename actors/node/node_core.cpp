@@ -1,0 +1,512 @@
+#include "node/node_core.hpp"
+
+#include "crypto/identity.hpp"
+#include "storage/adopt_actor.hpp"
+#include "storage/ask.hpp"
+
+#include <thread>
+
+namespace datamesh {
+
+namespace {
+
+constexpr uint64_t memory_min = 40ull << 20;
+constexpr auto close_timeout = std::chrono::seconds{30};
+
+environment complete(environment env) {
+  auto system = system_environment();
+  if (!env.clock)
+    env.clock = system.clock;
+  if (!env.random)
+    env.random = system.random;
+  if (!env.files)
+    env.files = system.files;
+  if (!env.stores)
+    env.stores = system.stores;
+  if (!env.log)
+    env.log = system.log;
+  return env;
+}
+
+const char* name_of(storage::drive_state state) {
+  switch (state) {
+    case storage::drive_state::ok:
+      return "ok";
+    case storage::drive_state::draining:
+      return "draining";
+    case storage::drive_state::failed:
+      return "failed";
+  }
+  return "failed";
+}
+
+drive_report report_of(const storage::drive_entry& drive) {
+  drive_report report;
+  report.id = drive.id;
+  report.folder = drive.folder;
+  if (!drive.store) {
+    report.state = "missing";
+    report.reason = drive.reason;
+    return report;
+  }
+  report.state = name_of(drive.store->state());
+  if (auto usage = drive.store->usage()) {
+    report.shards = usage->shard_count;
+    report.shard_bytes = usage->shard_bytes;
+    report.disk_total = usage->disk.total;
+    report.disk_free = usage->disk.available > usage->reserve ? usage->disk.available - usage->reserve : 0;
+  } else {
+    report.state = "failed";
+    report.reason = usage.error();
+  }
+  return report;
+}
+
+} // namespace
+
+// -- jobs --------------------------------------------------------------------------------
+
+std::shared_ptr<storage::job> job_registry::begin(const job_options& options, const environment& env, std::shared_ptr<event_hub> events) {
+  auto job = std::make_shared<storage::job>();
+  job->number = options.job;
+  job->cancel = options.cancel;
+  job->time = env.clock;
+  job->events = std::move(events);
+  if (options.timeout)
+    job->deadline = env.clock->monotonic() + *options.timeout;
+  std::lock_guard guard{mutex_};
+  if (closing_)
+    return nullptr;
+  running_.insert(job);
+  return job;
+}
+
+void job_registry::end(const std::shared_ptr<storage::job>& job) {
+  // Notified under the lock: who waits may destroy us right after.
+  std::lock_guard guard{mutex_};
+  running_.erase(job);
+  changed_.notify_all();
+}
+
+void job_registry::cancel_and_wait() {
+  std::unique_lock lock{mutex_};
+  closing_ = true;
+  for (const auto& job : running_)
+    job->cancel.cancel();
+  changed_.wait(lock, [this] { return running_.empty(); });
+}
+
+// -- node ------------------------------------------------------------------------------------
+
+node_core::node_core(node_options o, environment e) : options(std::move(o)), env(std::move(e)), home(env, options.home) {
+  config_.add_message_types<caf::id_block::datamesh>();
+  config_.set("scheduler.max-threads", 2u);
+}
+
+result<std::shared_ptr<node_core>> node_core::open(node_options options, bool create) {
+  if (options.home.empty())
+    return fail(errc::invalid_argument, "open the node");
+  if (options.memory_bytes < memory_min)
+    return fail(errc::invalid_argument, "open the node with less than 40 MiB of memory", options.home);
+  if (options.compression_level < 0 || options.compression_level > 19)
+    return fail(errc::invalid_argument, "open the node with a compression level outside of 0 to 19", options.home);
+  auto env = complete(options.environment);
+  std::shared_ptr<node_core> core{new node_core{std::move(options), std::move(env)}};
+  if (create)
+    if (auto made = core->home.create(); !made)
+      return fail(made.error());
+  auto lock = core->home.lock();
+  if (!lock)
+    return fail(lock.error());
+  core->lock_ = std::move(*lock);
+  auto known = core->home.drives();
+  if (!known)
+    return fail(known.error());
+  core->events = std::make_shared<event_hub>(core->env.clock, core->options.on_event);
+  core->budget = memory_budget::make(core->options.memory_bytes);
+  core->segment_pool = buffer_pool::make(storage::segment_size, 6);
+  core->pack_pool = buffer_pool::make(storage::pack_buffer_size, 2);
+  core->system_ = std::make_unique<caf::actor_system>(core->config_);
+  // Each index has a log to read: side by side, they open in the time of one.
+  storage::drive_table::list list(known->size());
+  std::vector<std::thread> openers;
+  for (size_t i = 0; i < known->size(); ++i)
+    openers.emplace_back([&, i] { list[i] = core->start_drive((*known)[i].id, (*known)[i].folder); });
+  for (auto& opener : openers)
+    opener.join();
+  core->drives->replace(std::move(list));
+  return core;
+}
+
+node_core::~node_core() {
+  if (!system_)
+    return;
+  for (const auto& drive : *drives->all())
+    stop_drive(drive);
+  drives->replace({});
+  system_->await_all_actors_done();
+}
+
+// -- drives --------------------------------------------------------------------------------------
+
+storage::drive_entry node_core::start_drive(const drive_id& id, const std::string& folder) {
+  storage::drive_entry entry;
+  entry.id = id;
+  entry.folder = folder;
+  storage::shard_store_options store_options;
+  store_options.folder = folder;
+  auto store = storage::shard_store::open(env, std::move(store_options));
+  if (!store) {
+    entry.reason = store.error();
+    return entry;
+  }
+  if ((*store)->id() != id) {
+    entry.reason = error{errc::drive_alien, "open drive", folder};
+    return entry;
+  }
+  entry.store = std::move(*store);
+  entry.writer = storage::spawn_drive_writer(*system_, entry.store);
+  for (size_t i = 0; i < storage::readers_per_drive; ++i)
+    entry.readers.push_back(storage::spawn_drive_reader(*system_, entry.store));
+  entry.next_reader = std::make_shared<std::atomic<uint32_t>>(0);
+  return entry;
+}
+
+void node_core::stop_drive(const storage::drive_entry& drive) {
+  if (!drive.store)
+    return;
+  caf::scoped_actor self{*system_};
+  self->request(drive.writer, close_timeout, caf::close_atom_v).receive([](v1::Done&) {}, [](caf::error&) {});
+  self->send_exit(drive.writer, caf::exit_reason::user_shutdown);
+  for (const auto& reader : drive.readers)
+    self->send_exit(reader, caf::exit_reason::user_shutdown);
+  self->wait_for(drive.writer);
+  for (const auto& reader : drive.readers)
+    self->wait_for(reader);
+}
+
+result<storage::drive_entry> node_core::find_drive(const std::string& which) const {
+  std::optional<storage::drive_entry> found;
+  for (const auto& drive : *drives->all()) {
+    auto named = drive.folder == which || (which.size() >= 4 && drive.id.hex().starts_with(which));
+    if (named && found)
+      return fail(errc::invalid_argument, "name one drive", which);
+    if (named)
+      found = drive;
+  }
+  if (!found)
+    return fail(errc::not_found, "find drive", which);
+  return *found;
+}
+
+result<void> node_core::save_drives(const storage::drive_table::list& list) {
+  std::vector<known_drive> known;
+  for (const auto& drive : list)
+    known.push_back({drive.id, drive.folder});
+  return home.set_drives(known);
+}
+
+result<drive_report> node_core::add_drive(const std::string& folder, bool adopt) {
+  if (folder.empty() || folder.front() != '/')
+    return fail(errc::invalid_argument, "add a drive by an absolute path", folder);
+  std::lock_guard guard{mutex_};
+  auto list = *drives->all();
+  auto id = storage::shard_store::identify(*env.files, folder);
+  if (adopt && !id)
+    return fail(id.error());
+  if (!adopt) {
+    if (id)
+      return fail(errc::already_exists, "add drive", folder);
+    id = storage::shard_store::format(env, folder);
+    if (!id)
+      return fail(id.error());
+  }
+  auto entry = start_drive(*id, folder);
+  if (!entry.store)
+    return fail(*entry.reason);
+  // A drive that was missing comes back under its old id, perhaps elsewhere.
+  auto old = std::find_if(list.begin(), list.end(), [&](const auto& drive) { return drive.id == *id; });
+  if (old != list.end())
+    *old = entry;
+  else
+    list.push_back(entry);
+  if (auto saved = save_drives(list); !saved) {
+    stop_drive(entry);
+    return fail(saved.error());
+  }
+  drives->replace(std::move(list));
+  return report_of(entry);
+}
+
+result<void> node_core::remove_drive(const std::string& which, bool force) {
+  std::lock_guard guard{mutex_};
+  auto drive = find_drive(which);
+  if (!drive)
+    return fail(drive.error());
+  if (drive->store && !force && drive->store->state() != storage::drive_state::failed) {
+    auto usage = drive->store->usage();
+    if (!usage || usage->shard_count > 0)
+      return fail(errc::conflict, "remove a drive that holds shards; drain it and run 'datamesh rebalance' first", drive->folder);
+  }
+  auto list = *drives->all();
+  std::erase_if(list, [&](const auto& other) { return other.id == drive->id; });
+  if (auto saved = save_drives(list); !saved)
+    return saved;
+  drives->replace(std::move(list));
+  stop_drive(*drive);
+  return {};
+}
+
+result<void> node_core::set_drive_state(const std::string& which, storage::drive_state state) {
+  auto drive = find_drive(which);
+  if (!drive)
+    return fail(drive.error());
+  if (!drive->store)
+    return fail(errc::drive_missing, "change drive", drive->folder);
+  caf::scoped_actor self{*system_};
+  result<void> outcome;
+  v1::SetDriveState request;
+  request.set_state(static_cast<uint32_t>(state));
+  self->request(drive->writer, close_timeout, std::move(request))
+    .receive([](v1::Done&) {}, [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
+  return outcome;
+}
+
+std::vector<drive_report> node_core::reports() const {
+  std::vector<drive_report> reports;
+  for (const auto& drive : *drives->all())
+    reports.push_back(report_of(drive));
+  return reports;
+}
+
+// -- vaults -------------------------------------------------------------------------------------------
+
+result<crypto::unlocker> node_core::unlocker_for(const credential& with) {
+  crypto::unlocker unlocker;
+  switch (with.type()) {
+    case credential::kind::password:
+      unlocker.kind = crypto::lock_kind::password;
+      unlocker.value = crypto::secret_bytes{with.secret()};
+      break;
+    case credential::kind::recovery_phrase:
+      unlocker.kind = crypto::lock_kind::recovery_phrase;
+      unlocker.value = crypto::secret_bytes{with.secret()};
+      break;
+    case credential::kind::device: {
+      auto secret = home.device_secret();
+      if (!secret)
+        return fail(secret.error());
+      unlocker.kind = crypto::lock_kind::device;
+      unlocker.value = crypto::secret_bytes{secret->view()};
+      break;
+    }
+  }
+  return unlocker;
+}
+
+result<created_vault> node_core::create_vault(const new_vault& what) {
+  if (auto valid = node_home::check_vault_name(what.name); !valid)
+    return fail(valid.error());
+  if (!what.password && !what.trust_this_device)
+    return fail(errc::invalid_argument, "create a vault without a password and without trusting this device", what.name);
+  std::lock_guard guard{mutex_};
+  if (home.key_file(what.name))
+    return fail(errc::vault_exists, "create vault", what.name);
+  auto now = env.clock->wall().time_since_epoch().count();
+  auto ring = crypto::make_keyring(*env.random);
+  if (!ring)
+    return fail(ring.error());
+  auto id = ring->vault;
+  auto file = crypto::key_file::create(std::move(*ring), *env.random);
+  if (!file)
+    return fail(file.error());
+  if (what.password) {
+    auto added = file->add_password(crypto::secret_bytes{what.password->secret()}, "password", {}, now, *env.random);
+    if (!added)
+      return fail(added.error());
+  }
+  auto phrase = file->add_recovery_phrase("recovery phrase", now, *env.random);
+  if (!phrase)
+    return fail(phrase.error());
+  if (what.trust_this_device) {
+    auto secret = home.device_secret();
+    auto key = secret ? crypto::x25519_public(*secret) : fail(secret.error());
+    if (!key)
+      return fail(key.error());
+    auto added = file->add_device(*key, "this device", now, *env.random);
+    if (!added)
+      return fail(added.error());
+  }
+  auto encoded = file->encode(*env.random);
+  if (!encoded)
+    return fail(encoded.error());
+  if (auto saved = home.set_key_file(what.name, *encoded); !saved)
+    return fail(saved.error());
+  auto runtime = std::make_shared<vault_runtime>(shared_from_this(), what.name, std::move(*file));
+  if (auto started = runtime->start(true); !started)
+    return fail(started.error());
+  return created_vault{id, std::string{as_text(phrase->view())}};
+}
+
+bool node_core::is_open(const std::string& name) {
+  std::lock_guard guard{mutex_};
+  auto found = open_.find(name);
+  return found != open_.end() && !found->second.expired();
+}
+
+result<std::shared_ptr<vault_runtime>> node_core::open_vault(const std::string& name, const credential& with, bool fresh_catalog) {
+  auto encoded = home.key_file(name);
+  if (!encoded)
+    return fail(encoded.error());
+  auto unlocker = unlocker_for(with);
+  if (!unlocker)
+    return fail(unlocker.error());
+  auto file = crypto::key_file::open(*encoded, *unlocker);
+  if (!file)
+    return fail(file.error().within("open vault", name));
+  std::lock_guard guard{mutex_};
+  if (auto there = open_[name].lock()) {
+    if (fresh_catalog)
+      return fail(errc::locked, "rebuild the catalog of an open vault", name);
+    return there;
+  }
+  auto runtime = std::make_shared<vault_runtime>(shared_from_this(), name, std::move(*file));
+  if (auto started = runtime->start(fresh_catalog); !started)
+    return fail(started.error());
+  open_[name] = runtime;
+  return runtime;
+}
+
+// -- an opened vault -----------------------------------------------------------------------------------
+
+vault_runtime::vault_runtime(std::shared_ptr<node_core> c, std::string n, crypto::key_file k)
+  : core(std::move(c)), name(std::move(n)), keys(std::move(k)) {
+}
+
+vault_runtime::~vault_runtime() {
+  close();
+}
+
+result<void> vault_runtime::start(bool fresh_catalog) {
+  auto device = core->home.device();
+  if (!device)
+    return fail(device.error());
+  ordered_store_options options;
+  options.folder = core->home.catalog_folder(name);
+  options.create_if_missing = fresh_catalog;
+  options.encryption_key = bytes::copy_of(keys.keys().catalog_key.view());
+  options.memory_bytes = 16 << 20;
+  auto store = core->env.stores->open(options);
+  if (!store) {
+    if (store.error().code() == errc::not_found)
+      return fail(store.error().as(errc::catalog_missing, "open the catalog of vault", name));
+    return fail(store.error().within("open the catalog of vault", name));
+  }
+  auto names = storage::catalog::open(std::move(*store), keys.keys().vault, *device);
+  if (!names)
+    return fail(names.error().within("open the catalog of vault", name));
+  context = std::make_shared<storage::vault_context>();
+  context->env = core->env;
+  context->name = name;
+  context->id = keys.keys().vault;
+  context->sys = &core->system();
+  context->events = core->events;
+  context->budget = core->budget;
+  context->drives = core->drives;
+  context->keys = std::make_shared<storage::key_holder>(keys.keys());
+  context->names = std::move(*names);
+  context->chunks = std::make_shared<storage::chunk_claims>(*context->names);
+  context->claims = std::make_shared<storage::name_claims>(*context->names, *core->env.random);
+  context->segment_pool = core->segment_pool;
+  context->pack_pool = core->pack_pool;
+  context->codec = std::make_shared<storage::codec_context>();
+  context->codec->env = core->env;
+  context->codec->keys = context->keys;
+  context->codec->claims = context->chunks;
+  context->codec->parity_pool = buffer_pool::make(storage::pack_size_max / 2 + storage::shard_count_max * storage::direct_alignment, 2);
+  context->codec->compression_level = core->options.compression_level;
+  auto threads = core->options.codec_threads > 0 ? core->options.codec_threads : std::max(1u, std::thread::hardware_concurrency());
+  context->team = std::make_shared<storage::codec_team>(core->system(), *context->codec, threads);
+  context->catalog_writer = storage::spawn_catalog(core->system(), context->names, core->env.clock);
+  if (!fresh_catalog && context->names->was_interrupted()) {
+    auto adopted = wait_for<rebuild_summary>({}, [this](auto job, auto done) { storage::start_adopt(context, {job, std::move(done)}); });
+    if (!adopted)
+      return fail(adopted.error().within("take in what a crash left", name));
+  }
+  return {};
+}
+
+std::shared_ptr<storage::job> vault_runtime::begin(const job_options& options) {
+  auto numbered = options;
+  if (numbered.job == 0)
+    numbered.job = core->next_job();
+  return jobs.begin(numbered, core->env, core->events);
+}
+
+result<void> vault_runtime::apply(const std::vector<storage::operation_body>& bodies) {
+  v1::ApplyOperations request;
+  for (const auto& body : bodies) {
+    storage::operation op;
+    op.body = body;
+    request.add_bodies(storage::encode(op));
+  }
+  caf::scoped_actor self{core->system()};
+  result<void> outcome;
+  self->request(context->catalog_writer, storage::step_timeout, std::move(request))
+    .receive([](v1::Done&) {}, [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
+  return outcome;
+}
+
+result<void> vault_runtime::flush() {
+  auto pending = context->names->pending_operations(1);
+  if (!pending)
+    return fail(pending.error());
+  caf::scoped_actor self{core->system()};
+  result<void> outcome;
+  while (!pending->empty() && outcome) {
+    auto how = storage::choose_policy(*core->drives, {});
+    if (!how)
+      return fail(how.error());
+    v1::FlushPacks request;
+    request.set_at_once(true);
+    self->request(context->packer_for(*how), storage::step_timeout, request)
+      .receive([](v1::PackFigures&) {}, [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
+    pending = context->names->pending_operations(1);
+    if (!pending)
+      return fail(pending.error());
+  }
+  return outcome;
+}
+
+result<void> vault_runtime::save_keys() {
+  auto encoded = keys.encode(*core->env.random);
+  if (!encoded)
+    return fail(encoded.error());
+  if (auto saved = core->home.set_key_file(name, *encoded); !saved)
+    return saved;
+  context->keys->set(keys.keys());
+  return {};
+}
+
+void vault_runtime::close() {
+  jobs.cancel_and_wait();
+  if (!context || !context->catalog_writer)
+    return;
+  // Without enough drives they stay in the catalog, which is durable, too.
+  (void) flush();
+  caf::scoped_actor self{core->system()};
+  for (const auto& packer : context->packers()) {
+    self->send_exit(packer, caf::exit_reason::user_shutdown);
+    self->wait_for(packer);
+  }
+  for (const auto& worker : context->team->workers()) {
+    self->send_exit(worker, caf::exit_reason::user_shutdown);
+    self->wait_for(worker);
+  }
+  self->request(context->catalog_writer, close_timeout, caf::close_atom_v).receive([](v1::Done&) {}, [](caf::error&) {});
+  self->send_exit(context->catalog_writer, caf::exit_reason::user_shutdown);
+  self->wait_for(context->catalog_writer);
+  context.reset();
+}
+
+} // namespace datamesh

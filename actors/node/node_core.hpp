@@ -1,0 +1,148 @@
+// What a node consists of, behind the facade: the actor system, the drives, and the
+// vaults that are open. Shared by the facade's handles; ends with the last of them.
+#pragma once
+
+#include "base/memory_budget.hpp"
+#include "crypto/key_file.hpp"
+#include "datamesh/node.hpp"
+#include "node/event_hub.hpp"
+#include "node/home.hpp"
+#include "storage/job.hpp"
+#include "storage/vault_context.hpp"
+
+#include <condition_variable>
+#include <future>
+#include <map>
+#include <mutex>
+#include <set>
+
+namespace datamesh {
+
+class vault_runtime;
+
+/// Jobs that run, so that closing can cancel and await them.
+class job_registry {
+public:
+  [[nodiscard]] std::shared_ptr<storage::job> begin(const job_options& options, const environment& env, std::shared_ptr<event_hub> events);
+  void end(const std::shared_ptr<storage::job>& job);
+  void cancel_and_wait();
+
+private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::set<std::shared_ptr<storage::job>> running_;
+  bool closing_ = false;
+};
+
+class node_core : public std::enable_shared_from_this<node_core> {
+public:
+  [[nodiscard]] static result<std::shared_ptr<node_core>> open(node_options options, bool create);
+  ~node_core();
+
+  node_options options;
+  environment env;
+  node_home home;
+  std::shared_ptr<event_hub> events;
+  std::shared_ptr<memory_budget> budget;
+  std::shared_ptr<storage::drive_table> drives = std::make_shared<storage::drive_table>();
+  std::shared_ptr<buffer_pool> segment_pool;
+  std::shared_ptr<buffer_pool> pack_pool;
+
+  [[nodiscard]] caf::actor_system& system() {
+    return *system_;
+  }
+  [[nodiscard]] uint64_t next_job() {
+    return ++jobs_;
+  }
+
+  // -- drives ------------------------------------------------------------------------
+  [[nodiscard]] result<drive_report> add_drive(const std::string& folder, bool adopt);
+  [[nodiscard]] result<void> remove_drive(const std::string& which, bool force);
+  [[nodiscard]] result<void> set_drive_state(const std::string& which, storage::drive_state state);
+  [[nodiscard]] std::vector<drive_report> reports() const;
+
+  // -- vaults ------------------------------------------------------------------------
+  [[nodiscard]] result<created_vault> create_vault(const new_vault& what);
+  [[nodiscard]] result<std::shared_ptr<vault_runtime>> open_vault(const std::string& name, const credential& with, bool fresh_catalog);
+  [[nodiscard]] bool is_open(const std::string& name);
+  [[nodiscard]] result<crypto::unlocker> unlocker_for(const credential& with);
+
+private:
+  node_core(node_options o, environment e);
+  [[nodiscard]] storage::drive_entry start_drive(const drive_id& id, const std::string& folder);
+  void stop_drive(const storage::drive_entry& drive);
+  [[nodiscard]] result<storage::drive_entry> find_drive(const std::string& which) const;
+  [[nodiscard]] result<void> save_drives(const storage::drive_table::list& list);
+
+  caf::actor_system_config config_;
+  std::unique_ptr<caf::actor_system> system_;
+  std::unique_ptr<file_lock> lock_;
+  std::mutex mutex_;
+  std::map<std::string, std::weak_ptr<vault_runtime>> open_;
+  std::atomic<uint64_t> jobs_ = 0;
+};
+
+/// An opened vault. Closes when the last handle is gone: running jobs are cancelled
+/// and awaited, what is only in the catalog goes into packs, and the catalog closes.
+class vault_runtime {
+public:
+  vault_runtime(std::shared_ptr<node_core> core, std::string name, crypto::key_file keys);
+  ~vault_runtime();
+
+  /// Opens the catalog and starts the actors. *fresh_catalog* begins an empty one.
+  [[nodiscard]] result<void> start(bool fresh_catalog);
+
+  std::shared_ptr<node_core> core;
+  const std::string name;
+  std::mutex key_mutex;
+  crypto::key_file keys;
+  std::shared_ptr<storage::vault_context> context;
+  job_registry jobs;
+
+  [[nodiscard]] std::shared_ptr<storage::job> begin(const job_options& options);
+  /// Stamps and commits operations without data.
+  [[nodiscard]] result<void> apply(const std::vector<storage::operation_body>& bodies);
+  [[nodiscard]] result<void> flush();
+  [[nodiscard]] result<void> save_keys();
+
+  /// Runs *start* and waits for its answer.
+  template <class T>
+  [[nodiscard]] result<T> wait_for(const job_options& options,
+                                   const std::function<void(std::shared_ptr<storage::job>, completion<T>)>& start) {
+    auto promise = std::make_shared<std::promise<result<T>>>();
+    auto future = promise->get_future();
+    auto job = begin(options);
+    if (!job)
+      return fail(errc::unavailable, "run a job", name);
+    start(job, [this, promise, job](result<T> outcome) {
+      jobs.end(job);
+      promise->set_value(std::move(outcome));
+    });
+    return future.get();
+  }
+
+  /// Runs *start*; the answer goes to *done*, on the host's executor.
+  template <class T>
+  void run(const job_options& options, completion<T> done,
+           const std::function<void(std::shared_ptr<storage::job>, completion<T>)>& start) {
+    auto executor = core->options.executor;
+    auto deliver = [executor, done = std::move(done)](result<T> outcome) {
+      if (executor)
+        executor([done, outcome = std::move(outcome)] { done(outcome); });
+      else
+        done(std::move(outcome));
+    };
+    auto job = begin(options);
+    if (!job)
+      return deliver(fail(errc::unavailable, "run a job", name));
+    start(job, [this, job, deliver](result<T> outcome) {
+      deliver(std::move(outcome));
+      jobs.end(job);
+    });
+  }
+
+private:
+  void close();
+};
+
+} // namespace datamesh

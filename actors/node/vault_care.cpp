@@ -1,0 +1,213 @@
+// Care for a vault: figures, status, verify, cleanup, rebalance, keys.
+#include "crypto/identity.hpp"
+#include "node/vault_impl.hpp"
+#include "storage/cleanup_actor.hpp"
+#include "storage/rebalance_actor.hpp"
+#include "storage/verify_actor.hpp"
+
+#include <fmt/format.h>
+
+namespace datamesh {
+
+vault::vault(std::unique_ptr<impl> i) : impl_(std::move(i)) {
+}
+vault::vault(vault&&) noexcept = default;
+vault& vault::operator=(vault&&) noexcept = default;
+vault::~vault() = default;
+
+const std::string& vault::name() const noexcept {
+  return impl_->runtime->name;
+}
+
+const vault_id& vault::id() const noexcept {
+  return impl_->runtime->context->id;
+}
+
+result<void> vault::flush() {
+  return impl_->runtime->flush();
+}
+
+result<vault_stats> vault::stats() const {
+  const auto& names = *impl_->runtime->context->names;
+  auto totals = names.totals();
+  if (!totals)
+    return fail(totals.error());
+  vault_stats stats;
+  stats.files = totals->files;
+  stats.folders = totals->folders;
+  stats.symlinks = totals->symlinks;
+  stats.versions = totals->versions;
+  stats.logical_bytes = totals->logical_bytes;
+  stats.chunks = totals->chunks;
+  stats.chunk_plain_bytes = totals->chunk_plain_bytes;
+  stats.chunk_sealed_bytes = totals->chunk_sealed_bytes;
+  stats.packs = totals->packs;
+  stats.pack_bytes = totals->pack_bytes;
+  stats.shard_bytes = totals->shard_bytes;
+  stats.operations = totals->operations;
+  stats.catalog_bytes = names.disk_bytes();
+  return stats;
+}
+
+result<status_report> vault::status() const {
+  auto& runtime = *impl_->runtime;
+  const auto& context = *runtime.context;
+  status_report report;
+  report.drives = runtime.core->reports();
+  auto care = runtime.core->home.care(runtime.name);
+  report.last_quick_verify_ns = care.quick_verify_ns;
+  report.last_deep_verify_ns = care.deep_verify_ns;
+  if (auto how = storage::choose_policy(*context.drives, {})) {
+    report.policy = storage::to_string(*how);
+    report.policy_level = how->level == storage::domain_level::block ? "block" : "drive";
+  }
+  auto drives = context.drives->all();
+  std::optional<int> least;
+  std::optional<pack_id> after;
+  for (;;) {
+    auto page = context.names->packs(after, 1000);
+    if (!page)
+      return fail(page.error());
+    if (page->empty())
+      break;
+    after = page->back().seal.id;
+    for (const auto& pack : *page) {
+      if (pack.condemned)
+        continue;
+      auto good = 0;
+      for (const auto& drive : pack.drives)
+        good += !drive.is_zero() && storage::drive_table::find(*drives, drive) != nullptr;
+      auto margin = good - pack.seal.shape.k;
+      least = std::min(least.value_or(margin), margin);
+      ++report.packs;
+      report.packs_lost += margin < 0;
+      report.packs_degraded += margin >= 0 && margin < pack.seal.shape.m;
+    }
+  }
+  report.margin_min = least.value_or(0);
+  auto faulty = std::count_if(report.drives.begin(), report.drives.end(), [](const auto& drive) { return drive.state != "ok"; });
+  using answer = status_report::answer;
+  if (report.packs_lost > 0) {
+    report.overall = answer::lost;
+    report.sentence = fmt::format("{} of {} packs can not be read: too many of their drives are gone.", report.packs_lost, report.packs);
+  } else if (report.packs_degraded > 0) {
+    report.overall = answer::degraded;
+    report.sentence = fmt::format("All data can be read, but {} of {} packs have less redundancy than they should.", report.packs_degraded,
+                                  report.packs);
+  } else {
+    report.overall = answer::safe;
+    report.sentence = report.packs == 0 ? "Nothing is stored yet." : fmt::format("All {} packs have their full redundancy.", report.packs);
+    if (faulty > 0)
+      report.sentence += fmt::format(" {} drives are not in service.", faulty);
+  }
+  return report;
+}
+
+result<verify_summary> vault::verify(const verify_request& what, const job_options& job) {
+  auto& runtime = *impl_->runtime;
+  auto outcome = runtime.wait_for<verify_summary>(
+    job, [&](auto running, auto done) { storage::start_verify(runtime.context, {what, running, std::move(done)}); });
+  if (outcome && what.paths.empty()) {
+    auto care = runtime.core->home.care(runtime.name);
+    auto now = runtime.core->env.clock->wall().time_since_epoch().count();
+    (what.deep ? care.deep_verify_ns : care.quick_verify_ns) = now;
+    if (auto saved = runtime.core->home.set_care(runtime.name, care); !saved)
+      return fail(saved.error());
+  }
+  return outcome;
+}
+
+result<cleanup_summary> vault::cleanup(const cleanup_request& what, const job_options& job) {
+  auto& runtime = *impl_->runtime;
+  auto how = storage::choose_policy(*runtime.core->drives, {});
+  if (!how)
+    return fail(how.error());
+  storage::retention rules;
+  if (what.trash_age)
+    rules.trash_ns = std::chrono::nanoseconds{*what.trash_age}.count();
+  rules.versions_kept = what.keep_versions;
+  return runtime.wait_for<cleanup_summary>(job, [&](auto running, auto done) {
+    storage::start_cleanup(runtime.context, {rules, what.dry_run, *how, running, std::move(done)});
+  });
+}
+
+result<rebalance_summary> vault::rebalance(bool dry_run, const job_options& job) {
+  auto& runtime = *impl_->runtime;
+  return runtime.wait_for<rebalance_summary>(
+    job, [&](auto running, auto done) { storage::start_rebalance(runtime.context, {dry_run, running, std::move(done)}); });
+}
+
+// -- keys --------------------------------------------------------------------------------------
+
+result<std::vector<key_lock>> vault::key_locks() const {
+  std::lock_guard guard{impl_->runtime->key_mutex};
+  return describe(impl_->runtime->keys.locks());
+}
+
+result<void> vault::change_password(const credential& next) {
+  if (next.type() != credential::kind::password)
+    return fail(errc::invalid_argument, "change the password");
+  auto& runtime = *impl_->runtime;
+  std::lock_guard guard{runtime.key_mutex};
+  std::vector<uint32_t> old;
+  for (const auto& lock : runtime.keys.locks())
+    if (lock.kind == crypto::lock_kind::password)
+      old.push_back(lock.number);
+  auto now = runtime.core->env.clock->wall().time_since_epoch().count();
+  auto added = runtime.keys.add_password(crypto::secret_bytes{next.secret()}, "password", {}, now, *runtime.core->env.random);
+  if (!added)
+    return fail(added.error());
+  for (auto number : old)
+    if (auto removed = runtime.keys.remove_lock(number); !removed)
+      return removed;
+  return runtime.save_keys();
+}
+
+result<std::string> vault::add_recovery_phrase() {
+  auto& runtime = *impl_->runtime;
+  std::lock_guard guard{runtime.key_mutex};
+  auto now = runtime.core->env.clock->wall().time_since_epoch().count();
+  auto phrase = runtime.keys.add_recovery_phrase("recovery phrase", now, *runtime.core->env.random);
+  if (!phrase)
+    return fail(phrase.error());
+  if (auto saved = runtime.save_keys(); !saved)
+    return fail(saved.error());
+  return std::string{as_text(phrase->view())};
+}
+
+result<void> vault::trust_this_device() {
+  auto& runtime = *impl_->runtime;
+  auto secret = runtime.core->home.device_secret();
+  if (!secret)
+    return fail(secret.error());
+  auto key = crypto::x25519_public(*secret);
+  if (!key)
+    return fail(key.error());
+  std::lock_guard guard{runtime.key_mutex};
+  auto now = runtime.core->env.clock->wall().time_since_epoch().count();
+  auto added = runtime.keys.add_device(*key, "this device", now, *runtime.core->env.random);
+  if (!added)
+    return fail(added.error());
+  return runtime.save_keys();
+}
+
+result<void> vault::remove_key_lock(uint32_t number) {
+  auto& runtime = *impl_->runtime;
+  std::lock_guard guard{runtime.key_mutex};
+  if (auto removed = runtime.keys.remove_lock(number); !removed)
+    return removed;
+  return runtime.save_keys();
+}
+
+result<uint32_t> vault::rotate_epoch() {
+  auto& runtime = *impl_->runtime;
+  std::lock_guard guard{runtime.key_mutex};
+  auto& ring = runtime.keys.keys();
+  if (auto rotated = crypto::rotate(ring, ring.spaces.front().id, *runtime.core->env.random); !rotated)
+    return fail(rotated.error());
+  if (auto saved = runtime.save_keys(); !saved)
+    return fail(saved.error());
+  return ring.spaces.front().epoch;
+}
+
+} // namespace datamesh

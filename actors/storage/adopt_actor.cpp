@@ -1,0 +1,214 @@
+#include "storage/adopt_actor.hpp"
+
+#include "storage/convert.hpp"
+#include "storage/operation_batch.hpp"
+#include "storage/pack_reader_actor.hpp"
+#include "storage/shard_healer.hpp"
+
+namespace datamesh::storage {
+
+namespace {
+
+constexpr size_t shards_at_once = 4096;
+
+/// Shards of one pack, as the drives' indexes list them.
+struct found_pack {
+  geometry shape;
+  int64_t stored_ns = 0;
+  std::vector<drive_id> drives;
+};
+
+class adopter {
+public:
+  adopter(caf::blocking_actor* self, std::shared_ptr<vault_context> context, adopt_task& task)
+    : self_(self), context_(std::move(context)), task_(task), reader_(spawn_pack_reader(*context_->sys, context_, task.job)) {
+  }
+  ~adopter() {
+    self_->send_exit(reader_, caf::exit_reason::user_shutdown);
+  }
+
+  result<rebuild_summary> run() {
+    if (auto listed = list_drives(); !listed)
+      return fail(listed.error());
+    for (auto& [id, pack] : found_) {
+      if (auto reason = task_.job->ended())
+        return fail(*reason);
+      auto known = context_->names->find_pack(id);
+      if (!known)
+        return fail(known.error());
+      auto taken = *known ? update(**known, pack) : take_in(id, pack);
+      if (!taken)
+        return fail(taken.error());
+      task_.job->progress(summary_.packs, found_.size(), 0, 0);
+    }
+    auto totals = context_->names->totals();
+    if (!totals)
+      return fail(totals.error());
+    summary_.files = totals->files;
+    return summary_;
+  }
+
+private:
+  result<void> list_drives() {
+    for (const auto& drive : *context_->drives->all()) {
+      if (!drive.store)
+        continue;
+      std::optional<shard_key> after;
+      for (;;) {
+        auto page = drive.store->list(after, shards_at_once);
+        if (!page)
+          return fail(page.error());
+        for (const auto& shard : *page) {
+          auto& pack = found_[shard.key.pack];
+          pack.shape = shard.shape;
+          pack.stored_ns = shard.stored_ns;
+          pack.drives.resize(shard.shape.shard_count());
+          if (shard.key.index < pack.drives.size())
+            pack.drives[shard.key.index] = drive.id;
+        }
+        if (page->size() < shards_at_once)
+          break;
+        after = page->back().key;
+      }
+    }
+    return {};
+  }
+
+  /// A known pack: shards that the catalog misses may have turned up.
+  result<void> update(const pack_record& known, const found_pack& pack) {
+    auto record = known;
+    auto drives = context_->drives->all();
+    auto changed = false;
+    for (size_t i = 0; i < record.drives.size() && i < pack.drives.size(); ++i) {
+      auto lost = record.drives[i].is_zero() || drive_table::find(*drives, record.drives[i]) == nullptr;
+      if (!lost || pack.drives[i].is_zero())
+        continue;
+      record.drives[i] = pack.drives[i];
+      changed = true;
+    }
+    if (!changed)
+      return {};
+    v1::CommitCatalog commit;
+    *commit.add_placed() = to_proto(record);
+    return send(std::move(commit));
+  }
+
+  result<void> send(v1::CommitCatalog commit) {
+    auto done = ask<v1::Done>(self_, context_->catalog_writer, step_timeout, std::move(commit));
+    if (!done)
+      return fail(done.error());
+    return {};
+  }
+
+  /// The seal of a pack from the first of its shards whose header is good.
+  std::optional<pack_seal> seal_of(const pack_id& id, const found_pack& pack) {
+    auto drives = context_->drives->all();
+    for (size_t i = 0; i < pack.drives.size(); ++i) {
+      const auto* drive = pack.drives[i].is_zero() ? nullptr : drive_table::find(*drives, pack.drives[i]);
+      if (drive == nullptr)
+        continue;
+      auto header = drive->store->read_header({id, static_cast<uint8_t>(i)});
+      if (header && header->pack.id == id)
+        return header->pack;
+    }
+    return std::nullopt;
+  }
+
+  result<bytes> read(const pack_record& pack, uint32_t begin, uint32_t end) {
+    v1::ReadStretch request;
+    *request.mutable_pack() = to_proto(pack);
+    request.set_begin(begin);
+    request.set_end(end);
+    auto answer = ask_with<v1::StretchRead, bytes>(self_, reader_, caf::infinite, std::move(request));
+    if (!answer)
+      return fail(answer.error());
+    return answer->second.slice(begin - answer->first.base(), end - begin);
+  }
+
+  result<void> take_in(const pack_id& id, const found_pack& pack) {
+    auto present = static_cast<size_t>(std::count_if(pack.drives.begin(), pack.drives.end(), [](const auto& d) { return !d.is_zero(); }));
+    if (present < pack.shape.k)
+      return {}; // Left over from a put that failed; nobody was told that it is there.
+    auto seal = seal_of(id, pack);
+    if (!seal) {
+      ++summary_.packs_unreadable;
+      return {};
+    }
+    pack_record record;
+    record.seal = std::move(*seal);
+    record.drives = pack.drives;
+    record.created_ns = pack.stored_ns;
+    auto head = read(record, 0, pack_header_size);
+    if (!head) {
+      ++summary_.packs_unreadable;
+      return {};
+    }
+    auto header = parse_pack_header(*head, record.seal.shape.data_length());
+    if (!header) {
+      ++summary_.packs_unreadable;
+      return {};
+    }
+    if (header->vault != context_->id)
+      return {}; // Another vault's.
+    record.created_ns = header->created_ns;
+    record.used_length = header->used_length;
+    record.table_offset = header->table_offset;
+    record.table_sealed_length = header->table_sealed_length;
+    return fold_in(record, *header);
+  }
+
+  result<void> fold_in(const pack_record& record, const pack_header& header) {
+    auto keys = context_->keys->get();
+    auto sealed = read(record, header.table_offset, header.table_offset + header.table_sealed_length);
+    auto table = sealed ? open_pack_table(header, *sealed, *keys, cipher_) : fail(sealed.error());
+    if (!table) {
+      ++summary_.packs_unreadable;
+      return {};
+    }
+    v1::CommitCatalog commit;
+    *commit.add_packs() = to_proto(record, *table);
+    commit.set_operations_in_pack(true);
+    for (const auto& entry : table->operations) {
+      if (entry.checkpoint)
+        continue;
+      auto batch = read(record, entry.offset, entry.offset + entry.sealed_length);
+      auto operations = batch ? open_operations(keys->vault, table->space, entry, *batch, *keys, cipher_) : fail(batch.error());
+      if (!operations) {
+        ++summary_.packs_unreadable;
+        continue;
+      }
+      summary_.operations += operations->size();
+      for (auto& op : *operations)
+        commit.add_operations(std::move(op));
+    }
+    ++summary_.packs;
+    return send(std::move(commit));
+  }
+
+  caf::blocking_actor* self_;
+  std::shared_ptr<vault_context> context_;
+  adopt_task& task_;
+  pack_reader_actor reader_;
+  crypto::aead cipher_;
+  rebuild_summary summary_;
+  std::map<pack_id, found_pack> found_;
+};
+
+} // namespace
+
+void start_adopt(std::shared_ptr<vault_context> context, adopt_task task) {
+  auto shared = std::make_shared<adopt_task>(std::move(task));
+  auto size = std::min<uint64_t>(context->budget->limit(), uint64_t{2} * pack_buffer_size);
+  auto reserved = context->budget->reserve(size, [context, shared](memory_budget::reservation reservation) {
+    auto held = std::make_shared<memory_budget::reservation>(std::move(reservation));
+    context->sys->spawn<caf::detached>([context, shared, held](caf::blocking_actor* self) {
+      auto outcome = adopter{self, context, *shared}.run();
+      *held = {};
+      shared->done(std::move(outcome));
+    });
+  });
+  if (!reserved)
+    shared->done(fail(reserved.error()));
+}
+
+} // namespace datamesh::storage
