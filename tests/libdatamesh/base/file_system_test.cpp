@@ -215,7 +215,7 @@ TEST_CASE("direct writes take any mixture of aligned and crooked parts", "[files
       {memory},
       {memory.first(8192), memory.subspan(8192, 100)},
       {memory.first(5000)},
-    {memory.first(5000), memory.first(8192)},
+      {memory.first(5000), memory.first(8192)},
       {memory.subspan(1, 4096)},
       {memory.subspan(3, 4096), memory.first(4096), memory.first(7), memory.first(4096)},
       {memory.first(4096), byte_view{}, memory.subspan(4096, 4096), memory.first(9000)},
