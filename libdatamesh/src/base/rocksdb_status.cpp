@@ -72,6 +72,8 @@ rocksdb::IOStatus to_rocksdb(const error& reason) {
     return rocksdb::IOStatus::NoSpace(reason.message());
   case errc::locked:
     return rocksdb::IOStatus::Busy(reason.message());
+  case errc::sync_failed:
+    return rocksdb::IOStatus::IOError("While fdatasync", reason.message());
   case errc::store_corrupt:
   case errc::authentication_failed:
     return rocksdb::IOStatus::Corruption(reason.message());

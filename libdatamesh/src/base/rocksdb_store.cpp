@@ -1,6 +1,8 @@
 #include "base/rocksdb_store.hpp"
 
+#include "base/careful_files.hpp"
 #include "base/encrypted_files.hpp"
+#include "base/rocksdb_log.hpp"
 #include "base/rocksdb_status.hpp"
 #include "base/system_parts.hpp"
 #include "datamesh/base/file_system.hpp"
@@ -93,10 +95,16 @@ void set_integrity(rocksdb::Options& options) {
   options.force_consistency_checks = true;
   options.flush_verify_memtable_count = true;
   options.verify_sst_unique_id_in_manifest = true;
-  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
-  options.track_and_verify_wals_in_manifest = true;
+  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
+  // Up to 7.9, tracking misses logs that were rightly removed and refuses the
+  // store (facebook/rocksdb#10892); `expect_durable` stands in for it.
+  options.track_and_verify_wals_in_manifest = false;
   options.best_efforts_recovery = false;
   options.recycle_log_file_num = 0;
+  // A manifest in use is never appended to, for a record torn by a crash would
+  // pass for damage: each change of the set of tables gets a new one, which is
+  // whole before CURRENT names it.
+  options.max_manifest_file_size = 1;
   options.max_bgerror_resume_count = 0;
 }
 
@@ -114,7 +122,6 @@ void set_size(rocksdb::Options& options, uint64_t memory) {
   options.max_open_files = 64;
   options.max_file_opening_threads = 1;
   options.max_background_jobs = 2;
-  options.max_manifest_file_size = 1 << 20;
   options.manifest_preallocation_size = 64 << 10;
   options.writable_file_max_buffer_size = 64 << 10;
   options.compaction_readahead_size = 256 << 10;
@@ -211,7 +218,7 @@ private:
 
 class rocksdb_store : public ordered_store {
 public:
-  explicit rocksdb_store(std::shared_ptr<database> base) : base_(std::move(base)) {}
+  explicit rocksdb_store(std::shared_ptr<database> base) : base_(std::move(base)), durable_(base_->db->GetLatestSequenceNumber()) {}
 
   result<std::optional<std::string>> get(std::string_view key) const override {
     return base_->get(key, nullptr);
@@ -231,11 +238,11 @@ public:
       return ok;
     if (batch.empty())
       return level == durability::synced ? sync() : result<void>{};
-    size_t size = 16;
+    size_t size = 32;
     for (const auto& change : batch.changes())
       size += 16 + change.key.size() + (change.value ? change.value->size() : 0);
     rocksdb::WriteBatch changes{size, 0, protection_bytes, 0};
-    Status status;
+    auto status = changes.PutLogData(durable_claim(durable_));
     for (const auto& change : batch.changes())
       if (status.ok())
         status = change.value ? changes.Put(slice_of(change.key), slice_of(*change.value)) : changes.Delete(slice_of(change.key));
@@ -246,7 +253,8 @@ public:
       status = base_->db->Write(options, &changes);
     if (!status.ok())
       return give_up(status, "write to ordered store");
-    unsynced_ = !options.sync;
+    if (options.sync)
+      durable_ = base_->db->GetLatestSequenceNumber();
     empty_full_memtable();
     return {};
   }
@@ -282,7 +290,7 @@ public:
       return ok;
     if (auto status = base_->db->Flush(rocksdb::FlushOptions{}); !status.ok())
       return give_up(status, "flush ordered store");
-    unsynced_ = false;
+    durable_ = base_->db->GetLatestSequenceNumber();
     return {};
   }
 
@@ -312,10 +320,12 @@ private:
   }
 
   result<void> sync() {
-    if (unsynced_)
-      if (auto status = base_->db->SyncWAL(); !status.ok())
-        return give_up(status, "sync ordered store");
-    unsynced_ = false;
+    auto last = base_->db->GetLatestSequenceNumber();
+    if (durable_ == last)
+      return {};
+    if (auto status = base_->db->SyncWAL(); !status.ok())
+      return give_up(status, "sync ordered store");
+    durable_ = last;
     return {};
   }
 
@@ -333,15 +343,16 @@ private:
   }
 
   std::shared_ptr<database> base_;
-  /// Relaxed batches of an earlier run may lie unsynced in an older log.
-  bool unsynced_ = true;
+  /// Number of the last change known to be durable. Opening has written all
+  /// that logs held into tables.
+  rocksdb::SequenceNumber durable_;
   std::optional<error> failed_;
 };
 
 class rocksdb_opener : public ordered_store_opener {
 public:
-  rocksdb_opener(std::shared_ptr<rocksdb::FileSystem> files, std::shared_ptr<random_source> random)
-      : files_(std::move(files)), random_(std::move(random)) {}
+  rocksdb_opener(std::shared_ptr<rocksdb::FileSystem> files, std::shared_ptr<random_source> random, rocksdb_env_maker make_env)
+      : files_(careful_files(std::move(files))), random_(std::move(random)), make_env_(std::move(make_env)) {}
 
   result<std::unique_ptr<ordered_store>> open(const ordered_store_options& options) override {
     auto files = files_;
@@ -358,7 +369,9 @@ public:
     auto base = std::make_shared<database>();
     base->folder = options.folder;
     base->memory = options.memory_bytes;
-    base->env = rocksdb::NewCompositeEnv(files);
+    base->env = make_env_(files);
+    if (auto ok = expect_durable(*base, *files); !ok)
+      return fail(std::move(ok.error()));
     auto settings = options_for(base->env.get(), options.memory_bytes);
     settings.create_if_missing = options.create_if_missing;
     settings.listeners.push_back(base->failures);
@@ -374,22 +387,16 @@ public:
   result<void> destroy(const std::string& folder) override {
     if (!files_->FileExists(folder, {}, nullptr).ok())
       return {};
-    auto env = rocksdb::NewCompositeEnv(files_);
+    auto env = make_env_(files_);
     auto status = rocksdb::DestroyDB(folder, options_for(env.get(), 0));
     if (status.ok())
-      status = sync_folder(parent_path(folder));
+      status = sync_names(*files_, parent_path(folder));
     if (!status.ok())
       return fail(from_rocksdb(status, "remove ordered store", folder));
     return {};
   }
 
 private:
-  Status sync_folder(const std::string& path) const {
-    std::unique_ptr<rocksdb::FSDirectory> folder;
-    auto status = files_->NewDirectory(path, {}, &folder, nullptr);
-    return status.ok() ? folder->Fsync({}, nullptr) : status;
-  }
-
   /// Tells a store that is not there from one that is damaged, makes its folder
   /// and tries the key.
   result<void> prepare(const ordered_store_options& options, const file_cipher* cipher) const {
@@ -421,7 +428,7 @@ private:
   }
 
   result<void> sync_parent(const std::string& folder) const {
-    if (auto status = sync_folder(parent_path(folder)); !status.ok())
+    if (auto status = sync_names(*files_, parent_path(folder)); !status.ok())
       return fail(from_rocksdb(status, "create the folder of an ordered store", folder));
     return {};
   }
@@ -438,9 +445,37 @@ private:
     return {};
   }
 
+  /// Refuses a store whose logs would give back less than what they say was
+  /// durable. Changes nothing on the disk, so the store stays refused.
+  result<void> expect_durable(const database& base, rocksdb::FileSystem& files) const {
+    if (files.FileExists(join_path(base.folder, "CURRENT"), {}, nullptr).IsNotFound())
+      return {};
+    rocksdb::FileLock* lock = nullptr;
+    if (auto status = files.LockFile(join_path(base.folder, "LOCK"), {}, &lock, nullptr); !status.ok())
+      return base.failed(status, "open ordered store");
+    auto ok = compare_with_claims(base, files);
+    files.UnlockFile(lock, {}, nullptr).PermitUncheckedError();
+    return ok;
+  }
+
+  static result<void> compare_with_claims(const database& base, rocksdb::FileSystem& files) {
+    auto claims = read_log_claims(files, base.folder);
+    if (!claims)
+      return fail(claims.error().within("open ordered store", base.folder));
+    if (!claims->damaged)
+      return {};
+    rocksdb::DB* opened = nullptr;
+    auto status = rocksdb::DB::OpenForReadOnly(options_for(base.env.get(), base.memory), base.folder, &opened);
+    std::unique_ptr<rocksdb::DB> trial{opened};
+    if (!status.ok())
+      return base.failed(status, "open ordered store");
+    if (trial->GetLatestSequenceNumber() < claims->durable)
+      return fail(errc::store_corrupt, "open ordered store: its log is damaged where it was synced", base.folder);
+    return {};
+  }
+
   /// RocksDB starts a log with each opening and drops the older ones with the
-  /// next flush; who only reads would gather one empty file an opening. A log
-  /// without content was never synced, so no manifest names it.
+  /// next flush; who only reads would gather one empty file an opening.
   void remove_empty_logs(const std::string& folder, size_t empty_size) const {
     std::vector<rocksdb::FileAttributes> files;
     if (!files_->GetChildrenFileAttributes(folder, {}, &files, nullptr).ok())
@@ -481,12 +516,16 @@ private:
 
   std::shared_ptr<rocksdb::FileSystem> files_;
   std::shared_ptr<random_source> random_;
+  rocksdb_env_maker make_env_;
 };
 
 } // namespace
 
-std::shared_ptr<ordered_store_opener> rocksdb_stores_on(std::shared_ptr<rocksdb::FileSystem> files, std::shared_ptr<random_source> random) {
-  return std::make_shared<rocksdb_opener>(std::move(files), std::move(random));
+std::shared_ptr<ordered_store_opener> rocksdb_stores_on(std::shared_ptr<rocksdb::FileSystem> files, std::shared_ptr<random_source> random,
+                                                        rocksdb_env_maker make_env) {
+  if (!make_env)
+    make_env = rocksdb::NewCompositeEnv;
+  return std::make_shared<rocksdb_opener>(std::move(files), std::move(random), std::move(make_env));
 }
 
 std::shared_ptr<ordered_store_opener> rocksdb_stores() {

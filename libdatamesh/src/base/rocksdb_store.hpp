@@ -4,11 +4,17 @@
 #include "datamesh/base/ordered_store.hpp"
 #include "datamesh/base/random_source.hpp"
 
+#include <functional>
+
 namespace rocksdb {
+class Env;
 class FileSystem;
 } // namespace rocksdb
 
 namespace datamesh {
+
+/// Puts RocksDB's threads and clock beside a file system.
+using rocksdb_env_maker = std::function<std::unique_ptr<rocksdb::Env>(std::shared_ptr<rocksdb::FileSystem>)>;
 
 /// Opens RocksDB stores on *files*; `rocksdb_stores()` is this on the machine's
 /// own. Beside the codes of `ordered_store_opener`, `open` fails with
@@ -17,7 +23,8 @@ namespace datamesh {
 /// without encryption. A snapshot keeps the store open, and locked, until both
 /// are gone.
 /// @param random for the IVs of encrypted files
-[[nodiscard]] std::shared_ptr<ordered_store_opener> rocksdb_stores_on(std::shared_ptr<rocksdb::FileSystem> files,
-                                                                      std::shared_ptr<random_source> random);
+/// @param make_env the machine's threads and clock when empty
+[[nodiscard]] std::shared_ptr<ordered_store_opener>
+rocksdb_stores_on(std::shared_ptr<rocksdb::FileSystem> files, std::shared_ptr<random_source> random, rocksdb_env_maker make_env = {});
 
 } // namespace datamesh
