@@ -2,7 +2,7 @@
 
 #include "crypto/identity.hpp"
 #include "storage/adopt_actor.hpp"
-#include "storage/ask.hpp"
+#include "storage/convert.hpp"
 
 #include <thread>
 
@@ -445,11 +445,8 @@ std::shared_ptr<storage::job> vault_runtime::begin(const job_options& options) {
 
 result<void> vault_runtime::apply(const std::vector<storage::operation_body>& bodies) {
   v1::ApplyOperations request;
-  for (const auto& body : bodies) {
-    storage::operation op;
-    op.body = body;
-    request.add_bodies(storage::encode(op));
-  }
+  for (const auto& body : bodies)
+    request.add_bodies(storage::encode_body(body));
   caf::scoped_actor self{core->system()};
   result<void> outcome;
   self->request(context->catalog_writer, storage::step_timeout, std::move(request))

@@ -65,11 +65,8 @@ private:
 
   result<void> apply(const std::vector<operation_body>& bodies) {
     v1::ApplyOperations request;
-    for (const auto& body : bodies) {
-      operation op;
-      op.body = body;
-      request.add_bodies(encode(op));
-    }
+    for (const auto& body : bodies)
+      request.add_bodies(encode_body(body));
     auto applied = ask<v1::Done>(self_, context_->catalog_writer, step_timeout, std::move(request));
     if (!applied)
       return fail(applied.error());

@@ -257,9 +257,7 @@ private:
   }
 
   static void add_body(v1::SubmitOperations& request, operation_body body) {
-    operation op;
-    op.body = std::move(body);
-    request.add_bodies(encode(op));
+    request.add_bodies(encode_body(std::move(body)));
   }
 
   void add_stretch(put_item& item, v1::SubmitOperations& request) {

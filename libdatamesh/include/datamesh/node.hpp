@@ -95,7 +95,7 @@ struct key_lock {
 // -- data in and out -----------------------------------------------------------------
 
 /// Supplies the bytes of one file, in order. Called on one thread of the node.
-class source {
+class DATAMESH_EXPORT source {
 public:
   virtual ~source() = default;
   /// Up to `out.size()` bytes; 0 at the end.
@@ -103,7 +103,7 @@ public:
 };
 
 /// Takes the bytes of one file or range, in order. Called on one thread of the node.
-class sink {
+class DATAMESH_EXPORT sink {
 public:
   virtual ~sink() = default;
   [[nodiscard]] virtual result<void> write(byte_view data) = 0;

@@ -108,14 +108,8 @@ result<std::unique_ptr<catalog>> catalog::open(std::unique_ptr<ordered_store> st
     self.head = *head;
     self.interrupted = head->dirty;
   }
-  row_source rows{*self.store};
-  auto log = rows.load<device_log>(id_key(row_kind::device, device));
-  if (auto good = rows.outcome(); !good)
+  if (auto good = self.load_own_log(); !good)
     return fail(good.error().within(open_failed));
-  if (log && !log->runs().empty()) {
-    self.sequence = log->runs().back().last;
-    self.last_hash = log->runs().back().last_hash;
-  }
   self.lamport = self.head.lamport;
   return result;
 }
@@ -134,6 +128,23 @@ std::vector<operation> catalog::stamp(std::vector<operation_body> bodies, int64_
     self.last_hash = crypto::blake3(as_view(encode(op)));
   }
   return result;
+}
+
+result<void> catalog::impl::load_own_log() {
+  row_source rows{*store};
+  auto log = rows.load<device_log>(id_key(row_kind::device, device));
+  sequence = 0;
+  last_hash = {};
+  if (log && !log->runs().empty()) {
+    sequence = log->runs().back().last;
+    last_hash = log->runs().back().last_hash;
+  }
+  return rows.outcome();
+}
+
+void catalog::unstamp() {
+  if (auto good = impl_->load_own_log(); !good)
+    impl_->refusal = good.error().within("take back stamps");
 }
 
 result<void> catalog::commit(const catalog_commit& what, durability level) {
