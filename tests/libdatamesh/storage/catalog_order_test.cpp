@@ -355,3 +355,27 @@ TEST_CASE("every node that was created is in one place or below a node that is y
     CHECK(totals.files + totals.folders == reached);
   }
 }
+
+TEST_CASE("a late move of a leaf is where an undo looks for it once the leaf is a folder", "[catalog]") {
+  auto op = [](uint64_t stamp, operation_body body) {
+    operation o;
+    o.at = {stamp, device(1)};
+    o.sequence = stamp;
+    o.body = std::move(body);
+    return o;
+  };
+  auto folder = node_kind::folder;
+  std::vector<operation> arrival{op(1, make(node(2), root_node(), "p", folder)), op(2, make(node(1), root_node(), "a", folder)),
+                                 op(6, make(node(1), node(2), "c", folder)), op(4, make(node(1), root_node(), "b", folder)),
+                                 op(5, make(node(2), node(1), "q", folder))};
+  auto disk = std::make_shared<memory_disk>();
+  auto names = open_catalog(disk);
+  for (const auto& o : arrival) {
+    catalog_commit c;
+    c.operations = {o};
+    REQUIRE(names->commit(c));
+  }
+  // The last move of node 1 would now put it below itself.
+  CHECK(names->path_of(node(2)).value() == "/b/q");
+  CHECK(render(*names) == model{arrival}.render());
+}

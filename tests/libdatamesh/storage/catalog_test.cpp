@@ -397,6 +397,28 @@ TEST_CASE("a pack that is committed twice counts once, and placement follows", "
   CHECK(f.names->check());
 }
 
+TEST_CASE("a chunk row is as the format document says", "[catalog]") {
+  fixture f;
+  auto p = new_pack(pack(1), {});
+  for (auto& b : p.record.seal.id.span())
+    b = std::byte{2};
+  chunk_entry e;
+  for (auto& b : e.id.span())
+    b = std::byte{1};
+  e.offset = 128;
+  e.sealed_length = 4176;
+  e.plain_length = 4096;
+  e.epoch = 1;
+  p.table.chunks = {e};
+  add(*f.names, {p});
+  std::string value = std::string(1, '\0') + std::string(32, '\x02');
+  for (uint32_t x : {128u, 4176u, 4096u, 1u})
+    for (int i = 0; i < 4; ++i)
+      value += static_cast<char>(x >> (8 * i));
+  value += std::string("\x00\x01", 2);
+  CHECK(f.disk->content.at("c" + std::string(32, '\x01')) == value);
+}
+
 // -- stamps, pending, durability --------------------------------------------------------
 
 TEST_CASE("stamps grow, are linked by hash, and go on after a restart", "[catalog]") {

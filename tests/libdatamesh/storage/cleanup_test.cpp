@@ -137,6 +137,16 @@ TEST_CASE("old versions go by number and by age but never the current one", "[cl
   CHECK(f.plan(100 * day).forget.empty());
 }
 
+TEST_CASE("chunks that only a dropped version names are dead with it", "[cleanup]") {
+  fixture f;
+  add(*f.names, {new_pack(pack(1), {chunk(1)}), new_pack(pack(2), {chunk(2)}), new_pack(pack(3), {chunk(3)})});
+  f.apply({make(node(1), root_node(), "a"), put(node(1), version(1), {chunk(1), chunk(2)}),
+           put(node(1), version(2), {chunk(2)}, {version(1)}), put(node(1), version(3), {chunk(3)}, {version(2)})});
+  CHECK(f.plan().dead.empty());
+  f.rules.versions_kept = 1;
+  CHECK(f.plan().dead == std::vector{pack(1)});
+}
+
 TEST_CASE("thin packs are copied with their operations and packs without any life are dead", "[cleanup]") {
   fixture f;
   auto thin = new_pack(pack(1), {chunk(1), chunk(2), chunk(3), chunk(4)});

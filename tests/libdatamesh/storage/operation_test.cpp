@@ -91,6 +91,18 @@ TEST_CASE("every kind of operation comes back as it was", "[operation]") {
   }
 }
 
+TEST_CASE("the example of the format document is what an operation looks like", "[operation]") {
+  operation op;
+  op.at = {5, some_id<device_id>(0x11)};
+  op.sequence = 1;
+  op.wall_ns = 1000;
+  op.body = drop_version{some_id<node_id>(0x22), some_id<version_id>(0x33)};
+  auto expected = std::string("\x08\x05\x12\x10") + std::string(16, '\x11') + "\x18\x01\x20\xe8\x07\x6a\x24\x0a\x10"
+                  + std::string(16, '\x22') + "\x12\x10" + std::string(16, '\x33');
+  CHECK(encode(op) == expected);
+  CHECK(decode_operation(expected).value() == op);
+}
+
 TEST_CASE("every truncation of an operation is refused", "[operation]") {
   for (const auto& op : samples()) {
     auto encoded = encode(op);
