@@ -17,11 +17,7 @@ namespace datamesh {
 using rocksdb_env_maker = std::function<std::unique_ptr<rocksdb::Env>(std::shared_ptr<rocksdb::FileSystem>)>;
 
 /// Opens RocksDB stores on *files*; `rocksdb_stores()` is this on the machine's
-/// own. Beside the codes of `ordered_store_opener`, `open` fails with
-/// `authentication_failed` when the store is encrypted and the key is missing
-/// or another one, and with `invalid_argument` when a key is given for a store
-/// without encryption. A snapshot keeps the store open, and locked, until both
-/// are gone.
+/// own. A snapshot keeps the store open, and locked, until both are gone.
 /// @param random for the IVs of encrypted files
 /// @param make_env the machine's threads and clock when empty
 [[nodiscard]] std::shared_ptr<ordered_store_opener>

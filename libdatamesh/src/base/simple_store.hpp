@@ -13,10 +13,7 @@
 
 namespace datamesh {
 
-/// Opens small stores on *files*. Beside the codes of `ordered_store_opener`,
-/// `open` fails with `authentication_failed` when the store is encrypted and
-/// the key is missing or another one, and with `invalid_argument` when a key is
-/// given for a store without encryption.
+/// Opens small stores on *files*.
 /// @param random for the IVs of encrypted files; may be null without encryption
 [[nodiscard]] std::shared_ptr<ordered_store_opener> simple_stores(std::shared_ptr<file_system> files,
                                                                   std::shared_ptr<random_source> random = nullptr);

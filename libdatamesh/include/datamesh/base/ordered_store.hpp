@@ -63,8 +63,7 @@ public:
   /// Calls *visit* with each pair whose key is in [first, last), in ascending
   /// bytewise order, until it answers false. An empty *last* means no bound.
   [[nodiscard]] virtual result<void> scan(std::string_view first, std::string_view last,
-                                          const std::function<bool(std::string_view key, std::string_view value)>& visit) const
-    = 0;
+                                          const std::function<bool(std::string_view key, std::string_view value)>& visit) const = 0;
 };
 
 class ordered_store : public ordered_view {
@@ -73,10 +72,12 @@ public:
   /// write with the same error.
   [[nodiscard]] virtual result<void> write(const write_batch& batch, durability level) = 0;
 
-  /// A frozen view that stays as it is while writes go on.
+  /// A frozen view that stays as it is while writes go on. It may outlive the
+  /// store, and may then keep it locked: let go of views before opening again.
   [[nodiscard]] virtual std::unique_ptr<ordered_view> snapshot() const = 0;
 
-  /// Reads everything back and checks every checksum.
+  /// Reads everything back and checks every checksum. Counts as a write in the
+  /// thread rule.
   [[nodiscard]] virtual result<void> check() = 0;
 
   /// Brings the store into the state in which it opens fastest.
@@ -100,10 +101,14 @@ public:
   virtual ~ordered_store_opener() = default;
 
   /// `not_found` when it is not there and may not be created, `locked` when it
-  /// is open already, `store_corrupt` when its files are damaged.
+  /// is open already, `store_corrupt` when its files are damaged,
+  /// `authentication_failed` when it is encrypted and the key is missing or
+  /// another one, `invalid_argument` when a key is given for one that is not.
+  /// Creates the folder, but none above it.
   [[nodiscard]] virtual result<std::unique_ptr<ordered_store>> open(const ordered_store_options& options) = 0;
 
-  /// Removes a closed store with all its files.
+  /// Removes a closed store with all its files. One that is not there is gone
+  /// already; `locked` when it is open.
   [[nodiscard]] virtual result<void> destroy(const std::string& folder) = 0;
 };
 
