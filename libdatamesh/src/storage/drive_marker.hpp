@@ -19,7 +19,7 @@ inline constexpr unsigned shard_folder_count = 256; ///< One a first byte of a p
 [[nodiscard]] std::string index_path(const std::string& folder);
 [[nodiscard]] std::string shards_path(const std::string& folder);
 
-/// Holds that the drive failed when the index could not take that fact.
+/// There once a sync failed.
 [[nodiscard]] std::string failed_path(const std::string& folder);
 
 /// Folder of the shards whose pack id begins with *first*.

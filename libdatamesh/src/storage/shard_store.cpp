@@ -73,7 +73,7 @@ struct shard_store::impl {
   std::unique_ptr<shard_index> index;
   std::unique_ptr<shard_reader> reader;
   std::atomic<drive_state> state = drive_state::ok;
-  // A sync failed since the drive was opened: nothing makes it good again.
+  // A sync failed, now or in an earlier run: nothing makes the drive good again.
   bool broken = false;
   // Tombstones in the index.
   std::set<shard_key> unlinking;
@@ -116,16 +116,15 @@ void shard_store::impl::tell(severity level, std::string_view what, const error&
   env.log->write(level, "shard store", what, fields);
 }
 
-// The page cache may hold as clean what never reached the disk, so not even a
-// later run may take it for durable: the failure is persisted where that still works.
+// The page cache may hold as clean what never reached the disk, and a later run
+// would take it for durable: the failure is written down, away from the index.
 error shard_store::impl::fail_drive(const error& cause, const char* attempt) {
   broken = true;
   state = drive_state::failed;
   tell(severity::critical, "A sync failed; the drive takes no more writes.", cause);
-  if (!index->write_state(drive_state::failed)) {
-    if (auto written = write_whole(files(), failed_path(folder()), as_view(cause.message() + "\n")); !written)
-      tell(severity::error, "The failure of the drive could not be written down.", written.error());
-  }
+  auto written = write_whole(files(), failed_path(folder()), as_view(cause.message() + "\n"));
+  if (!written && !index->write_state(drive_state::failed))
+    tell(severity::error, "The failure of the drive could not be written down.", written.error());
   return cause.as(errc::drive_failed, attempt, folder());
 }
 
@@ -190,7 +189,8 @@ result<void> shard_store::impl::load() {
   if (index->drive() != id)
     return fail(errc::drive_alien, "match the index with the marker", index->drive().hex());
   reader = std::make_unique<shard_reader>(env.files, folder(), *index);
-  state = files().status(failed_path(folder())) ? drive_state::failed : index->state();
+  broken = files().status(failed_path(folder())).has_value();
+  state = broken ? drive_state::failed : index->state();
   auto tombstones = index->tombstones();
   if (!tombstones)
     return fail(tombstones.error());
@@ -468,13 +468,6 @@ result<void> shard_store::impl::set_state(drive_state next) {
     return next == drive_state::failed ? result<void>{} : fail(errc::drive_failed, attempt, folder());
   if (auto written = index->write_state(next); !written)
     return fail(index_refused(written.error(), attempt));
-  if (next != drive_state::failed && files().status(failed_path(folder()))) {
-    auto removed = files().remove(failed_path(folder()));
-    if (!removed)
-      return fail(refusal(removed.error(), attempt, folder()));
-    if (auto synced = files().sync_folder(folder()); !synced)
-      return fail(sync_refused(synced.error(), attempt));
-  }
   state = next;
   return {};
 }

@@ -93,7 +93,8 @@ public:
   /// Removes shards; those that are not there are no error.
   [[nodiscard]] result<void> remove(std::span<const shard_key> keys);
 
-  /// Persists the state. `failed` is also entered by a failing sync.
+  /// Persists the state. `failed` is also entered by a failing sync, and then never
+  /// left (`drive_failed`), not even when the drive is opened again.
   [[nodiscard]] result<void> set_state(drive_state next);
 
   /// Removes shard files that have no row (a crash between link and row) and are
