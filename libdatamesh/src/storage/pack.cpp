@@ -260,12 +260,14 @@ result<pack_header> parse_pack_header(byte_view header, uint64_t pack_length) {
   auto found = as_text(reader.take(magic.size()));
   if (found.substr(0, 7) != magic.substr(0, 7))
     return fail(errc::format_alien, attempt);
+  // The checksum comes first: a flipped bit of the version is damage.
+  if (!std::ranges::equal(checksum_of(header), header.last(checksum_size)))
+    return damaged("checksum");
   auto found_version = reader.get<uint16_t>();
   if (found.back() != magic.back() || found_version > version)
     return fail(errc::format_newer, attempt);
-  auto sum = checksum_of(header);
-  if (found_version != version || !std::ranges::equal(sum, header.last(checksum_size)))
-    return damaged("checksum");
+  if (found_version != version)
+    return damaged("version");
   auto suite = reader.get<uint8_t>();
   auto flags = reader.get<uint8_t>();
   pack_header out;

@@ -115,6 +115,8 @@ private:
 /// Parses the first 128 bytes of a pack; *header* may be longer. Every length is
 /// checked against *pack_length*, that of all data shards, before it is believed.
 /// The checksum finds accidents; only the sealed table tells of forgery.
+/// `format_alien` for another magic, `format_newer` for a later version whose
+/// checksum is right, else `format_damaged`.
 [[nodiscard]] result<pack_header> parse_pack_header(byte_view header, uint64_t pack_length);
 
 /// Opens and parses the sealed table; entries are checked against the header:

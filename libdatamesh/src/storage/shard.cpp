@@ -76,16 +76,12 @@ result<uint32_t> peek_shard_header_length(byte_view first16) {
   if (first16.size() < 16)
     return fail(errc::format_damaged, attempt, "truncated");
   layout_reader reader{first16};
-  auto found = as_text(reader.take(magic.size()));
-  if (found.substr(0, 7) != magic.substr(0, 7))
+  if (as_text(reader.take(magic.size())).substr(0, 7) != magic.substr(0, 7))
     return fail(errc::format_alien, attempt);
-  auto found_version = reader.get<uint16_t>();
-  if (found.back() != magic.back() || found_version > version)
-    return fail(errc::format_newer, attempt);
-  auto reserved = reader.get<uint16_t>();
+  (void) reader.take(4);
   auto length = reader.get<uint32_t>();
-  if (found_version != version || reserved != 0 || length < header_length_min || length > header_length_max)
-    return fail(errc::format_damaged, attempt);
+  if (length < header_length_min || length > header_length_max)
+    return fail(errc::format_damaged, attempt, "header length");
   return length;
 }
 
@@ -102,16 +98,17 @@ result<shard_header> parse_shard_header(byte_view data) {
   shard_header header;
   auto& shape = header.pack.shape;
   layout_reader reader{data.first(*length)};
-  (void) reader.take(16);
+  auto magic_version = reader.take(magic.size()).back();
+  auto found_version = reader.get<uint16_t>();
+  auto reserved = reader.get<uint16_t>();
+  (void) reader.take(4);
   shape.k = reader.get<uint8_t>();
   shape.m = reader.get<uint8_t>();
   header.index = reader.get<uint8_t>();
-  auto reserved = reader.get<uint8_t>();
+  reserved |= reader.get<uint8_t>();
   shape.shard_length = reader.get<uint32_t>();
   if (auto valid = validate(shape); !valid)
     return fail(valid.error().as(errc::format_damaged, attempt));
-  if (reserved != 0 || header.index >= shape.shard_count())
-    return damaged("index");
   auto exact = exact_length(shape.shard_count(), shape.block_count());
   if (*length != exact && *length != round_up_to_file(exact))
     return damaged("header length");
@@ -120,8 +117,14 @@ result<shard_header> parse_shard_header(byte_view data) {
     header.pack.shard_roots.push_back(reader.get_id<digest>());
   for (size_t i = 0; i < shape.block_count(); ++i)
     header.block_hashes.push_back(reader.get_id<digest>());
-  if (reader.get_id<digest>() != crypto::blake3(data.first(exact - digest::size)) || !reader.zeros(reader.left()))
+  // The checksum comes first: a flipped bit of the version is damage, which can be
+  // repaired, and not a newer version, which must be left alone.
+  if (reader.get_id<digest>() != crypto::blake3(data.first(exact - digest::size)))
     return damaged("checksum");
+  if (magic_version != static_cast<std::byte>(magic.back()) || found_version > version)
+    return fail(errc::format_newer, attempt);
+  if (found_version != version || reserved != 0 || header.index >= shape.shard_count() || !reader.zeros(reader.left()))
+    return damaged("version, index or padding");
   if (crypto::merkle_root(header.block_hashes) != header.pack.shard_roots[header.index])
     return damaged("block hashes do not lead to the shard's root");
   if (pack_id_of(shape, header.pack.shard_roots) != header.pack.id)

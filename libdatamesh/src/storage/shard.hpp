@@ -44,6 +44,8 @@ struct shard_header {
 
 /// Parses and checks a header: its checksum, its lengths, that block hashes lead
 /// to this shard's root and the roots to the pack id. *data* may be longer.
+/// `format_alien` for another magic, `format_newer` for a later version whose
+/// checksum is right, else `format_damaged`.
 [[nodiscard]] result<shard_header> parse_shard_header(byte_view data);
 
 /// The header length a header claims, from its first 16 bytes, bounded.

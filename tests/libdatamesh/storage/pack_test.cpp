@@ -336,6 +336,8 @@ TEST_CASE("an alien and a newer pack are told apart from a damaged one", "[pack]
   CHECK(code(8, 0) == errc::format_damaged);
   CHECK(code(11, 1) == errc::format_damaged);
   CHECK(code(100, 1) == errc::format_damaged);
+  f.buffer[8] ^= std::byte{2};
+  CHECK(parse_pack_header(f.buffer, f.buffer.size()).error().code() == errc::format_damaged);
 }
 
 TEST_CASE("a table opens with its own keys alone", "[pack]") {
@@ -593,4 +595,52 @@ TEST_CASE("a pack that can not be finished says why", "[pack]") {
   CHECK(code(4, 2) == errc::unknown_epoch);
   f.space().epoch_keys[1] = key;
   CHECK(code(4, 2) == errc{});
+}
+
+namespace {
+
+// The worked example of docs/formats/pack.md, as the first version wrote it.
+constexpr std::string_view example_pack = "444d5041434b00010100010001000000e601000040010000a6000000560000000000faed517286182222222222222222"
+                                          "222222222222222211111111111111111111111111111111111111111111111111111111111111110000000000000000"
+                                          "00000000000000000000000000000000000000000000000079c6954f2ba4bd90000102030405060708090a0b0c0d0e0f"
+                                          "101112131415161718191a1b1c1d1e1fca8eb9cde9529edd51b53eb1fd56a44bd23a981b2356cad23aabd7d53470f386"
+                                          "6775280b9828b7330f3592de48c6dfc50cf414a43f6f6a2e6760044bd6202122232425262728292a2b2c2d2e2f303132"
+                                          "333435363738393a3b3c3d3e3f1bfac833230bdb6f15485f8f8c64a1fcb0a57efff87442668b4d493047da37c63b1f4c"
+                                          "ae7d09b3e416d259ad501b0cb84b68a0d09e968dd62c2a3b56aca727159ec14d404142434445464748494a4b4c4d4e4f"
+                                          "505152535455565758595a5b5c5d5e5f5c0b3a1ac5beef75af34d046ceed6ea14507a5d8a6ea18ecc14e32a50586de3f"
+                                          "c8f7d6c7a0f0e5c32b972055a64bc6963d55ca8d51f9de04eb48645fecf9d9c76e568187067640125673fc85372db4a4"
+                                          "362057a8c2eb04db4e5b6c78d24cffaf2f7f0f555f0e230cf0584e53e03042fc08e359426840f79ac7476b6641726bf3"
+                                          "44607ac13280";
+
+template <class Id>
+Id filled(uint8_t value) {
+  Id result;
+  std::ranges::fill(result.span(), std::byte{value});
+  return result;
+}
+
+} // namespace
+
+TEST_CASE("the pack of the format's page still opens", "[pack]") {
+  fixture f;
+  f.keys.vault = filled<vault_id>(0x11);
+  f.space().id = filled<space_id>(0x22);
+  f.space().epoch_keys[1] = filled<crypto::key256>(0x33);
+  f.space().id_key = filled<crypto::key256>(0x44);
+  std::vector<std::byte> pack;
+  for (size_t i = 0; i < example_pack.size(); i += 2)
+    pack.push_back(static_cast<std::byte>(std::stoi(std::string{example_pack.substr(i, 2)}, nullptr, 16)));
+  auto table = f.read(pack);
+  REQUIRE(table);
+  CHECK(table->created_ns == 1'767'225'600'000'000'000);
+  REQUIRE(table->chunks.size() == 1);
+  CHECK(table->chunks[0].id.hex() == "ffe2fc5013fdd1b318375d073e89f49168f1a8f7a6b9545e339bddf86f2bcd9e");
+  auto plain = as_view("Hello, mesh!\n");
+  CHECK(f.chunk_opens(pack, table->chunks[0], {plain.begin(), plain.end()}));
+  REQUIRE(table->operations.size() == 1);
+  auto& batch = table->operations[0];
+  CHECK(batch.device == filled<device_id>(0x55));
+  CHECK(batch.first_sequence == 7);
+  CHECK(open_operations(f.keys.vault, f.space().id, batch, byte_view{pack}.subspan(batch.offset, batch.sealed_length), f.keys, f.cipher)
+        == std::vector<std::string>{"first", "second"});
 }
