@@ -17,7 +17,7 @@ inline constexpr uint32_t inline_shard_max = 64 << 10; ///< Shorter ones live in
 inline constexpr uint32_t pack_buffer_size = pack_size_max + shard_count_max * direct_alignment;
 
 struct geometry {
-  uint8_t k = 0;             ///< Data shards, 1..127.
+  uint8_t k = 0;             ///< Data shards, 1..128.
   uint8_t m = 0;             ///< Parity shards, 0..127; k + m <= 128.
   uint32_t shard_length = 0; ///< Bytes of each shard; > 0.
 
