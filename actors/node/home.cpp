@@ -84,16 +84,16 @@ result<std::vector<known_drive>> node_home::drives() const {
     return fail(text.error());
   auto lines = lines_of(as_text(*text));
   if (lines.empty() || std::string{lines[0]} + "\n" != drives_heading)
-    return fail(lines.empty() || !lines[0].starts_with("datamesh node ") ? errc::format_alien : errc::format_newer, "read the list of drives",
-                drives_file());
+    return fail(lines.empty() || !lines[0].starts_with("datamesh node ") ? errc::format_alien : errc::format_newer,
+                "read the list of drives", drives_file());
   std::vector<known_drive> drives;
   for (size_t i = 1; i < lines.size(); ++i) {
     constexpr std::string_view keyword = "drive ";
     auto line = lines[i];
     auto id = line.starts_with(keyword) ? drive_id::parse(line.substr(keyword.size(), 2 * drive_id::size)) : std::nullopt;
     auto folder = id && line.size() > keyword.size() + 2 * drive_id::size + 1
-                    ? unescape(line.substr(keyword.size() + 2 * drive_id::size + 1))
-                    : std::nullopt;
+                      ? unescape(line.substr(keyword.size() + 2 * drive_id::size + 1))
+                      : std::nullopt;
     if (!folder)
       return fail(errc::format_damaged, "read the list of drives", drives_file());
     drives.push_back({*id, *folder});

@@ -26,8 +26,7 @@ struct care_times {
 
 class node_home {
 public:
-  node_home(environment env, std::string folder) : env_(std::move(env)), folder_(std::move(folder)) {
-  }
+  node_home(environment env, std::string folder) : env_(std::move(env)), folder_(std::move(folder)) {}
 
   [[nodiscard]] const std::string& folder() const noexcept {
     return folder_;

@@ -13,31 +13,29 @@ const char* version() noexcept {
 
 std::string_view to_string(event_kind kind) noexcept {
   switch (kind) {
-    case event_kind::job_progress:
-      return "job-progress";
-    case event_kind::item_done:
-      return "item-done";
-    case event_kind::item_failed:
-      return "item-failed";
-    case event_kind::damage_found:
-      return "damage-found";
-    case event_kind::damage_healed:
-      return "damage-healed";
-    case event_kind::data_lost:
-      return "data-lost";
-    case event_kind::drive_changed:
-      return "drive-changed";
-    case event_kind::node_changed:
-      return "node-changed";
+  case event_kind::job_progress:
+    return "job-progress";
+  case event_kind::item_done:
+    return "item-done";
+  case event_kind::item_failed:
+    return "item-failed";
+  case event_kind::damage_found:
+    return "damage-found";
+  case event_kind::damage_healed:
+    return "damage-healed";
+  case event_kind::data_lost:
+    return "data-lost";
+  case event_kind::drive_changed:
+    return "drive-changed";
+  case event_kind::node_changed:
+    return "node-changed";
   }
   return "unknown";
 }
 
 // -- credential ------------------------------------------------------------------------
 
-credential::credential(enum kind k, std::string_view text)
-  : kind_(k), secret_(as_view(text).begin(), as_view(text).end()) {
-}
+credential::credential(enum kind k, std::string_view text) : kind_(k), secret_(as_view(text).begin(), as_view(text).end()) {}
 
 credential::~credential() {
   crypto::wipe(secret_);
@@ -173,8 +171,9 @@ result<rebuild_summary> node::rebuild_catalog(const std::string& name, const cre
   auto runtime = core.open_vault(name, with, true);
   if (!runtime)
     return fail(runtime.error());
-  return (*runtime)->wait_for<rebuild_summary>(
-    job, [&](auto running, auto done) { storage::start_adopt((*runtime)->context, {running, std::move(done)}); });
+  return (*runtime)->wait_for<rebuild_summary>(job, [&](auto running, auto done) {
+    storage::start_adopt((*runtime)->context, {running, std::move(done)});
+  });
 }
 
 const std::string& node::home() const noexcept {

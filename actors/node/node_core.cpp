@@ -30,12 +30,12 @@ environment complete(environment env) {
 
 const char* name_of(storage::drive_state state) {
   switch (state) {
-    case storage::drive_state::ok:
-      return "ok";
-    case storage::drive_state::draining:
-      return "draining";
-    case storage::drive_state::failed:
-      return "failed";
+  case storage::drive_state::ok:
+    return "ok";
+  case storage::drive_state::draining:
+    return "draining";
+  case storage::drive_state::failed:
+    return "failed";
   }
   return "failed";
 }
@@ -268,7 +268,7 @@ result<void> node_core::set_drive_state(const std::string& which, storage::drive
   v1::SetDriveState request;
   request.set_state(static_cast<uint32_t>(state));
   self->request(drive->writer, close_timeout, std::move(request))
-    .receive([](v1::Done&) {}, [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
+      .receive([](v1::Done&) {}, [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
   return outcome;
 }
 
@@ -284,22 +284,22 @@ std::vector<drive_report> node_core::reports() const {
 result<crypto::unlocker> node_core::unlocker_for(const credential& with) {
   crypto::unlocker unlocker;
   switch (with.type()) {
-    case credential::kind::password:
-      unlocker.kind = crypto::lock_kind::password;
-      unlocker.value = crypto::secret_bytes{with.secret()};
-      break;
-    case credential::kind::recovery_phrase:
-      unlocker.kind = crypto::lock_kind::recovery_phrase;
-      unlocker.value = crypto::secret_bytes{with.secret()};
-      break;
-    case credential::kind::device: {
-      auto secret = home.device_secret();
-      if (!secret)
-        return fail(secret.error());
-      unlocker.kind = crypto::lock_kind::device;
-      unlocker.value = crypto::secret_bytes{secret->view()};
-      break;
-    }
+  case credential::kind::password:
+    unlocker.kind = crypto::lock_kind::password;
+    unlocker.value = crypto::secret_bytes{with.secret()};
+    break;
+  case credential::kind::recovery_phrase:
+    unlocker.kind = crypto::lock_kind::recovery_phrase;
+    unlocker.value = crypto::secret_bytes{with.secret()};
+    break;
+  case credential::kind::device: {
+    auto secret = home.device_secret();
+    if (!secret)
+      return fail(secret.error());
+    unlocker.kind = crypto::lock_kind::device;
+    unlocker.value = crypto::secret_bytes{secret->view()};
+    break;
+  }
   }
   return unlocker;
 }
@@ -380,8 +380,7 @@ result<std::shared_ptr<vault_runtime>> node_core::open_vault(const std::string& 
 // -- an opened vault -----------------------------------------------------------------------------------
 
 vault_runtime::vault_runtime(std::shared_ptr<node_core> c, std::string n, crypto::key_file k)
-  : core(std::move(c)), name(std::move(n)), keys(std::move(k)) {
-}
+    : core(std::move(c)), name(std::move(n)), keys(std::move(k)) {}
 
 vault_runtime::~vault_runtime() {
   close();
@@ -450,7 +449,7 @@ result<void> vault_runtime::apply(const std::vector<storage::operation_body>& bo
   caf::scoped_actor self{core->system()};
   result<void> outcome;
   self->request(context->catalog_writer, storage::step_timeout, std::move(request))
-    .receive([](v1::Done&) {}, [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
+      .receive([](v1::Done&) {}, [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
   return outcome;
 }
 
@@ -467,7 +466,7 @@ result<void> vault_runtime::flush() {
     v1::FlushPacks request;
     request.set_at_once(true);
     self->request(context->packer_for(*how), storage::step_timeout, request)
-      .receive([](v1::PackFigures&) {}, [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
+        .receive([](v1::PackFigures&) {}, [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
     pending = context->names->pending_operations(1);
     if (!pending)
       return fail(pending.error());

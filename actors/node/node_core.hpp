@@ -123,8 +123,7 @@ public:
 
   /// Runs *start*; the answer goes to *done*, on the host's executor.
   template <class T>
-  void run(const job_options& options, completion<T> done,
-           const std::function<void(std::shared_ptr<storage::job>, completion<T>)>& start) {
+  void run(const job_options& options, completion<T> done, const std::function<void(std::shared_ptr<storage::job>, completion<T>)>& start) {
     auto executor = core->options.executor;
     auto deliver = [executor, done = std::move(done)](result<T> outcome) {
       if (executor)

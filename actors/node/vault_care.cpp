@@ -9,8 +9,7 @@
 
 namespace datamesh {
 
-vault::vault(std::unique_ptr<impl> i) : impl_(std::move(i)) {
-}
+vault::vault(std::unique_ptr<impl> i) : impl_(std::move(i)) {}
 vault::vault(vault&&) noexcept = default;
 vault& vault::operator=(vault&&) noexcept = default;
 vault::~vault() = default;
@@ -92,8 +91,8 @@ result<status_report> vault::status() const {
     report.sentence = fmt::format("{} of {} packs can not be read: too many of their drives are gone.", report.packs_lost, report.packs);
   } else if (report.packs_degraded > 0) {
     report.overall = answer::degraded;
-    report.sentence = fmt::format("All data can be read, but {} of {} packs have less redundancy than they should.", report.packs_degraded,
-                                  report.packs);
+    report.sentence =
+        fmt::format("All data can be read, but {} of {} packs have less redundancy than they should.", report.packs_degraded, report.packs);
   } else {
     report.overall = answer::safe;
     report.sentence = report.packs == 0 ? "Nothing is stored yet." : fmt::format("All {} packs have their full redundancy.", report.packs);
@@ -105,8 +104,9 @@ result<status_report> vault::status() const {
 
 result<verify_summary> vault::verify(const verify_request& what, const job_options& job) {
   auto& runtime = *impl_->runtime;
-  auto outcome = runtime.wait_for<verify_summary>(
-    job, [&](auto running, auto done) { storage::start_verify(runtime.context, {what, running, std::move(done)}); });
+  auto outcome = runtime.wait_for<verify_summary>(job, [&](auto running, auto done) {
+    storage::start_verify(runtime.context, {what, running, std::move(done)});
+  });
   if (outcome && what.paths.empty()) {
     auto care = runtime.core->home.care(runtime.name);
     auto now = runtime.core->env.clock->wall().time_since_epoch().count();
@@ -133,8 +133,9 @@ result<cleanup_summary> vault::cleanup(const cleanup_request& what, const job_op
 
 result<rebalance_summary> vault::rebalance(bool dry_run, const job_options& job) {
   auto& runtime = *impl_->runtime;
-  return runtime.wait_for<rebalance_summary>(
-    job, [&](auto running, auto done) { storage::start_rebalance(runtime.context, {dry_run, running, std::move(done)}); });
+  return runtime.wait_for<rebalance_summary>(job, [&](auto running, auto done) {
+    storage::start_rebalance(runtime.context, {dry_run, running, std::move(done)});
+  });
 }
 
 // -- keys --------------------------------------------------------------------------------------

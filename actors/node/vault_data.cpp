@@ -129,7 +129,8 @@ void begin_get(const std::shared_ptr<vault_runtime>& runtime, const stream_reque
 template <class Summary, class Request>
 result<Summary> wait(const std::shared_ptr<vault_runtime>& runtime, const Request& what, const job_options& options,
                      void (*begin)(const std::shared_ptr<vault_runtime>&, const Request&, job_ptr, completion<Summary>)) {
-  return runtime->wait_for<Summary>(options, [&](job_ptr running, completion<Summary> done) { begin(runtime, what, running, std::move(done)); });
+  return runtime->wait_for<Summary>(options,
+                                    [&](job_ptr running, completion<Summary> done) { begin(runtime, what, running, std::move(done)); });
 }
 
 template <class Summary, class Request>

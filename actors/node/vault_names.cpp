@@ -43,8 +43,7 @@ std::string clean_path(std::string_view path) {
 /// path that it answered before.
 class walker {
 public:
-  walker(const storage::catalog& names, const list_request& what) : names_(names), recursive_(what.recursive) {
-  }
+  walker(const storage::catalog& names, const list_request& what) : names_(names), recursive_(what.recursive) {}
 
   result<void> start(const node_view& folder, const std::string& path, const std::string& cursor) {
     levels_.push_back({folder.node, path, {}});

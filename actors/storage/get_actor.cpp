@@ -47,7 +47,8 @@ struct get_state {
   size_t writes = 0;                        ///< At the sink.
   std::optional<target_file> file;          ///< Being planned.
   std::optional<restore_plan::piece> piece; ///< Did not fit the last group.
-  bool opening = false;
+  bool opening = false;                     ///< A long file is next: all before it is written first.
+  bool open_asked = false;                  ///< ... and the sink was told.
   bool planned = false;
   bool finishing = false;
   bool over = false;
@@ -89,6 +90,8 @@ private:
       state_.groups.push_back(group);
       fetch(group);
     }
+    if (!state_.over)
+      open_long_file_if_due();
     finish_if_done();
   }
 
@@ -134,9 +137,14 @@ private:
     }
     state_.opening = true;
     // What is planned already is written first; the sink keeps the order.
-    if (group.steps.steps_size() == 0)
-      open_long_file();
     return false;
+  }
+
+  void open_long_file_if_due() {
+    if (!state_.opening || state_.open_asked || !state_.groups.empty() || state_.writes > 0)
+      return;
+    state_.open_asked = true;
+    open_long_file();
   }
 
   void open_long_file() {
@@ -335,7 +343,7 @@ private:
       add_failure(path, reason);
     for (size_t step = 0; step < group.chunk_of_step.size(); ++step)
       if (group.chunk_of_step[step] == number + 1)
-        split_step(group, step);
+        return split_step(group, step);
   }
 
   /// The bytes of a lost chunk are passed over, and its file is abandoned.
@@ -344,7 +352,7 @@ private:
     group.steps.mutable_steps(static_cast<int>(step))->set_skip_length(length);
     group.steps.add_steps()->set_abandon(true);
     group.chunk_of_step.push_back(0);
-    for (auto i = group.steps.steps_size() - 1; i > static_cast<int>(step); --i) {
+    for (auto i = group.steps.steps_size() - 1; i > static_cast<int>(step) + 1; --i) {
       group.steps.mutable_steps()->SwapElements(i, i - 1);
       std::swap(group.chunk_of_step[static_cast<size_t>(i)], group.chunk_of_step[static_cast<size_t>(i - 1)]);
     }
@@ -362,18 +370,13 @@ private:
       self_->request(state_.sink, caf::infinite, std::move(group->steps), std::move(data))
           .then([this](v1::TargetWritten& reply) { written(reply); }, [this](caf::error& reason) { end(fail(from_caf(reason))); });
     }
-    if (state_.opening && state_.groups.empty() && state_.writes == 0 && !state_.over)
-      open_long_file();
-    else
-      go_on();
+    go_on();
   }
 
   void written(const v1::TargetWritten& reply) {
     --state_.writes;
     take_figures(reply);
     state_.task.job->progress(state_.summary.files, 0, state_.summary.bytes, 0);
-    if (state_.opening && state_.groups.empty() && state_.writes == 0 && !state_.over)
-      return open_long_file();
     go_on();
   }
 

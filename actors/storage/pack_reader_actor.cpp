@@ -49,7 +49,8 @@ struct reader_state {
   static inline constexpr const char* name = "pack-reader";
   std::shared_ptr<vault_context> context;
   std::shared_ptr<storage::job> job;
-  std::set<std::pair<pack_id, uint8_t>> bad;
+  std::set<std::pair<pack_id, uint8_t>> bad;     ///< Missing or damaged; each is reported once.
+  std::set<std::pair<pack_id, uint8_t>> missing; ///< Of them, those that are not asked again.
 };
 
 class pack_reader {
@@ -116,7 +117,7 @@ private:
       note_bad(*what, from.shard, error{id.is_zero() ? errc::shard_missing : errc::drive_missing, "read shard"});
       return done(false);
     }
-    if (state_.bad.count({what->pack.seal.id, from.shard}) > 0)
+    if (state_.missing.count({what->pack.seal.id, from.shard}) > 0)
       return done(false);
     v1::ReadBlocks request;
     *request.mutable_seal() = what->seal;
@@ -131,6 +132,8 @@ private:
   }
 
   void note_bad(const reading& what, uint8_t shard, const error& reason) {
+    if (reason.code() != errc::shard_damaged)
+      state_.missing.insert({what.pack.seal.id, shard});
     if (!state_.bad.insert({what.pack.seal.id, shard}).second)
       return;
     event found;
@@ -146,14 +149,41 @@ private:
   void rebuild_next(const reading_ptr& what) {
     if (what->missing.empty())
       return what->done({});
-    auto work = std::make_shared<rebuilding>();
-    work->wanted = what->missing.front();
+    auto wanted = what->missing.front();
     what->missing.pop_front();
+    if (wanted.end - wanted.begin > block_size)
+      return begin_rebuild(what, wanted);
+    // Of a damaged shard, most blocks are good.
+    request_column(what, wanted, [this, what, wanted](bool good) {
+      if (good)
+        rebuild_next(what);
+      else
+        begin_rebuild(what, wanted);
+    });
+  }
+
+  void begin_rebuild(const reading_ptr& what, const column& wanted) {
+    auto work = std::make_shared<rebuilding>();
+    work->wanted = wanted;
     work->buffer = state_.context->pack_pool->take();
     for (size_t i = 0; i < what->pack.seal.shape.shard_count(); ++i)
       if (i != work->wanted.shard)
         work->untried.push_back(static_cast<uint8_t>(i));
     fill_rebuild(what, work);
+  }
+
+  /// Fewer than k whole columns are good, but block by block there may be enough.
+  void split(const reading_ptr& what, const column& wanted) {
+    std::vector<column> blocks;
+    for (auto begin = wanted.begin; begin < wanted.end; begin += block_size) {
+      column block = wanted;
+      block.begin = begin;
+      block.end = std::min(wanted.end, begin + block_size);
+      block.target.span = wanted.target.span.subspan(begin - wanted.begin, block.end - begin);
+      blocks.push_back(std::move(block));
+    }
+    what->missing.insert(what->missing.begin(), blocks.begin(), blocks.end());
+    rebuild_next(what);
   }
 
   /// Asks for as many columns as are still short of k.
@@ -172,8 +202,11 @@ private:
       asked.push_back(std::move(part));
       ++slot;
     }
-    if (slot < k)
+    if (slot < k) {
+      if (size > block_size)
+        return split(what, work->wanted);
       return what->done(fail(errc::damaged, "rebuild shard", what->pack.seal.id.brief()));
+    }
     if (asked.empty())
       return run_rebuild(what, work);
     work->answers_due = asked.size();
