@@ -349,7 +349,7 @@ bool lose_power_at(uint64_t n, uint64_t seed, const std::vector<step>& script, c
 TEST_CASE("a power loss at any call loses nothing acknowledged and tears nothing", "[shard_store][power_loss]") {
   auto first_seed = test::seed();
   tally points;
-  for (uint64_t round = 0; round < 12; ++round) {
+  for (uint64_t round = 0; round < 6; ++round) {
     auto seed = first_seed + round;
     CAPTURE(seed);
     test::seeded_random random{seed};
