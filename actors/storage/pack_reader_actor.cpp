@@ -134,7 +134,8 @@ private:
   void note_bad(const reading& what, uint8_t shard, const error& reason) {
     if (reason.code() != errc::shard_damaged)
       state_.missing.insert({what.pack.seal.id, shard});
-    if (!state_.bad.insert({what.pack.seal.id, shard}).second)
+    // A missing drive is one piece of news, not one a shard; who opened it told it.
+    if (!state_.bad.insert({what.pack.seal.id, shard}).second || reason.code() == errc::drive_missing)
       return;
     event found;
     found.kind = event_kind::damage_found;

@@ -36,6 +36,11 @@ struct submission {
   figures_promise promise;
 };
 
+struct flush_wait {
+  uint64_t job = 0;
+  figures_promise promise;
+};
+
 /// A pack from its first chunk to its commit.
 struct pack_run {
   enum class stage : uint8_t { filling, ready, busy };
@@ -45,7 +50,7 @@ struct pack_run {
   bool dead = false;
   size_t jobs = 0; ///< Workers that fill it.
   std::vector<submission> submissions;
-  std::vector<figures_promise> flushes;
+  std::vector<flush_wait> flushes;
   v1::FinishPack finish;
   v1::FinishedPack finished;
   slices bodies;
@@ -61,7 +66,7 @@ using run_ptr = std::shared_ptr<pack_run>;
 struct packer_state {
   static inline constexpr const char* name = "packer";
   packer_context context;
-  std::set<uint64_t> jobs;
+  std::map<uint64_t, uint32_t> jobs; ///< Most shards that any pack lacked while the job ran.
   std::deque<intake_batch> queue;
   size_t under_way = 0; ///< Batches at workers.
   std::deque<run_ptr> runs;
@@ -69,7 +74,7 @@ struct packer_state {
   uint64_t last_serial = 0;
   std::deque<submission> submissions;
   uint32_t submitted_bytes = 0;
-  std::vector<figures_promise> flushes;
+  std::vector<flush_wait> flushes;
   bool close_wanted = false;
   bool tick_pending = false;
   v1::PackFigures figures;
@@ -98,8 +103,8 @@ public:
     advance();
   }
 
-  void flush(figures_promise promise, bool at_once) {
-    state_.flushes.push_back(std::move(promise));
+  void flush(flush_wait waiter, bool at_once) {
+    state_.flushes.push_back(std::move(waiter));
     if (at_once || state_.jobs.size() <= 1) {
       state_.close_wanted = true;
     } else if (!state_.tick_pending) {
@@ -214,28 +219,33 @@ private:
       close(state_.current);
   }
 
-  /// A flush closes the current pack once nothing is on its way into it; with
-  /// only operations or waiters there, it opens an empty one for them.
+  /// A flush closes the current pack; what others have on its way goes to the next.
+  /// With only operations or waiters there, it opens an empty one for them.
   void close_for_flush() {
-    if (!state_.close_wanted || !state_.queue.empty())
-      return;
-    if (state_.current && state_.current->jobs > 0)
+    if (!state_.close_wanted)
       return;
     auto something_waits = !state_.submissions.empty() || has_pending();
     if (!state_.current && something_waits && !takes_operations_soon() && !open_next())
       return;
     state_.close_wanted = false;
     auto last = state_.current ? state_.current : state_.runs.empty() ? nullptr : state_.runs.back();
-    if (state_.current && state_.current->pack->empty() && !something_waits)
+    if (state_.current && state_.current->jobs == 0 && state_.current->pack->empty() && !something_waits)
       last = drop_current();
     close_current();
     for (auto& waiter : state_.flushes) {
       if (last)
         last->flushes.push_back(std::move(waiter));
       else
-        waiter.deliver(state_.figures);
+        deliver(waiter);
     }
     state_.flushes.clear();
+  }
+
+  void deliver(flush_wait& waiter) {
+    auto figures = state_.figures;
+    auto job = state_.jobs.find(waiter.job);
+    figures.set_shards_short(job == state_.jobs.end() ? 0 : job->second);
+    waiter.promise.deliver(std::move(figures));
   }
 
   /// True when a pack that is closing already will take all that waits.
@@ -490,8 +500,8 @@ private:
     figures.set_packs(figures.packs() + 1);
     figures.set_bytes_written(figures.bytes_written()
                               + present * (run->record.seal.shape.shard_length + shard_header_length(run->record.seal.shape, true)));
-    if (present < run->stored.size())
-      figures.set_shards_short(std::max(figures.shards_short(), static_cast<uint32_t>(run->stored.size() - present)));
+    for (auto& [job, shards_short] : state_.jobs)
+      shards_short = std::max(shards_short, static_cast<uint32_t>(run->stored.size() - present));
     state_.context.codec->claims->settle({state_.context.intake, run->pack->serial()});
     leave(run);
   }
@@ -501,7 +511,7 @@ private:
     for (auto& waiter : run->submissions)
       waiter.promise.deliver(state_.figures);
     for (auto& waiter : run->flushes)
-      waiter.deliver(state_.figures);
+      deliver(waiter);
     std::erase(state_.runs, run);
     advance();
   }
@@ -521,12 +531,12 @@ private:
       for (auto& waiter : run->submissions)
         waiter.promise.deliver(told);
       for (auto& waiter : run->flushes)
-        waiter.deliver(told);
+        waiter.promise.deliver(told);
     }
     for (auto& waiter : std::exchange(state_.submissions, {}))
       waiter.promise.deliver(told);
     for (auto& waiter : std::exchange(state_.flushes, {}))
-      waiter.deliver(told);
+      waiter.promise.deliver(told);
     for (auto& batch : std::exchange(state_.queue, {}))
       answer(batch, told);
     state_.submitted_bytes = 0;
@@ -542,7 +552,7 @@ packer_actor::behavior_type packer_behavior(packer_actor::stateful_pointer<packe
   auto logic = std::make_shared<packer>(self);
   return {
       [=](const v1::OpenIntake& request) -> caf::result<v1::PackFigures> {
-        self->state.jobs.insert(request.job());
+        self->state.jobs[request.job()] = 0;
         return self->state.figures;
       },
       [=](const v1::CloseIntake& request) {
@@ -590,7 +600,7 @@ packer_actor::behavior_type packer_behavior(packer_actor::stateful_pointer<packe
       },
       [=](const v1::FlushPacks& request) -> caf::result<v1::PackFigures> {
         auto promise = self->make_response_promise<figures_promise>();
-        logic->flush(promise, request.at_once());
+        logic->flush({request.job(), promise}, request.at_once());
         return promise;
       },
       [=](caf::tick_atom) { logic->tick(); },

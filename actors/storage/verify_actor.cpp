@@ -41,6 +41,10 @@ public:
     if (!totals)
       return fail(totals.error());
     pack_total_ = only ? only->size() : totals->packs;
+    for (const auto& drive : *context_->drives->all())
+      if (!drive.store)
+        report(event_kind::drive_changed, severity::warning, drive.folder, drive.reason ? drive.reason->message() : std::string{},
+               errc::drive_missing);
     std::optional<pack_id> after;
     for (;;) {
       auto page = context_->names->packs(after, packs_at_once);
@@ -110,7 +114,10 @@ private:
       wanted.push_back(index);
       auto missing = reason.code() == errc::shard_missing || reason.code() == errc::drive_missing;
       ++(missing ? summary_.shards_missing : summary_.shards_damaged);
-      report(event_kind::damage_found, severity::warning, fmt::format("{}.{}", pack.seal.id.hex(), index), reason.message(), reason.code());
+      // A missing drive is one piece of news, not one a shard.
+      if (reason.code() != errc::drive_missing)
+        report(event_kind::damage_found, severity::warning, fmt::format("{}.{}", pack.seal.id.hex(), index), reason.message(),
+               reason.code());
     }
     if (bad.size() > pack.seal.shape.m)
       return note_lost(pack);
