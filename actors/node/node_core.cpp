@@ -488,8 +488,6 @@ void vault_runtime::close() {
   jobs.cancel_and_wait();
   if (!context || !context->catalog_writer)
     return;
-  // Without enough drives they stay in the catalog, which is durable, too.
-  (void) flush();
   caf::scoped_actor self{core->system()};
   for (const auto& packer : context->packers()) {
     self->send_exit(packer, caf::exit_reason::user_shutdown);

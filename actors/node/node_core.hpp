@@ -83,7 +83,8 @@ private:
 };
 
 /// An opened vault. Closes when the last handle is gone: running jobs are cancelled
-/// and awaited, what is only in the catalog goes into packs, and the catalog closes.
+/// and awaited, and the catalog closes. What is only in the catalog stays there, where
+/// it is durable, until the next put or flush.
 class vault_runtime {
 public:
   vault_runtime(std::shared_ptr<node_core> core, std::string name, crypto::key_file keys);

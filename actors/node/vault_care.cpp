@@ -95,9 +95,11 @@ result<status_report> vault::status() const {
         fmt::format("All data can be read, but {} of {} packs have less redundancy than they should.", report.packs_degraded, report.packs);
   } else {
     report.overall = answer::safe;
-    report.sentence = report.packs == 0 ? "Nothing is stored yet." : fmt::format("All {} packs have their full redundancy.", report.packs);
+    report.sentence = report.packs == 0   ? "Nothing is stored yet."
+                      : report.packs == 1 ? "Its one pack has its full redundancy."
+                                          : fmt::format("All {} packs have their full redundancy.", report.packs);
     if (faulty > 0)
-      report.sentence += fmt::format(" {} drives are not in service.", faulty);
+      report.sentence += faulty == 1 ? std::string{" One drive is not in service."} : fmt::format(" {} drives are not in service.", faulty);
   }
   return report;
 }

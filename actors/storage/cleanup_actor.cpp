@@ -45,6 +45,8 @@ public:
     }
     if (auto flushed = flush(); !flushed)
       return fail(flushed.error());
+    // What is planned is what is done, but for packs that a running put relies on.
+    summary_.bytes_freed = plan->bytes_freed;
     for (size_t i = 0; i < dead.size(); i += packs_at_once)
       if (auto deleted = delete_packs(
               {dead.begin() + static_cast<ptrdiff_t>(i), dead.begin() + static_cast<ptrdiff_t>(std::min(i + packs_at_once, dead.size()))});
@@ -153,6 +155,8 @@ private:
 
   result<void> delete_packs(const std::vector<pack_id>& dead) {
     auto free = context_->chunks->condemn(dead);
+    if (auto kept = keep_pinned(dead, free); !kept)
+      return kept;
     if (free.empty())
       return {};
     if (auto applied = apply({condemn_packs{free}}); !applied)
@@ -170,7 +174,6 @@ private:
       for (size_t i = 0; i < (*record)->drives.size(); ++i)
         if (!(*record)->drives[i].is_zero()) {
           *by_drive[(*record)->drives[i]].add_shards() = to_proto(shard_key{id, static_cast<uint8_t>(i)});
-          summary_.bytes_freed += (*record)->seal.shape.shard_length;
         }
     }
     auto drives = context_->drives->all();
@@ -184,6 +187,21 @@ private:
     auto committed = ask<v1::Done>(self_, context_->catalog_writer, step_timeout, std::move(commit));
     if (!committed)
       return fail(committed.error());
+    return {};
+  }
+
+  /// What stays because a put relies on it is not freed.
+  result<void> keep_pinned(const std::vector<pack_id>& dead, const std::vector<pack_id>& free) {
+    std::set<pack_id> going{free.begin(), free.end()};
+    for (const auto& id : dead) {
+      if (going.count(id) > 0)
+        continue;
+      auto record = context_->names->find_pack(id);
+      if (!record)
+        return fail(record.error());
+      if (*record)
+        summary_.bytes_freed -= std::min(summary_.bytes_freed, uint64_t{(*record)->seal.shape.shard_length} * (*record)->shards_present());
+    }
     return {};
   }
 
