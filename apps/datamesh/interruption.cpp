@@ -46,6 +46,9 @@ void on_status_request(int) {
   wants_status.store(true);
 }
 
+/// A handler and not SIG_IGN: programs that we start shall have the default again.
+void on_broken_pipe(int) {}
+
 void install(int signal, void (*handler)(int), int flags) {
   struct sigaction action {};
   action.sa_handler = handler;
@@ -62,7 +65,7 @@ void watch_signals(cancel_token token) {
   install(SIGINT, on_interrupt, 0);
   install(SIGTERM, on_interrupt, 0);
   install(SIGUSR1, on_status_request, SA_RESTART);
-  install(SIGPIPE, SIG_IGN, 0);
+  install(SIGPIPE, on_broken_pipe, SA_RESTART);
 }
 
 bool status_requested() noexcept {

@@ -7,7 +7,7 @@
 namespace datamesh::cli {
 
 /// First SIGINT or SIGTERM cancels *token* and says so on a terminal, the second
-/// restores the terminal and ends the process with 130. SIGPIPE is ignored: a write
+/// restores the terminal and ends the process with 130. SIGPIPE does nothing: a write
 /// that fails with EPIPE ends the command. SIGUSR1 asks for a line of status.
 void watch_signals(cancel_token token);
 
