@@ -153,8 +153,11 @@ class Terminal:
     def __init__(self, command: list[str], environment: dict[str, str], folder: str):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
-            os.chdir(folder)
-            os.execve(command[0], command, environment)
+            try:
+                os.chdir(folder)
+                os.execve(command[0], command, environment)
+            finally:
+                os._exit(127)
         self.seen = b""
 
     def read_until(self, text: str, seconds: float = 60) -> None:

@@ -675,4 +675,6 @@ class AtThePrompt(unittest.TestCase):
 
 if __name__ == "__main__":
     PROGRAM, DOCS = sys.argv[1], sys.argv[2]
+    if not os.access(PROGRAM, os.X_OK):
+        sys.exit(f"{PROGRAM} is no program")
     unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=1)
