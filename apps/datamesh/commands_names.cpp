@@ -84,6 +84,11 @@ std::string long_line(const output& out, const entry& e, const std::string& name
   return text + "  " + shown_name(out, e, name) + "\n";
 }
 
+/// The id of an entry of the trash; its path where the catalog knows the old place.
+node_id trash_id(const entry& e) {
+  return e.node.is_zero() ? node_id::parse(e.path).value_or(e.node) : e.node;
+}
+
 outcome<int> list_trash(session& s, vault& v) {
   auto all = v.trash();
   if (!all)
@@ -92,8 +97,9 @@ outcome<int> list_trash(session& s, vault& v) {
   for (auto& [e, removed_ns] : *all) {
     json_line line{"item"};
     add_entry(line, e);
-    s.out.line(line.add("id", e.node.hex()).time("removed", removed_ns));
-    text += fmt::format("{}  removed {:<20}  {}\n", e.node.brief(), s.out.time(removed_ns), shown_name(s.out, e, e.path));
+    s.out.line(line.name("name", e.name).add("id", trash_id(e).hex()).time("removed", removed_ns));
+    text += fmt::format("{}  removed {:<20}  {}\n", trash_id(e).brief(), s.out.time(removed_ns),
+                        shown_name(s.out, e, e.path.starts_with('/') ? e.path : e.name));
   }
   s.out.page(text);
   s.out.line(json_line{"summary"}.add("entries", all->size()));
@@ -437,6 +443,50 @@ outcome<int> restore_version(session& s, vault& v) {
 
 } // namespace
 
+namespace {
+
+using trash_list = std::vector<std::pair<entry, int64_t>>;
+
+struct trash_choice {
+  trash_list::iterator item;
+  std::string target;
+};
+
+/// What *word* means: an id, or the newest removal at that path or of that name.
+outcome<trash_choice> find_in_trash(session& s, trash_list& trash, const std::string& word) {
+  auto path = vault_path(word);
+  if (!path)
+    return refuse(path.error());
+  auto name = path->substr(path->rfind('/') + 1);
+  auto by_path = [&](auto& item) {
+    return item.first.path == *path;
+  };
+  auto by_id = [&](auto& item) {
+    return word.size() >= 4 && trash_id(item.first).hex().starts_with(word);
+  };
+  auto by_name = [&](auto& item) {
+    return item.first.name == name;
+  };
+  auto target = *path;
+  auto found = std::find_if(trash.begin(), trash.end(), by_path);
+  if (found == trash.end() && (found = std::find_if(trash.begin(), trash.end(), by_id)) != trash.end())
+    target = found->first.path.starts_with('/') ? found->first.path : "/" + found->first.name;
+  if (found == trash.end() && (found = std::find_if(trash.begin(), trash.end(), by_name)) != trash.end())
+    if (auto others = std::count_if(trash.begin(), trash.end(), by_name); others > 1)
+      s.out.note("The newest of {} removed entries of that name; datamesh ls --trash shows the others.", others);
+  if (found == trash.end())
+    return refuse(errc::not_found, fmt::format("'{}' is not in the trash", printable(word)), "datamesh ls --trash");
+  if (s.set.given("to")) {
+    auto wanted = vault_path(s.set.text("to"));
+    if (!wanted)
+      return refuse(wanted.error());
+    target = *wanted;
+  }
+  return trash_choice{found, target};
+}
+
+} // namespace
+
 outcome<int> run_restore(session& s) {
   auto v = s.open_vault();
   if (!v)
@@ -450,24 +500,14 @@ outcome<int> run_restore(session& s) {
     return refuse(trash.error());
   change_loop loop{s, "restore", "Restored"};
   for (auto& word : s.arguments()) {
-    auto path = vault_path(word);
-    if (!path)
-      return refuse(path.error());
-    // Newest first, so the first that fits is the one meant.
-    auto found = std::find_if(trash->begin(), trash->end(), [&](auto& item) { return item.first.path == *path; });
-    if (found == trash->end() && word.size() >= 4)
-      found = std::find_if(trash->begin(), trash->end(), [&](auto& item) { return item.first.node.hex().starts_with(word); });
-    if (found == trash->end())
-      return refuse(errc::not_found, fmt::format("'{}' is not in the trash", printable(word)), "datamesh ls --trash");
-    auto target = s.set.given("to") ? vault_path(s.set.text("to")) : outcome<std::string>{found->first.path};
-    if (!target)
-      return refuse(target.error());
-    auto id = found->first.node;
-    auto done =
-        loop.run(found->first.path, *target == found->first.path ? "" : *target, [&] { return (*v)->restore_from_trash(id, *target); });
+    auto chosen = find_in_trash(s, *trash, word);
+    if (!chosen)
+      return refuse(chosen.error());
+    auto id = trash_id(chosen->item->first);
+    auto done = loop.run(chosen->target, "", [&] { return (*v)->restore_from_trash(id, chosen->target); });
     if (!done)
       return refuse(done.error());
-    trash->erase(found);
+    trash->erase(chosen->item);
   }
   return finish_changes(s, **v, loop.count, loop.in_packs);
 }

@@ -84,8 +84,9 @@ outcome<secret_text> read_from_file(const secret_request& request, const cancel_
   if (file.get() < 0)
     return refuse(from_errno(errno, "read the " + request.what, request.file));
   struct stat status {};
-  if (fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & 077) != 0)
-    fmt::print(stderr, "warning: others may read {}; run: chmod 600 {}\n", printable(request.file), printable(request.file));
+  auto open_to_others = fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & 077) != 0;
+  if (open_to_others && request.warn)
+    request.warn(fmt::format("others may read {0}; run: chmod 600 {0}", request.file));
   return read_line(file.get(), request.what, cancel);
 }
 
@@ -106,9 +107,10 @@ outcome<secret_text> read_from_command(const secret_request& request, const canc
 }
 
 outcome<secret_text> prompt(int terminal, const std::string& question, const std::string& what, const cancel_token& cancel) {
+  // First the echo, then the question: who types at once shall not be seen, either.
+  echo_off quiet{terminal};
   auto text = question + ": ";
   [[maybe_unused]] auto written = write(terminal, text.data(), text.size());
-  echo_off quiet{terminal};
   auto line = read_line(terminal, what, cancel);
   written = write(terminal, "\n", 1);
   return line;

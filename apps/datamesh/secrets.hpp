@@ -5,6 +5,7 @@
 #include "datamesh/node.hpp"
 #include "failure.hpp"
 
+#include <functional>
 #include <string>
 
 namespace datamesh::cli {
@@ -36,6 +37,8 @@ struct secret_request {
   std::string command; ///< First line that `sh -c` of it prints.
   bool twice = false;  ///< On the terminal: ask again and compare.
   std::string hint;    ///< Command to suggest where there is no terminal.
+  /// Told when others may read the file. May be empty.
+  std::function<void(const std::string&)> warn = {};
 };
 
 /// At most 1 KiB. Without file and command the terminal is asked with echo off.

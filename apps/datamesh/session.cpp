@@ -70,8 +70,11 @@ outcome<vault_facts> session::chosen_vault() {
 }
 
 outcome<credential> session::credential_for(const vault_facts& facts, bool may_ask) {
+  auto warn = [this](const std::string& text) {
+    out.warn(text);
+  };
   if (auto file = set.text("phrase-file"); !file.empty()) {
-    auto phrase = read_secret({.what = "recovery phrase", .file = file}, cancel);
+    auto phrase = read_secret({.what = "recovery phrase", .file = file, .warn = warn}, cancel);
     if (!phrase)
       return refuse(phrase.error());
     return credential::recovery_phrase(phrase->view());
@@ -83,7 +86,8 @@ outcome<credential> session::credential_for(const vault_facts& facts, bool may_a
   auto password = read_secret({.what = fmt::format("password of vault '{}'", facts.name),
                                .file = set.text("password-file"),
                                .command = set.text("password-file").empty() ? set.text("password-command") : std::string{},
-                               .hint = fmt::format("datamesh {} --password-file FILE", line.path)},
+                               .hint = fmt::format("datamesh {} --password-file FILE", line.path),
+                               .warn = warn},
                               cancel);
   if (!password)
     return refuse(password.error());
@@ -122,7 +126,11 @@ outcome<std::optional<credential>> session::new_password(const std::string& file
                                .file = file,
                                .command = file.empty() ? command : std::string{},
                                .twice = true,
-                               .hint = fmt::format("datamesh {} --password-file FILE", line.path)},
+                               .hint = fmt::format("datamesh {} --password-file FILE", line.path),
+                               .warn =
+                                   [this](const std::string& text) {
+                                     out.warn(text);
+                                   }},
                               cancel);
   if (!password)
     return refuse(password.error());
