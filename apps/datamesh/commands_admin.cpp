@@ -21,15 +21,13 @@ std::string absolute_path(const std::string& path) {
 void print_phrase(output& out, const std::string& phrase) {
   out.print("{}", out.paint(tone::strong, "Recovery phrase, shown this once. Whoever has it can read everything: write it down."));
   out.print("");
-  // Six words a line are easy to copy by hand.
-  std::string text = "   ";
+  // Six words a line are easy to copy by hand; line breaks do not matter when it is typed.
+  std::string text = "    ";
   size_t words = 0;
-  for (size_t at = 0; at < phrase.size();) {
-    auto end = std::min(phrase.find(' ', at), phrase.size());
-    text += " " + phrase.substr(at, end - at);
-    at = end + 1;
-    if (++words % 6 == 0 && at < phrase.size())
-      text += "\n   ";
+  for (auto c : phrase) {
+    text += c;
+    if ((c == '-' || c == ' ') && ++words % 6 == 0)
+      text += "\n    ";
   }
   out.print("{}", text);
   explicit_bzero(text.data(), text.size());

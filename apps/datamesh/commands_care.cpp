@@ -75,7 +75,8 @@ void print_status(const output& out, output& to, const status_report& r) {
   to.print("Packs        {}", packs);
   if (r.packs > 0 && r.margin_min >= 0)
     to.print("Reserve      {} more {} may be lost anywhere without loss of data", r.margin_min, r.margin_min == 1 ? "shard" : "shards");
-  to.print("Checked      {}", checked_text(out, r.last_quick_verify_ns, "datamesh verify"));
+  // Who reads all has checked all.
+  to.print("Checked      {}", checked_text(out, std::max(r.last_quick_verify_ns, r.last_deep_verify_ns), "datamesh verify"));
   to.print("Read whole   {}", checked_text(out, r.last_deep_verify_ns, "datamesh verify --deep"));
   to.print("");
   // One screen: the worst drives first, and only as many as fit.

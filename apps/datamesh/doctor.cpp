@@ -54,6 +54,9 @@ private:
   uint64_t counts_[3] = {};
 };
 
+/// Above this, every put is felt to wait.
+constexpr double slow_sync_ms = 100;
+
 struct sync_time {
   double median_ms = 0;
   double worst_ms = 0;
@@ -99,7 +102,7 @@ void check_sync(checkup& all, const std::string& folder) {
     all.tell(finding::fail, "fsync", time.error().message(), "df -h " + folder);
     return;
   }
-  auto slow = time->median_ms > 100;
+  auto slow = time->median_ms > slow_sync_ms;
   all.tell(slow ? finding::warn : finding::ok, "fsync",
            fmt::format("4 KiB are durable after {:.2f} ms (median of 11, worst {:.2f} ms) at {}", time->median_ms, time->worst_ms, folder),
            slow ? "datamesh bench --folder " + folder : "");
@@ -166,25 +169,31 @@ void check_permissions(checkup& all, const std::string& home) {
     all.tell(finding::warn, "permissions", "others may look into " + home, "chmod go= " + home);
 }
 
+void check_drive(checkup& all, const drive_report& drive, const output& out) {
+  auto free = drive.disk_total > 0 ? fmt::format(", {} of {} free", out.size(drive.disk_free), out.size(drive.disk_total)) : "";
+  auto text = fmt::format("{} is {}{}{}", drive.folder, drive.state, free, drive.reason ? ": " + drive.reason->message() : "");
+  if (drive.state == "draining")
+    return all.tell(finding::warn, "drive", text, "datamesh rebalance");
+  if (drive.state != "ok")
+    return all.tell(finding::fail, "drive", text,
+                    drive.state == "missing" ? "ls -l " + drive.folder : "datamesh drive replace " + drive.folder + " NEW");
+  auto time = measure_sync(drive.folder);
+  if (!time)
+    return all.tell(finding::fail, "drive", text + "; " + time.error().message(), "datamesh drive replace " + drive.folder + " NEW");
+  text += fmt::format(", durable after {:.2f} ms", time->median_ms);
+  if (drive.disk_total > 0 && drive.disk_free < drive.disk_total / 20)
+    return all.tell(finding::warn, "drive", text, "datamesh drive add DIR");
+  if (time->median_ms > slow_sync_ms)
+    return all.tell(finding::warn, "drive", text, "datamesh bench --folder " + drive.folder);
+  all.tell(finding::ok, "drive", text);
+}
+
 void check_drives(checkup& all, node& n, const output& out) {
   auto drives = n.drives();
   if (drives.empty())
     all.tell(finding::fail, "drives", "the node has no drive", "datamesh drive add DIR");
-  for (auto& drive : drives) {
-    auto free = drive.disk_total > 0 ? fmt::format(", {} of {} free", out.size(drive.disk_free), out.size(drive.disk_total)) : "";
-    auto text = fmt::format("{} is {}{}{}", drive.folder, drive.state, free, drive.reason ? ": " + drive.reason->message() : "");
-    if (drive.state == "ok" && drive.disk_total > 0 && drive.disk_free < drive.disk_total / 20)
-      all.tell(finding::warn, "drive", text, "datamesh drive add DIR");
-    else if (drive.state == "ok")
-      all.tell(finding::ok, "drive", text);
-    else if (drive.state == "draining")
-      all.tell(finding::warn, "drive", text, "datamesh rebalance");
-    else
-      all.tell(finding::fail, "drive", text,
-               drive.state == "missing" ? "ls -l " + drive.folder : "datamesh drive replace " + drive.folder + " NEW");
-    if (drive.state == "ok")
-      check_sync(all, drive.folder);
-  }
+  for (auto& drive : drives)
+    check_drive(all, drive, out);
   if (drives.size() == 1)
     all.tell(finding::warn, "drives", "there is one drive: its loss is the loss of all data", "datamesh drive add DIR");
 }
