@@ -40,9 +40,11 @@ struct ref {
 
 namespace storage {
 class open_pack;
+struct drive_entry;
 } // namespace storage
 
 using pack_ref = ref<storage::open_pack>;
+using drive_watch = ref<const storage::drive_entry>;
 
 // References are not for the wire: asked for their content, they have none.
 template <class Inspector>
@@ -85,6 +87,7 @@ CAF_ADD_TYPE_ID(datamesh, (datamesh::slices))
 CAF_ADD_TYPE_ID(datamesh, (datamesh::memory))
 CAF_ADD_TYPE_ID(datamesh, (datamesh::memories))
 CAF_ADD_TYPE_ID(datamesh, (datamesh::pack_ref))
+CAF_ADD_TYPE_ID(datamesh, (datamesh::drive_watch))
 DATAMESH_MESSAGE(ApplyOperations)
 DATAMESH_MESSAGE(CheckShard)
 DATAMESH_MESSAGE(CloseIntake)

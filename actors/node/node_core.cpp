@@ -134,6 +134,13 @@ result<std::shared_ptr<node_core>> node_core::open(node_options options, bool cr
     openers.emplace_back([&, i] { list[i] = core->start_drive((*known)[i].id, (*known)[i].folder); });
   for (auto& opener : openers)
     opener.join();
+  core->start_supervisor();
+  for (const auto& drive : list) {
+    if (drive.store)
+      caf::anon_send(core->supervisor_, drive_watch{std::make_shared<const storage::drive_entry>(drive)});
+    else
+      core->report_drive(drive, severity::warning, drive.reason ? drive.reason->message() : std::string{}, errc::drive_missing);
+  }
   core->drives->replace(std::move(list));
   return core;
 }
@@ -141,6 +148,13 @@ result<std::shared_ptr<node_core>> node_core::open(node_options options, bool cr
 node_core::~node_core() {
   if (!system_)
     return;
+  // First of all: what stops from here on stops on purpose.
+  if (supervisor_) {
+    caf::scoped_actor self{*system_};
+    self->send_exit(supervisor_, caf::exit_reason::user_shutdown);
+    self->wait_for(supervisor_);
+    supervisor_ = nullptr;
+  }
   for (const auto& drive : *drives->all())
     stop_drive(drive);
   drives->replace({});
@@ -183,6 +197,60 @@ void node_core::stop_drive(const storage::drive_entry& drive) {
   self->wait_for(drive.writer);
   for (const auto& reader : drive.readers)
     self->wait_for(reader);
+}
+
+void node_core::start_supervisor() {
+  // The supervisor ends before the core does; see the destructor.
+  supervisor_tasks tasks;
+  tasks.fallen = [this](const drive_id& id, const std::string& why) {
+    drive_fell(id, why);
+  };
+  tasks.restart = [this](const drive_id& id) {
+    return restart_drive(id);
+  };
+  supervisor_ = spawn_supervisor(*system_, std::move(tasks));
+}
+
+void node_core::report_drive(const storage::drive_entry& drive, severity level, std::string detail, std::optional<errc> code) {
+  event what;
+  what.kind = event_kind::drive_changed;
+  what.level = level;
+  what.subject = drive.folder;
+  what.detail = std::move(detail);
+  what.code = code;
+  events->publish(std::move(what));
+}
+
+void node_core::drive_fell(const drive_id& id, const std::string& why) {
+  std::lock_guard guard{mutex_};
+  auto list = *drives->all();
+  auto found = std::find_if(list.begin(), list.end(), [&](const auto& drive) { return drive.id == id; });
+  if (found == list.end() || !found->store)
+    return;
+  auto fallen = *found;
+  found->store = nullptr;
+  found->writer = nullptr;
+  found->readers.clear();
+  found->reason = error{errc::drive_failed, "serve drive", fallen.folder};
+  drives->replace(std::move(list));
+  stop_drive(fallen);
+  report_drive(fallen, severity::error, "an actor of the drive fell: " + why, errc::drive_failed);
+}
+
+bool node_core::restart_drive(const drive_id& id) {
+  std::lock_guard guard{mutex_};
+  auto list = *drives->all();
+  auto found = std::find_if(list.begin(), list.end(), [&](const auto& drive) { return drive.id == id; });
+  if (found == list.end() || found->store)
+    return true; // Removed, or brought back, meanwhile.
+  auto fresh = start_drive(id, found->folder);
+  *found = fresh;
+  drives->replace(std::move(list));
+  if (!fresh.store)
+    return false;
+  caf::anon_send(supervisor_, drive_watch{std::make_shared<const storage::drive_entry>(fresh)});
+  report_drive(fresh, severity::info, "the drive is in service again", std::nullopt);
+  return true;
 }
 
 result<storage::drive_entry> node_core::find_drive(const std::string& which) const {
@@ -235,6 +303,7 @@ result<drive_report> node_core::add_drive(const std::string& folder, bool adopt)
     return fail(saved.error());
   }
   drives->replace(std::move(list));
+  caf::anon_send(supervisor_, drive_watch{std::make_shared<const storage::drive_entry>(entry)});
   return report_of(entry);
 }
 

@@ -7,6 +7,7 @@
 #include "datamesh/node.hpp"
 #include "node/event_hub.hpp"
 #include "node/home.hpp"
+#include "node/supervisor_actor.hpp"
 #include "storage/job.hpp"
 #include "storage/vault_context.hpp"
 
@@ -70,12 +71,17 @@ public:
 private:
   node_core(node_options o, environment e);
   [[nodiscard]] storage::drive_entry start_drive(const drive_id& id, const std::string& folder);
+  void start_supervisor();
+  void drive_fell(const drive_id& id, const std::string& why);
+  [[nodiscard]] bool restart_drive(const drive_id& id);
+  void report_drive(const storage::drive_entry& drive, severity level, std::string detail, std::optional<errc> code);
   void stop_drive(const storage::drive_entry& drive);
   [[nodiscard]] result<storage::drive_entry> find_drive(const std::string& which) const;
   [[nodiscard]] result<void> save_drives(const storage::drive_table::list& list);
 
   caf::actor_system_config config_;
   std::unique_ptr<caf::actor_system> system_;
+  supervisor_actor supervisor_;
   std::unique_ptr<file_lock> lock_;
   std::mutex mutex_;
   std::map<std::string, std::weak_ptr<vault_runtime>> open_;
