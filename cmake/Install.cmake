@@ -25,12 +25,12 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/libdatamesh/include/datamesh DESTINATION
   COMPONENT development FILES_MATCHING PATTERN "*.hpp" PATTERN "*.h" PATTERN "*_actor.hpp" EXCLUDE)
 install(EXPORT datameshTargets NAMESPACE datamesh:: DESTINATION ${package_folder} COMPONENT development)
 
-# Programs find the library beside them, wherever the prefix is moved to.
+# Installed programs find the library beside them, wherever the prefix is moved to.
+# They install themselves, where they are defined.
 file(RELATIVE_PATH from_bin_to_lib /${CMAKE_INSTALL_BINDIR} /${CMAKE_INSTALL_LIBDIR})
 foreach(program datamesh-cli datameshd)
   if(TARGET ${program})
     set_target_properties(${program} PROPERTIES INSTALL_RPATH "$ORIGIN/${from_bin_to_lib}")
-    install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT runtime)
   endif()
 endforeach()
 

@@ -21,8 +21,7 @@ struct found_pack {
 class adopter {
 public:
   adopter(caf::blocking_actor* self, std::shared_ptr<vault_context> context, adopt_task& task)
-    : self_(self), context_(std::move(context)), task_(task), reader_(spawn_pack_reader(*context_->sys, context_, task.job)) {
-  }
+      : self_(self), context_(std::move(context)), task_(task), reader_(spawn_pack_reader(*context_->sys, context_, task.job)) {}
   ~adopter() {
     self_->send_exit(reader_, caf::exit_reason::user_shutdown);
   }

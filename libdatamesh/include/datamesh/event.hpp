@@ -29,11 +29,11 @@ enum class event_kind : uint8_t {
 struct event {
   event_kind kind = event_kind::job_progress;
   severity level = severity::info;
-  uint64_t sequence = 0;   ///< Of this node, from 1, without a gap.
+  uint64_t sequence = 0; ///< Of this node, from 1, without a gap.
   int64_t wall_ns = 0;
-  uint64_t job = 0;        ///< The job it belongs to.
-  std::string subject;     ///< A path, a drive folder, a pack id.
-  std::string detail;      ///< One sentence for people.
+  uint64_t job = 0;    ///< The job it belongs to.
+  std::string subject; ///< A path, a drive folder, a pack id.
+  std::string detail;  ///< One sentence for people.
   std::optional<errc> code;
   uint64_t items_done = 0;
   uint64_t items_total = 0; ///< 0 while unknown.

@@ -32,8 +32,7 @@ namespace datamesh {
 /// with `errc::cancelled`, and what it had acknowledged stays.
 class cancel_token {
 public:
-  cancel_token() : flag_(std::make_shared<std::atomic<bool>>(false)) {
-  }
+  cancel_token() : flag_(std::make_shared<std::atomic<bool>>(false)) {}
   void cancel() noexcept {
     flag_->store(true);
   }
@@ -87,7 +86,7 @@ private:
 
 struct key_lock {
   uint32_t number = 0;
-  std::string kind;   ///< "password", "recovery-phrase", "device"
+  std::string kind; ///< "password", "recovery-phrase", "device"
   std::string label;
   int64_t created_ns = 0;
 };
@@ -124,9 +123,9 @@ struct put_request {
   };
   std::vector<item> sources;
   if_exists conflict = if_exists::version;
-  std::string policy;      ///< "4+2"; empty = by the drives there are.
+  std::string policy;               ///< "4+2"; empty = by the drives there are.
   std::vector<std::string> exclude; ///< Globs over paths relative to their source.
-  bool dry_run = false;    ///< Reads and chunks, but stores nothing.
+  bool dry_run = false;             ///< Reads and chunks, but stores nothing.
 };
 
 struct put_stream_request {
@@ -148,27 +147,27 @@ struct put_summary {
   uint64_t files = 0;
   uint64_t folders = 0;
   uint64_t symlinks = 0;
-  uint64_t bytes = 0;          ///< Plain bytes of all files, holes included.
+  uint64_t bytes = 0; ///< Plain bytes of all files, holes included.
   uint64_t hole_bytes = 0;
   uint64_t chunks = 0;
-  uint64_t chunks_known = 0;   ///< Referenced, not stored again.
-  uint64_t bytes_known = 0;    ///< Plain bytes of those.
+  uint64_t chunks_known = 0; ///< Referenced, not stored again.
+  uint64_t bytes_known = 0;  ///< Plain bytes of those.
   uint64_t bytes_new_plain = 0;
   uint64_t bytes_new_sealed = 0; ///< After compression, with seals.
-  uint64_t bytes_written = 0;  ///< On drives, with parity and padding.
+  uint64_t bytes_written = 0;    ///< On drives, with parity and padding.
   uint64_t packs = 0;
-  uint32_t shards_short = 0;   ///< Most shards that any pack lacks; 0 = "full".
+  uint32_t shards_short = 0;          ///< Most shards that any pack lacks; 0 = "full".
   std::vector<std::string> stored_as; ///< Target paths as stored (renames applied), at most 1,000.
   std::vector<item_failure> failures; ///< At most 1,000 are kept; see `failure_count`.
   uint64_t failure_count = 0;
 };
 
 struct get_request {
-  std::vector<std::string> paths;  ///< Files or folders of the vault.
-  std::string target_folder;       ///< Must exist.
+  std::vector<std::string> paths; ///< Files or folders of the vault.
+  std::string target_folder;      ///< Must exist.
   /// Name for a single path; empty = its own.
   std::string target_name;
-  bool overwrite = false;          ///< Else `already_exists` before a byte is written.
+  bool overwrite = false;            ///< Else `already_exists` before a byte is written.
   std::optional<version_id> version; ///< Of a single file.
 };
 
@@ -182,8 +181,8 @@ struct get_summary {
   uint64_t folders = 0;
   uint64_t symlinks = 0;
   uint64_t bytes = 0;
-  uint64_t bytes_resumed = 0;  ///< Found in partial files of an earlier get, checked, and kept.
-  uint64_t shards_bad = 0;     ///< Missing or wrong shards that were read around.
+  uint64_t bytes_resumed = 0; ///< Found in partial files of an earlier get, checked, and kept.
+  uint64_t shards_bad = 0;    ///< Missing or wrong shards that were read around.
   std::vector<item_failure> failures;
   uint64_t failure_count = 0;
 };
@@ -193,7 +192,7 @@ struct get_summary {
 enum class entry_kind : uint8_t { file = 1, folder = 2, symlink = 3 };
 
 struct entry {
-  std::string path;  ///< In the vault, with a leading slash.
+  std::string path; ///< In the vault, with a leading slash.
   std::string name;
   entry_kind kind = entry_kind::file;
   uint64_t size = 0;
@@ -201,7 +200,7 @@ struct entry {
   int64_t modified_ns = 0;
   std::string symlink_target;
   uint32_t version_count = 0;
-  node_id node;      ///< Stays when it is renamed; what `restore_from_trash` takes.
+  node_id node;                                          ///< Stays when it is renamed; what `restore_from_trash` takes.
   std::vector<std::pair<std::string, std::string>> tags; ///< Only from `info`.
   /// Fewest spare shards (good ones beyond k) of any pack it needs; only from `info`
   /// and from `list` with health. Negative: data is lost.
@@ -212,8 +211,8 @@ struct list_request {
   std::string path = "/";
   bool recursive = false;
   bool health = false;
-  std::string cursor;   ///< From the page before; empty = start.
-  size_t limit = 1000;  ///< At most 10,000.
+  std::string cursor;  ///< From the page before; empty = start.
+  size_t limit = 1000; ///< At most 10,000.
 };
 
 struct list_page {
@@ -247,7 +246,7 @@ struct vault_stats {
 struct drive_report {
   drive_id id;
   std::string folder;
-  std::string state;  ///< "ok", "draining", "failed", "missing"
+  std::string state; ///< "ok", "draining", "failed", "missing"
   uint64_t shards = 0;
   uint64_t shard_bytes = 0;
   uint64_t disk_total = 0;
@@ -259,21 +258,21 @@ struct drive_report {
 struct status_report {
   enum class answer : uint8_t { safe, degraded, lost, unknown };
   answer overall = answer::unknown;
-  std::string sentence;       ///< For people.
-  std::string policy;         ///< "4+2" that new data gets.
-  std::string policy_level;   ///< "drive", or "block": bit rot only.
+  std::string sentence;     ///< For people.
+  std::string policy;       ///< "4+2" that new data gets.
+  std::string policy_level; ///< "drive", or "block": bit rot only.
   uint64_t packs = 0;
   uint64_t packs_degraded = 0;
   uint64_t packs_lost = 0;
-  int margin_min = 0;         ///< Fewest spare shards of any pack.
+  int margin_min = 0; ///< Fewest spare shards of any pack.
   std::vector<drive_report> drives;
   std::optional<int64_t> last_quick_verify_ns;
   std::optional<int64_t> last_deep_verify_ns;
 };
 
 struct verify_request {
-  bool deep = false;    ///< Reads and checks every block; else presence and roots.
-  bool repair = false;  ///< Rebuilds what is found missing or wrong.
+  bool deep = false;              ///< Reads and checks every block; else presence and roots.
+  bool repair = false;            ///< Rebuilds what is found missing or wrong.
   std::vector<std::string> paths; ///< Only packs that these need; empty = all.
   bool dry_run = false;
 };
@@ -339,8 +338,8 @@ public:
   /// Streams a file, or a range of it, into *to*.
   [[nodiscard]] result<get_summary> get(const std::string& path, std::shared_ptr<sink> to, byte_range range = {},
                                         std::optional<version_id> version = {}, const job_options& job = {});
-  void get(std::string path, std::shared_ptr<sink> to, byte_range range, std::optional<version_id> version,
-           completion<get_summary> done, job_options job = {});
+  void get(std::string path, std::shared_ptr<sink> to, byte_range range, std::optional<version_id> version, completion<get_summary> done,
+           job_options job = {});
 
   // Names. Durable when they answer.
   [[nodiscard]] result<list_page> list(const list_request& what) const;
