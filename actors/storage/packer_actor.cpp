@@ -314,6 +314,10 @@ private:
         .then(
             [this, run](v1::StampedOperations& stamped) {
               run->stamped = stamped.operations_size() > 0;
+              if (run->dead)
+                return take_back_stamps(*run);
+          if (run->dead)
+            return take_back_stamps(*run);
               add_pending_runs(*run);
               if (run->stamped)
                 *run->finish.add_runs() = std::move(stamped);
@@ -321,7 +325,18 @@ private:
                 return leave(run);
               finish(run);
             },
-            [this](caf::error& reason) { fail_all(from_caf(reason)); });
+            [this, run](caf::error& reason) { fail_with(*run, from_caf(reason)); });
+  }
+
+  void take_back_stamps(pack_run& run) {
+    if (std::exchange(run.stamped, false))
+      self_->send(state_.context.catalog_writer, caf::delete_atom_v);
+  }
+
+  /// A pack failed; if it is dead already, everybody was told.
+  void fail_with(const pack_run& run, const error& reason) {
+    if (!run.dead)
+      fail_all(reason);
   }
 
   /// Operations that are in the catalog only travel along, in stretches without a gap.
@@ -367,9 +382,9 @@ private:
               run->stored.assign(run->bodies.size(), false);
               place_and_store(run);
             },
-            [this, number = number](caf::error& reason) {
+            [this, run, number = number](caf::error& reason) {
               state_.context.team->finished(number);
-              fail_all(from_caf(reason));
+              fail_with(*run, from_caf(reason));
             });
   }
 
@@ -480,18 +495,15 @@ private:
     for (auto& stretch : *run->finish.mutable_runs())
       for (auto& op : *stretch.mutable_operations())
         request.add_operations(std::move(op));
+    // From here on the catalog itself takes stamps back when the commit fails.
+    run->stamped = false;
     self_->request(state_.context.catalog_writer, answer_timeout, std::move(request))
         .then(
             [this, run](v1::Done&) {
-              run->stamped = false;
-              if (run->dead)
-                return;
-              committed(run);
+              if (!run->dead)
+                committed(run);
             },
-            [this, run](caf::error& reason) {
-              run->stamped = false;
-              fail_all(from_caf(reason));
-            });
+            [this, run](caf::error& reason) { fail_with(*run, from_caf(reason)); });
   }
 
   void committed(const run_ptr& run) {
@@ -524,9 +536,7 @@ private:
     state_.current = nullptr;
     for (auto& run : runs) {
       run->dead = true;
-      if (run->stamped)
-        self_->send(state_.context.catalog_writer, caf::delete_atom_v);
-      run->stamped = false;
+      take_back_stamps(*run);
       state_.context.codec->claims->settle({state_.context.intake, run->pack->serial()});
       for (auto& waiter : run->submissions)
         waiter.promise.deliver(told);
