@@ -14,7 +14,9 @@
 #include <fstream>
 #include <iostream>
 #include <mutex>
+#include <span>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -47,6 +49,19 @@ protected:
   void flush_() override {}
 };
 
+// The library's records go where the host says.
+class bridge : public datamesh::log_sink {
+public:
+  void write(datamesh::severity, std::string_view component, std::string_view message, std::span<const datamesh::log_field>) override {
+    std::lock_guard guard{mutex_};
+    records_.push_back(std::string{component} + ": " + std::string{message});
+  }
+
+private:
+  std::mutex mutex_;
+  std::vector<std::string> records_;
+};
+
 // The host's own message still has the host's fields, in the registry and on the wire.
 void host_protobuf_is_whole() {
   const auto* pool = google::protobuf::DescriptorPool::generated_pool();
@@ -73,7 +88,10 @@ struct neighbour {
 neighbour move_in(const fs::path& root, const std::string& name) {
   fs::create_directories(root / "back");
   std::ofstream(root / "note.txt") << "written for " << name;
-  neighbour out{need(datamesh::node::create({.home = root / "home"})), root, name};
+  datamesh::node_options options;
+  options.home = root / "home";
+  options.environment.log = std::make_shared<bridge>();
+  neighbour out{need(datamesh::node::create(std::move(options))), root, name};
   for (int drive = 1; drive <= 3; ++drive)
     need(out.node->add_drive(root / ("drive" + std::to_string(drive))));
   need(out.node->create_vault({.name = "main", .password = datamesh::credential::password(name)}));

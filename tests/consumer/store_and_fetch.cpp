@@ -10,6 +10,8 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -52,6 +54,34 @@ std::vector<char> content_of(const fs::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
+// Takes bytes where the host wants them.
+class memory_sink : public datamesh::sink {
+public:
+  std::vector<char> content;
+
+  datamesh::result<void> write(datamesh::byte_view data) override {
+    auto text = datamesh::as_text(data);
+    content.insert(content.end(), text.begin(), text.end());
+    return {};
+  }
+};
+
+// Hands out bytes of the host's, a few at a time.
+class memory_source : public datamesh::source {
+public:
+  explicit memory_source(const std::vector<char>& content) : left_(content) {}
+
+  datamesh::result<size_t> read(datamesh::byte_span out) override {
+    auto count = std::min({out.size(), left_.size(), size_t{70'001}});
+    std::ranges::copy(std::as_bytes(left_.first(count)), out.begin());
+    left_ = left_.subspan(count);
+    return count;
+  }
+
+private:
+  std::span<const char> left_;
+};
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -79,6 +109,12 @@ int main(int argc, char** argv) {
   require(fetched.files == 1 && fetched.shards_bad == 0, "it came back from good shards");
   require(content_of(root / "back" / "holiday.raw") == written, "every byte is the same");
   require(!vault.get({.paths = {"/no/such/file"}, .target_folder = root / "back"}), "what is not there is an error");
+
+  auto streamed = need(vault.put({.from = std::make_shared<memory_source>(written), .target_path = "/streamed"}));
+  require(streamed.bytes == written.size() && streamed.bytes_known == written.size(), "the same bytes by stream are known already");
+  auto part = std::make_shared<memory_sink>();
+  need(vault.get("/streamed", part, {.first = 1'234'567, .length = 2'000'000}));
+  require(std::ranges::equal(part->content, std::span{written}.subspan(1'234'567, 2'000'000)), "a range is those bytes");
 
   std::cout << "datamesh " << datamesh::version() << ": stored and fetched " << written.size() << " bytes\n";
 }

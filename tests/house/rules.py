@@ -74,7 +74,7 @@ ENGINES = "libdatamesh/src/"
 
 
 def is_read(path: str) -> bool:
-    return path.endswith(CPP + (".proto", ".cmake", ".in", ".py", ".sh", ".txt")) or path.startswith("scripts/")
+    return path.endswith(CPP + (".proto", ".cmake", ".in", ".py", ".sh", ".txt", ".md")) or path.startswith("scripts/")
 
 
 def is_actor_header(path: str) -> bool:
@@ -346,6 +346,24 @@ def guarded_headers(tree: Tree) -> Iterator[Finding]:
             yield Finding(path, line_of(code, match.end()), "using namespace in a header")
 
 
+def links_lead_somewhere(tree: Tree) -> Iterator[Finding]:
+    """A link in a document leads to a file that is there."""
+    for path, text in tree.matching(("",), (".md",)):
+        for match in re.finditer(r"\]\((?!\w+:)([^)#\s]+)(#[^)]*)?\)", re.sub(r"`[^`]*`", lambda code: " " * len(code.group()), text)):
+            target = os.path.normpath(os.path.join(os.path.dirname(path), match.group(1)))
+            if target not in tree.files and not any(other.startswith(target + "/") for other in tree.files):
+                yield Finding(path, line_of(text, match.start()), f"{match.group(1)} is not there")
+
+
+def one_version(tree: Tree) -> Iterator[Finding]:
+    """CMake's project and the public header name the same version."""
+    project = re.search(r"project\(datamesh[^)]*VERSION ([\d.]+)", tree.files.get("CMakeLists.txt", ""))
+    header = EXPORTED + "datamesh/version.hpp"
+    macros = re.findall(r"DATAMESH_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)", tree.files.get(header, ""))
+    if not project or ".".join(macros) != project.group(1):
+        yield Finding(header, 1, f"says {'.'.join(macros)}, CMakeLists.txt says {project.group(1) if project else 'nothing'}")
+
+
 RULES = {
     rule.__name__: rule
     for rule in (
@@ -363,6 +381,8 @@ RULES = {
         sources_are_listed,
         lite_protos,
         guarded_headers,
+        links_lead_somewhere,
+        one_version,
     )
 }
 

@@ -170,6 +170,17 @@ SAMPLES = {
     ),
 }
 
+VERSION = "#define DATAMESH_VERSION_MAJOR 0\n#define DATAMESH_VERSION_MINOR 1\n#define DATAMESH_VERSION_PATCH 0\n"
+PROJECT = "project(datamesh VERSION 0.1.0 LANGUAGES CXX)\n"
+SAMPLES["one_version"] = (
+    [{"CMakeLists.txt": PROJECT, INC + "version.hpp": VERSION.replace("MINOR 1", "MINOR 2")}, {INC + "version.hpp": VERSION}],
+    [{"CMakeLists.txt": PROJECT, INC + "version.hpp": VERSION}],
+)
+SAMPLES["links_lead_somewhere"] = (
+    [{"README.md": "see [this](docs/gone.md)"}, {"docs/a.md": "[up](../b.md#part)"}],
+    [{"README.md": "[a](docs/a.md#x) [b](docs/) [c](https://example.org) [d](#here) `[e](gone)`", "docs/a.md": ""}],
+)
+
 
 class EveryRule(unittest.TestCase):
     def test_has_samples(self):
@@ -196,6 +207,7 @@ class EveryRule(unittest.TestCase):
 
 class TheCommand(unittest.TestCase):
     def run_over(self, files, *names):
+        files = {"CMakeLists.txt": PROJECT, INC + "version.hpp": "#pragma once\n" + VERSION, **files} if files else {}
         with tempfile.TemporaryDirectory() as root:
             for path, text in files.items():
                 os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
@@ -211,7 +223,7 @@ class TheCommand(unittest.TestCase):
 
     def test_passes_a_clean_folder(self):
         code, out = self.run_over({SRC + "storage/a.hpp": "#pragma once\n"})
-        self.assertEqual((code, out), (0, "1 files, 0 findings\n"))
+        self.assertEqual((code, out), (0, "3 files, 0 findings\n"))
 
     def test_does_not_call_an_empty_folder_clean(self):
         self.assertEqual(self.run_over({})[0], 2)
