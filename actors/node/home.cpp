@@ -206,6 +206,27 @@ result<void> node_home::set_care(const std::string& name, const care_times& time
   return write_whole(*env_.files, join_path(vault_folder(name), "care"), as_view(text));
 }
 
+std::string node_home::rebuild_file(const std::string& name) const {
+  return join_path(vault_folder(name), "rebuild");
+}
+
+result<void> node_home::begin_rebuild(const std::string& name) {
+  return write_whole(*env_.files, rebuild_file(name), as_view("the catalog is being made again\n"));
+}
+
+result<void> node_home::end_rebuild(const std::string& name) {
+  if (auto removed = env_.files->remove(rebuild_file(name)); !removed)
+    return removed;
+  return env_.files->sync_folder(vault_folder(name));
+}
+
+result<bool> node_home::is_rebuilding(const std::string& name) const {
+  auto there = env_.files->status(rebuild_file(name));
+  if (!there && there.error().code() != errc::not_found)
+    return fail(there.error());
+  return there.has_value();
+}
+
 result<void> node_home::remove_vault(const std::string& name) {
   auto folder = vault_folder(name);
   // The key goes first: from then on the vault is gone, whatever happens next.

@@ -56,8 +56,15 @@ public:
   [[nodiscard]] result<void> set_care(const std::string& name, const care_times& times);
   [[nodiscard]] result<void> remove_vault(const std::string& name);
 
+  /// Notes durably that the catalog is being made again, and that it is whole. In
+  /// between, what lies in the catalog's folder is not to be believed.
+  [[nodiscard]] result<void> begin_rebuild(const std::string& name);
+  [[nodiscard]] result<void> end_rebuild(const std::string& name);
+  [[nodiscard]] result<bool> is_rebuilding(const std::string& name) const;
+
 private:
   [[nodiscard]] std::string drives_file() const;
+  [[nodiscard]] std::string rebuild_file(const std::string& name) const;
 
   environment env_;
   std::string folder_;

@@ -3,7 +3,6 @@
 #include "datamesh/version.hpp"
 #include "node/node_core.hpp"
 #include "node/vault_impl.hpp"
-#include "storage/adopt_actor.hpp"
 
 namespace datamesh {
 
@@ -138,7 +137,7 @@ result<std::vector<vault_facts>> node::vaults() const {
 }
 
 result<vault> node::open_vault(const std::string& name, const credential& with) {
-  auto runtime = impl_->core->open_vault(name, with, false);
+  auto runtime = impl_->core->open_vault(name, with);
   if (!runtime)
     return fail(runtime.error());
   return vault{std::make_unique<vault::impl>(vault::impl{std::move(*runtime)})};
@@ -155,25 +154,7 @@ result<void> node::destroy_vault(const std::string& name) {
 }
 
 result<rebuild_summary> node::rebuild_catalog(const std::string& name, const credential& with, const job_options& job) {
-  auto& core = *impl_->core;
-  // The key must open before anything is thrown away.
-  auto encoded = core.home.key_file(name);
-  auto unlocker = encoded ? core.unlocker_for(with) : fail(encoded.error());
-  if (!unlocker)
-    return fail(unlocker.error());
-  if (auto opened = crypto::key_file::open(*encoded, *unlocker); !opened)
-    return fail(opened.error().within("rebuild the catalog of vault", name));
-  if (core.is_open(name))
-    return fail(errc::locked, "rebuild the catalog of an open vault", name);
-  auto destroyed = core.env.stores->destroy(core.home.catalog_folder(name));
-  if (!destroyed && destroyed.error().code() != errc::not_found)
-    return fail(destroyed.error());
-  auto runtime = core.open_vault(name, with, true);
-  if (!runtime)
-    return fail(runtime.error());
-  return (*runtime)->wait_for<rebuild_summary>(job, [&](auto running, auto done) {
-    storage::start_adopt((*runtime)->context, {running, std::move(done)});
-  });
+  return impl_->core->rebuild_catalog(name, with, job);
 }
 
 const std::string& node::home() const noexcept {

@@ -423,7 +423,7 @@ bool node_core::is_open(const std::string& name) {
   return found != open_.end() && !found->second.expired();
 }
 
-result<std::shared_ptr<vault_runtime>> node_core::open_vault(const std::string& name, const credential& with, bool fresh_catalog) {
+result<crypto::key_file> node_core::unlock(const std::string& name, const credential& with) {
   auto encoded = home.key_file(name);
   if (!encoded)
     return fail(encoded.error());
@@ -433,15 +433,71 @@ result<std::shared_ptr<vault_runtime>> node_core::open_vault(const std::string& 
   auto file = crypto::key_file::open(*encoded, *unlocker);
   if (!file)
     return fail(file.error().within("open vault", name));
+  return file;
+}
+
+result<std::shared_ptr<vault_runtime>> node_core::open_vault(const std::string& name, const credential& with) {
+  auto file = unlock(name, with);
+  if (!file)
+    return fail(file.error());
   std::lock_guard guard{mutex_};
-  if (auto there = open_[name].lock()) {
-    if (fresh_catalog)
-      return fail(errc::locked, "rebuild the catalog of an open vault", name);
+  if (auto there = open_[name].lock())
     return there;
+  auto rebuilding = home.is_rebuilding(name);
+  if (!rebuilding)
+    return fail(rebuilding.error());
+  if (*rebuilding) {
+    rebuild_summary summary;
+    return start_rebuilding(name, std::move(*file), {}, summary);
   }
   auto runtime = std::make_shared<vault_runtime>(shared_from_this(), name, std::move(*file));
-  if (auto started = runtime->start(fresh_catalog); !started)
+  if (auto started = runtime->start(false); !started)
     return fail(started.error());
+  open_[name] = runtime;
+  return runtime;
+}
+
+result<rebuild_summary> node_core::rebuild_catalog(const std::string& name, const credential& with, const job_options& job) {
+  // The key must open before anything is thrown away.
+  auto file = unlock(name, with);
+  if (!file)
+    return fail(file.error());
+  if (is_open(name))
+    return fail(errc::locked, "rebuild the catalog of an open vault", name);
+  // What only the catalog knows goes into packs first, if it can still be read.
+  if (auto rebuilding = home.is_rebuilding(name); rebuilding && !*rebuilding)
+    if (auto old = open_vault(name, with))
+      if (auto flushed = (*old)->flush(); !flushed)
+        return fail(flushed.error().within("put changes into packs before the catalog is made again", name));
+  std::lock_guard guard{mutex_};
+  if (!open_[name].expired())
+    return fail(errc::locked, "rebuild the catalog of an open vault", name);
+  rebuild_summary summary;
+  auto runtime = start_rebuilding(name, std::move(*file), job, summary);
+  if (!runtime)
+    return fail(runtime.error());
+  return summary;
+}
+
+/// @pre the lock is held and the vault is not open
+result<std::shared_ptr<vault_runtime>> node_core::start_rebuilding(const std::string& name, crypto::key_file keys, const job_options& job,
+                                                                   rebuild_summary& summary) {
+  constexpr auto attempt = "rebuild the catalog of vault";
+  if (auto begun = home.begin_rebuild(name); !begun)
+    return fail(begun.error().within(attempt, name));
+  if (auto destroyed = env.stores->destroy(home.catalog_folder(name)); !destroyed && destroyed.error().code() != errc::not_found)
+    return fail(destroyed.error().within(attempt, name));
+  auto runtime = std::make_shared<vault_runtime>(shared_from_this(), name, std::move(keys));
+  if (auto started = runtime->start(true); !started)
+    return fail(started.error());
+  auto adopted = runtime->wait_for<rebuild_summary>(job, [&](auto running, auto done) {
+    storage::start_adopt(runtime->context, {running, std::move(done)});
+  });
+  if (!adopted)
+    return fail(adopted.error().within(attempt, name));
+  if (auto ended = home.end_rebuild(name); !ended)
+    return fail(ended.error().within(attempt, name));
+  summary = *adopted;
   open_[name] = runtime;
   return runtime;
 }

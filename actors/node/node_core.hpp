@@ -64,7 +64,12 @@ public:
 
   // -- vaults ------------------------------------------------------------------------
   [[nodiscard]] result<created_vault> create_vault(const new_vault& what);
-  [[nodiscard]] result<std::shared_ptr<vault_runtime>> open_vault(const std::string& name, const credential& with, bool fresh_catalog);
+  /// Opens it, or shares it when it is open. Where a rebuild of its catalog was
+  /// interrupted, that is done first.
+  [[nodiscard]] result<std::shared_ptr<vault_runtime>> open_vault(const std::string& name, const credential& with);
+  /// Throws the catalog away and makes it again. Interrupted, it goes on when the
+  /// vault is opened next.
+  [[nodiscard]] result<rebuild_summary> rebuild_catalog(const std::string& name, const credential& with, const job_options& job);
   [[nodiscard]] bool is_open(const std::string& name);
   [[nodiscard]] result<crypto::unlocker> unlocker_for(const credential& with);
 
@@ -77,6 +82,9 @@ private:
   void report_drive(const storage::drive_entry& drive, severity level, std::string detail, std::optional<errc> code);
   void stop_drive(const storage::drive_entry& drive);
   [[nodiscard]] result<storage::drive_entry> find_drive(const std::string& which) const;
+  [[nodiscard]] result<crypto::key_file> unlock(const std::string& name, const credential& with);
+  [[nodiscard]] result<std::shared_ptr<vault_runtime>> start_rebuilding(const std::string& name, crypto::key_file keys,
+                                                                        const job_options& job, rebuild_summary& summary);
   [[nodiscard]] result<void> save_drives(const storage::drive_table::list& list);
 
   caf::actor_system_config config_;
