@@ -44,6 +44,8 @@ result<v1::StampedOperations> stamp_now(catalog_state& state, const v1::StampOpe
   auto bodies = read_bodies(request.bodies());
   if (!bodies)
     return fail(bodies.error());
+  if (auto begun = state.names->begin_writing(); !begun)
+    return fail(begun.error());
   v1::StampedOperations reply;
   auto operations = state.names->stamp(std::move(*bodies), state.now_ns());
   for (const auto& op : operations)

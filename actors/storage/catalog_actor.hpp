@@ -13,7 +13,9 @@
 namespace datamesh::storage {
 
 using catalog_actor = caf::typed_actor<
-    // Stamps operations for a pack. Must be followed by a commit or a release.
+    // Stamps operations for a pack, which may be none. Must be followed by a commit or a
+    // release. From the first on a crash is noticed when the catalog is opened next:
+    // asked for before anything is stored.
     caf::replies_to<v1::StampOperations>::with<v1::StampedOperations>,
     // The pack with the stamped operations failed; the stamps are taken back.
     caf::reacts_to<caf::delete_atom>,

@@ -77,6 +77,7 @@ struct packer_state {
   std::vector<flush_wait> flushes;
   bool close_wanted = false;
   bool tick_pending = false;
+  bool announced = false; ///< The catalog knows that packs are stored.
   v1::PackFigures figures;
 };
 
@@ -283,10 +284,24 @@ private:
       run->at = pack_run::stage::busy;
       if (with_operations)
         stamp(run);
-      else
+      else if (state_.announced)
         finish(run);
+      else
+        announce(run);
     }
     dispatch();
+  }
+
+  /// The first pack: what a crash leaves of it must be looked for.
+  void announce(const run_ptr& run) {
+    self_->request(state_.context.catalog_writer, answer_timeout, v1::StampOperations{})
+        .then(
+            [this, run](v1::StampedOperations&) {
+              state_.announced = true;
+              if (!run->dead)
+                finish(run);
+            },
+            [this, run](caf::error& reason) { fail_with(*run, from_caf(reason)); });
   }
 
   void stamp(const run_ptr& run) {
@@ -313,11 +328,10 @@ private:
     self_->request(state_.context.catalog_writer, answer_timeout, std::move(request))
         .then(
             [this, run](v1::StampedOperations& stamped) {
+              state_.announced = true;
               run->stamped = stamped.operations_size() > 0;
               if (run->dead)
                 return take_back_stamps(*run);
-          if (run->dead)
-            return take_back_stamps(*run);
               add_pending_runs(*run);
               if (run->stamped)
                 *run->finish.add_runs() = std::move(stamped);

@@ -208,23 +208,36 @@ result<std::vector<operation>> catalog::pending_operations(size_t limit) const {
   return result;
 }
 
+result<void> catalog::impl::mark(bool dirty) {
+  if (refusal)
+    return fail(*refusal);
+  if (head.dirty == dirty)
+    return {};
+  auto marked = head;
+  marked.dirty = dirty;
+  write_batch batch;
+  batch.put(head_key(), marked.encode());
+  if (auto good = store->write(batch, durability::synced); !good) {
+    refusal = good.error().within("mark catalog");
+    return fail(*refusal);
+  }
+  head = marked;
+  return {};
+}
+
+result<void> catalog::begin_writing() {
+  return impl_->mark(true);
+}
+
 result<void> catalog::close() {
   auto& self = *impl_;
-  if (self.refusal)
-    return fail(*self.refusal);
-  if (self.head.dirty) {
-    auto clean = self.head;
-    clean.dirty = false;
-    write_batch batch;
-    batch.put(head_key(), clean.encode());
-    if (auto good = self.store->write(batch, durability::synced); !good) {
-      self.refusal = good.error().within("close catalog");
-      return fail(*self.refusal);
-    }
-    self.head = clean;
-  }
-  if (auto good = self.store->flush(); !good)
-    return fail(good.error().within("close catalog"));
+  auto closed = self.mark(false);
+  if (closed)
+    closed = self.store->flush();
+  // Whoever still holds this object must not keep the next process out.
+  self.store.reset();
+  if (!closed)
+    return fail(closed.error().within("close catalog"));
   return {};
 }
 

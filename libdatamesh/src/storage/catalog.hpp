@@ -124,6 +124,11 @@ public:
 
   // -- writing -----------------------------------------------------------------
 
+  /// Notes durably that somebody writes: from here on to `close` a crash is told by
+  /// `was_interrupted`. Every commit does so; called before something that no commit
+  /// tells of lands on a drive.
+  [[nodiscard]] result<void> begin_writing();
+
   /// Gives bodies their stamp, sequence and hash link, in order. What is stamped
   /// must be committed, in this order, or the process must end.
   [[nodiscard]] std::vector<operation> stamp(std::vector<operation_body> bodies, int64_t wall_ns);
@@ -140,7 +145,8 @@ public:
   /// Operations that are durable here but in no pack yet, oldest first.
   [[nodiscard]] result<std::vector<operation>> pending_operations(size_t limit) const;
 
-  /// Brings the store into the state in which it opens fastest; marks it clean.
+  /// Brings the store into the state in which it opens fastest, marks it clean, and
+  /// closes it, whatever the outcome. @pre Nobody else uses the catalog, now or later.
   [[nodiscard]] result<void> close();
 
   /// True when the last process that wrote did not `close`: packs may be on drives

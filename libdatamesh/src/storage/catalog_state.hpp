@@ -15,6 +15,7 @@ struct catalog::impl {
   bool interrupted = false;
   std::optional<error> refusal; ///< Why no more is written.
 
+  result<void> mark(bool dirty);
   result<void> load_own_log();
   result<void> follow_own_log(fold& committed);
 };
