@@ -55,6 +55,12 @@ public:
       after = page->back().seal.id;
       if (only)
         std::erase_if(*page, [&](const auto& pack) { return only->count(pack.seal.id) == 0; });
+      // Of a condemned pack shards may be gone already, and none is wanted back.
+      std::erase_if(*page, [&](const auto& pack) {
+        if (pack.condemned)
+          context_->chunks->mark_lost(pack.seal.id, true);
+        return pack.condemned;
+      });
       if (auto reason = task_.job->ended())
         return fail(*reason);
       if (auto looked = look_at(*page); !looked)
@@ -84,7 +90,7 @@ private:
       summary_.shards += packs[i].seal.shape.shard_count();
       task_.job->progress(summary_.packs, pack_total_, summary_.bytes, 0);
       if (bad[i].empty()) {
-        context_->chunks->mark_lost(packs[i].seal.id, packs[i].condemned);
+        context_->chunks->mark_lost(packs[i].seal.id, false);
         continue;
       }
       if (auto treated = treat(packs[i], bad[i]); !treated)
