@@ -166,9 +166,8 @@ std::string drive_table(const output& out, const std::vector<drive_report>& driv
   text_table table{{align::left, align::left, align::right, align::right, align::right, align::left}};
   table.heading({"ID", "STATE", "SHARDS", "STORED", "FREE", "FOLDER"});
   for (auto& drive : drives) {
-    auto reason = drive.reason ? "  " + printable(drive.reason->message()) : "";
     table.row({drive.id.brief(), drive.state, grouped(drive.shards), out.size(drive.shard_bytes),
-               drive.disk_total > 0 ? out.size(drive.disk_free) : "-", printable(drive.folder) + reason});
+               drive.disk_total > 0 ? out.size(drive.disk_free) : "-", printable(drive.folder)});
   }
   return table.render();
 }
@@ -214,7 +213,11 @@ outcome<int> run_drive_list(session& s) {
   auto drives = (*n)->drives();
   for (auto& drive : drives)
     s.out.line(drive_json(drive));
-  s.out.page(drive_table(s.out, drives));
+  auto text = drive_table(s.out, drives);
+  for (auto& drive : drives)
+    if (drive.reason)
+      text += fmt::format("{}: {}\n", printable(drive.folder), printable(drive.reason->message()));
+  s.out.page(text);
   s.out.line(json_line{"summary"}.add("drives", drives.size()));
   return 0;
 }

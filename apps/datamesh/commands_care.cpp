@@ -57,35 +57,36 @@ std::string checked_text(const output& out, const std::optional<int64_t>& ns, co
   return ns ? out.time(*ns) : fmt::format("never; run: {}", advice);
 }
 
-void print_status(const output& out, output& to, const status_report& r) {
-  auto word = r.overall == status_report::answer::safe ? out.paint(tone::good, "Yes, your data is safe.")
-              : r.overall == status_report::answer::degraded
-                  ? out.paint(tone::warning, "Yes, but it has less redundancy than it should have.")
-              : r.overall == status_report::answer::lost ? out.paint(tone::bad, "No: data is lost.")
-                                                         : out.paint(tone::warning, "Unknown.");
-  to.print("{} {}", word, printable(r.sentence));
-  to.print("");
-  to.print("Policy       {} over {}s{}", r.policy, r.policy_level,
-           r.policy_level == "block" ? ": guards against bit rot, not against the loss of the drive" : "");
+void print_status(output& out, const status_report& r) {
+  auto word = r.overall == status_report::answer::safe       ? out.paint(tone::good, "Yes, your data is safe.")
+              : r.overall == status_report::answer::degraded ? out.paint(tone::warning, "Yes, for now.")
+              : r.overall == status_report::answer::lost     ? out.paint(tone::bad, "No.")
+                                                             : out.paint(tone::warning, "That is not known.");
+  out.print("{} {}", word, printable(r.sentence));
+  out.print("");
+  out.print("New data     {} over {}s{}", r.policy, r.policy_level,
+            r.policy_level == "block" ? ": guards against bit rot, not against the loss of the drive" : "");
   auto packs = grouped(r.packs);
   if (r.packs_degraded > 0)
     packs += fmt::format(", {} degraded", grouped(r.packs_degraded));
   if (r.packs_lost > 0)
     packs += fmt::format(", {} lost", grouped(r.packs_lost));
-  to.print("Packs        {}", packs);
+  out.print("Packs        {}", packs);
   if (r.packs > 0 && r.margin_min >= 0)
-    to.print("Reserve      {} more {} may be lost anywhere without loss of data", r.margin_min, r.margin_min == 1 ? "shard" : "shards");
+    out.print("Reserve      {} more {} may be lost anywhere without loss of data", r.margin_min, r.margin_min == 1 ? "shard" : "shards");
   // Who reads all has checked all.
-  to.print("Checked      {}", checked_text(out, std::max(r.last_quick_verify_ns, r.last_deep_verify_ns), "datamesh verify"));
-  to.print("Read whole   {}", checked_text(out, r.last_deep_verify_ns, "datamesh verify --deep"));
-  to.print("");
+  out.print("Checked      {}", checked_text(out, std::max(r.last_quick_verify_ns, r.last_deep_verify_ns), "datamesh verify"));
+  out.print("Read whole   {}", checked_text(out, r.last_deep_verify_ns, "datamesh verify --deep"));
+  out.print("");
   // One screen: the worst drives first, and only as many as fit.
   auto drives = r.drives;
   std::stable_sort(drives.begin(), drives.end(), [](auto& a, auto& b) { return (a.state != "ok") > (b.state != "ok"); });
   constexpr size_t drives_shown = 12;
   auto hidden = drives.size() > drives_shown ? drives.size() - drives_shown : 0;
   drives.resize(drives.size() - hidden);
-  to.print("{}{}", drive_table(out, drives), hidden > 0 ? fmt::format("and {} more; run: datamesh drive list", hidden) : "");
+  out.page(drive_table(out, drives));
+  if (hidden > 0)
+    out.print("and {} more; run: datamesh drive list", hidden);
 }
 
 json_line verify_json(const verify_summary& sum, bool dry_run) {
@@ -151,7 +152,7 @@ outcome<int> run_status(session& s) {
     return refuse(report.error());
   s.out.line(status_json(*report));
   if (!s.out.json())
-    print_status(s.out, s.out, *report);
+    print_status(s.out, *report);
   if (report->overall == status_report::answer::lost)
     return s.out.json() ? verdict(s, errc::damaged, report->sentence) : exit_damaged;
   if (report->overall == status_report::answer::degraded)

@@ -155,7 +155,8 @@ void progress::take(const event& what) {
       if (what.code)
         line.add("error", facts_of(*what.code).name);
       out_.line(line.time("time", what.wall_ns));
-    } else if (what.level >= severity::warning || out_.verbose()) {
+    } else if (what.kind == event_kind::data_lost || what.kind == event_kind::drive_changed || out_.verbose()) {
+      // Shards that are read around or rebuilt are counted in the summary.
       out_.note("{}: {}", printable(what.subject), printable(what.detail));
     }
   }

@@ -263,7 +263,9 @@ class WithNode(unittest.TestCase):
     def setUpClass(cls):
         cls.world = World(PROGRAM, DOCS)
         drives = [word for i in range(6) for word in ("--drive", cls.world.path(f"drive{i}"))]
-        made = cls.world.json("init", *drives)
+        # The device key spares each of the many runs the second that a password costs.
+        made = cls.world.json("init", "--trust-device", *drives)
+        del cls.world.environment["DATAMESH_PASSWORD_FILE"]
         cls.phrase = made.summary["recovery_phrase"]
         assert made.code == 0 and made.summary["policy"] == "4+2" and made.summary["policy_level"] == "drive", made.all
 
@@ -445,12 +447,16 @@ class WithNode(unittest.TestCase):
         self.assertEqual(self.world.json("put", "/nonexistent-source").code, 3)
 
     def test_passwords_come_from_a_command_and_the_phrase_from_a_file(self):
-        none = {"DATAMESH_PASSWORD_FILE": None}
-        self.good("ls", "--password-command", f"cat {self.world.path('password')}", env=none)
-        self.assertEqual(self.world.json("ls", "--password-command", "false", env=none).code, 2)
+        self.good("ls", "--password-file", self.world.path("password"))
+        self.good("ls", "--password-command", f"cat {self.world.path('password')}")
+        self.good("ls", "--password-file", "-", stdin=PASSWORD.encode())
+        self.assertEqual(self.world.json("ls", "--password-command", "echo wrong").code, 12)
+        self.assertEqual(self.world.json("ls", "--password-command", "false").code, 2)
+        self.assertEqual(self.world.json("ls", "--password-command", "true").code, 2)
+        self.assertEqual(self.world.json("ls", "--password-command", "printf %2000d 0").code, 2)
         phrase = self.world.write("phrase", self.phrase + "\n")
-        self.good("ls", "--phrase-file", phrase, env=none)
-        self.assertEqual(self.world.json("ls", env=none).code, 2)
+        self.good("ls", "--phrase-file", phrase)
+        self.assertEqual(self.world.json("ls", "--phrase-file", self.world.write("no-phrase", "lusab-babad")).code, 12)
 
     def test_status_stats_and_checks_answer(self):
         self.put("f", os.urandom(1_000_000))
@@ -516,18 +522,21 @@ class WithNode(unittest.TestCase):
         program.communicate(timeout=120)
         self.assertEqual(program.returncode, 0)
 
-    def test_names_of_the_vault_are_completed_only_where_no_password_is_needed(self):
+    def test_names_of_the_vault_drives_and_vaults_are_completed(self):
         self.put("complete-me", "1")
-        asked = self.world.run("__complete", "get", self.folder + "/comp")
-        self.assertEqual(asked.text.split(), [self.folder + "/complete-me"])
-        locked = self.world.run("__complete", "get", self.folder + "/comp", env={"DATAMESH_PASSWORD_FILE": None})
-        self.assertEqual((locked.code, locked.text), (0, ""))
+        self.assertEqual(self.world.run("__complete", "get", self.folder + "/comp").text.split(), [self.folder + "/complete-me"])
+        self.assertEqual(self.world.run("__complete", "ls", "--vault", "ma").text.split(), ["main"])
+        self.assertEqual(len(self.world.run("__complete", "drive", "drain", self.world.folder).text.split()), 6)
 
     def test_keys_are_listed_added_changed_and_removed(self):
         world = World(PROGRAM, DOCS)
         self.addCleanup(world.close)
         self.assertEqual(world.json("init", "--drive", world.path("d")).code, 0)
         self.assertEqual(sorted(i["kind"] for i in world.json("key list").items), ["password", "recovery-phrase"])
+        locked = {"DATAMESH_PASSWORD_FILE": None}
+        self.assertEqual(world.json("ls", env=locked).code, 2)
+        asked = world.run("__complete", "get", "/", env=locked)
+        self.assertEqual((asked.code, asked.out, asked.err), (0, b"", b""), "completion must not ask")
         self.assertEqual(world.json("key trust-device").code, 0)
         self.assertEqual(world.json("ls", env={"DATAMESH_PASSWORD_FILE": None}).code, 0)
         added = world.json("key recovery").summary["recovery_phrase"]
