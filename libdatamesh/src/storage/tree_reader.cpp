@@ -97,28 +97,44 @@ void tree_reader::begin_folder(const waiting& entry, const file_status& status, 
                          entry.relative.empty() ? it->name : join_path(entry.relative, it->name), nullptr, 0, 0});
 }
 
+/// The name may have changed hands since it was looked at. What counts is the file
+/// that is open, but only if the name is its own and not that of a link to it.
+result<std::pair<std::unique_ptr<readable_file>, file_status>> tree_reader::open(const waiting& entry, const file_status& seen) {
+  auto file = files_->open_read(entry.source_path, access_hint::sequential);
+  if (!file)
+    return fail(file.error());
+  auto opened = (*file)->status();
+  if (!opened)
+    return fail(opened.error());
+  auto is_opened = [&](const file_status& named) {
+    return named.kind == file_kind::regular && named.device == opened->device && named.inode == opened->inode;
+  };
+  if (!is_opened(seen)) {
+    auto now = files_->status(entry.source_path);
+    if (!now)
+      return fail(now.error());
+    if (!is_opened(*now))
+      return fail(errc::unsupported_source, "read file", entry.source_path);
+  }
+  return std::pair{std::move(*file), *opened};
+}
+
 void tree_reader::begin_file(const waiting& entry, const file_status& status, uint64_t item, pieces& out, const buffer_pool::buffer& buffer,
                              size_t& used) {
-  auto file = files_->open_read(entry.source_path, access_hint::sequential);
+  auto file = open(entry, status);
   if (!file) {
     out.push_back({item, source_failure{entry.source_path, file.error()}});
     return;
   }
-  // The name may have changed hands since; what counts is the file that is open.
-  auto before = (*file)->status();
-  if (!before || before->kind != file_kind::regular) {
-    out.push_back({item, source_failure{entry.source_path,
-                                        before ? error{errc::unsupported_source, "read file", entry.source_path} : before.error()}});
-    return;
-  }
-  out.push_back({item, source_begin{entry.target_path, node_kind::file, status.mode, before->modified_ns, {}}});
+  const auto& before = file->second;
+  out.push_back({item, source_begin{entry.target_path, node_kind::file, before.mode, before.modified_ns, {}}});
   open_file opened;
   opened.item = item;
   opened.path = entry.source_path;
-  opened.file = std::move(*file);
-  opened.before = *before;
-  opened.sparse = before->size >= hole_size_min && before->allocated < before->size;
-  if (!opened.sparse && before->size <= cutter_.limits().size_min && before->size + used < buffer.span().size())
+  opened.file = std::move(file->first);
+  opened.before = before;
+  opened.sparse = before.size >= hole_size_min && before.allocated < before.size;
+  if (!opened.sparse && before.size <= cutter_.limits().size_min && before.size + used < buffer.span().size())
     read_small(opened, out, buffer, used);
   else
     open_.emplace(std::move(opened));
@@ -148,10 +164,13 @@ result<size_t> tree_reader::fill(open_file& from, byte_span out, bool& at_end) {
   size_t done = 0;
   while (done < out.size()) {
     auto room = out.subspan(done);
-    if (from.sparse) {
-      if (from.offset >= from.data_end)
+    if (from.file) {
+      auto until = from.sparse ? from.data_end : from.before.size;
+      if (from.offset >= until) {
+        at_end = !from.sparse;
         break;
-      room = room.first(static_cast<size_t>(std::min<uint64_t>(room.size(), from.data_end - from.offset)));
+      }
+      room = room.first(static_cast<size_t>(std::min<uint64_t>(room.size(), until - from.offset)));
     }
     auto count = from.stream ? from.stream->read(room) : from.file->read_at(from.offset, room);
     if (!count)
@@ -162,8 +181,8 @@ result<size_t> tree_reader::fill(open_file& from, byte_span out, bool& at_end) {
     }
     done += *count;
     from.offset += *count;
-    // Files that never grow need no last, empty read.
-    if (from.file && !from.sparse && from.offset >= from.before.size && *count < room.size()) {
+    // No last, empty read.
+    if (from.file && !from.sparse && from.offset >= from.before.size) {
       at_end = true;
       break;
     }
@@ -171,36 +190,42 @@ result<size_t> tree_reader::fill(open_file& from, byte_span out, bool& at_end) {
   return done;
 }
 
-/// In a sparse file: answers true when a hole was reported instead of data.
-result<bool> tree_reader::skip_hole(pieces& out) {
+/// In a sparse file: passes over the hole at the offset and finds where the data
+/// behind it ends. Short holes count as data. The file may change meanwhile, so no
+/// answer is believed that leads backwards or behind the size.
+result<void> tree_reader::skip_hole(pieces& out) {
   auto& from = *open_;
-  if (!from.sparse || from.offset < from.data_end || from.offset >= from.before.size)
-    return false;
+  auto size = from.before.size;
+  if (!from.sparse || from.offset < from.data_end || from.offset >= size)
+    return {};
   auto data = from.file->next_data(from.offset);
   if (!data)
     return fail(data.error());
-  auto hole = *data - from.offset;
-  if (hole >= hole_size_min || *data >= from.before.size) {
+  auto data_begin = std::clamp(*data, from.offset, size);
+  auto hole = data_begin - from.offset;
+  if (hole >= hole_size_min || (hole > 0 && data_begin == size)) {
     out.push_back({from.item, source_hole{hole}});
-    from.offset = *data;
-    if (from.offset >= from.before.size)
-      return true;
+    from.offset = data_begin;
   }
-  // Short holes are read as zeros, along with the data behind them.
-  auto end = *data;
-  do {
-    auto begin_of_hole = from.file->next_hole(end);
-    if (!begin_of_hole)
-      return fail(begin_of_hole.error());
-    auto next = from.file->next_data(*begin_of_hole);
+  auto end = data_begin;
+  while (end < size) {
+    auto found = from.file->next_hole(end);
+    if (!found)
+      return fail(found.error());
+    auto hole_begin = std::clamp(*found, end, size);
+    auto next = from.file->next_data(hole_begin);
     if (!next)
       return fail(next.error());
-    end = *next - *begin_of_hole < hole_size_min && *begin_of_hole < from.before.size ? *next : *begin_of_hole;
-    if (end == *begin_of_hole)
+    auto hole_end = std::clamp(*next, hole_begin, size);
+    auto is_short = hole_end > hole_begin && hole_end - hole_begin < hole_size_min;
+    if (!is_short) {
+      end = std::max(hole_begin, std::min(end + 1, size));
       break;
-  } while (end < from.before.size);
-  from.data_end = std::min(end, from.before.size);
-  return hole >= hole_size_min;
+    }
+    end = hole_end;
+  }
+  from.data_end = end;
+  return {};
 }
 
 void tree_reader::read_large(pieces& out, const buffer_pool::buffer& buffer) {

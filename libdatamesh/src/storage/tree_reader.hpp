@@ -1,7 +1,8 @@
 // Reads files, folders and streams, and cuts what it reads into chunks. One call of
 // `next` fills at most one buffer: many small files or a part of a large one.
 // Memory does not depend on the size of files. Symbolic links are stored as links,
-// never followed; FIFOs, sockets and devices are refused; holes stay holes.
+// never followed; FIFOs, sockets and devices are refused; holes stay holes. A file
+// that grows meanwhile is read up to the size that it had.
 //
 // Not thread-safe; runs on the thread that may block.
 #pragma once
@@ -89,12 +90,13 @@ private:
   using pieces = std::vector<source_piece>;
 
   void begin(waiting entry, pieces& out, const buffer_pool::buffer& buffer, size_t& used);
+  [[nodiscard]] result<std::pair<std::unique_ptr<readable_file>, file_status>> open(const waiting& entry, const file_status& seen);
   void begin_folder(const waiting& entry, const file_status& status, uint64_t item, pieces& out);
   void begin_file(const waiting& entry, const file_status& status, uint64_t item, pieces& out, const buffer_pool::buffer& buffer,
                   size_t& used);
   void read_small(open_file& from, pieces& out, const buffer_pool::buffer& buffer, size_t& used);
   void read_large(pieces& out, const buffer_pool::buffer& buffer);
-  [[nodiscard]] result<bool> skip_hole(pieces& out);
+  [[nodiscard]] result<void> skip_hole(pieces& out);
   [[nodiscard]] result<size_t> fill(open_file& from, byte_span out, bool& at_end);
   void end(open_file& from, pieces& out);
   [[nodiscard]] bool excluded(const std::string& relative) const;
