@@ -1,8 +1,9 @@
 #include "storage/tree_writer.hpp"
 
+#include "crypto/hash.hpp"
 #include "storage/sealed_chunk.hpp"
 
-#include <set>
+#include <algorithm>
 
 namespace datamesh::storage {
 
@@ -10,11 +11,16 @@ namespace {
 
 constexpr uint32_t permission_bits = 0777; // set-user-id and the like are not restored
 
-/// Where a long file grows.
+constexpr size_t hole_check_size = 1 << 20; // bytes at once
+
+/// Where a long file grows. A name that leaves no room is shortened.
 std::string partial_path(const std::string& path) {
-  auto folder = parent_path(path);
+  constexpr std::string_view ending = ".datamesh-part";
+  constexpr size_t digits = 8;
   auto name = path.substr(path.rfind('/') + 1);
-  return join_path(folder, "." + name + ".datamesh-part");
+  if (name.size() + 1 + ending.size() > name_size_max)
+    name = name.substr(0, name_size_max - 1 - ending.size() - digits) + crypto::blake3(as_view(name)).hex().substr(0, digits);
+  return join_path(parent_path(path), "." + name + std::string{ending});
 }
 
 class tree_writer : public restore_writer {
@@ -44,6 +50,7 @@ public:
     replaces_ = there.has_value();
     offset_ = 0;
     partial_ = what.size >= resumable_size_min;
+    cut_ = !partial_;
     if (partial_)
       return open_partial();
     auto file = files_->create_unnamed(parent_path(path));
@@ -67,12 +74,8 @@ public:
     for (const auto& next : extents) {
       if (next.length > status->size - std::min(status->size, offset_))
         break;
-      if (next.chunk) {
-        buffer.resize(static_cast<size_t>(next.length));
-        auto count = (*old)->read_at(offset_, buffer);
-        if (!count || *count != buffer.size() || chunk_id_of(id_key_, buffer) != *next.chunk)
-          break;
-      }
+      if (!(next.chunk ? holds_chunk(**old, next, buffer) : holds_hole(**old, next.length, buffer)))
+        break;
       offset_ += next.length;
       ++good;
     }
@@ -80,6 +83,8 @@ public:
   }
 
   result<void> write(byte_view data) override {
+    if (auto cut = cut_rest(); !cut)
+      return cut;
     const byte_view parts[] = {data};
     if (auto written = file_->write_at(offset_, parts); !written)
       return fail(written.error().within("restore", path_));
@@ -88,12 +93,14 @@ public:
   }
 
   result<void> hole(uint64_t length) override {
+    if (auto cut = cut_rest(); !cut)
+      return cut;
     offset_ += length;
     return {};
   }
 
   result<void> end() override {
-    auto done = finish_file();
+    auto done = cut_rest().and_then([&] { return finish_file(); });
     file_.reset();
     return done;
   }
@@ -105,13 +112,19 @@ public:
   std::vector<item_failure> finish() override {
     std::vector<item_failure> failures;
     for (const auto& [what, path] : links_) {
+      if (auto parents = enter_parents(what.path); !parents) {
+        failures.push_back({what.path, parents.error()});
+        continue;
+      }
       if (overwrite_)
         (void) files_->remove(path);
       if (auto made = files_->make_symlink(what.symlink_target, path); !made)
         failures.push_back({what.path, made.error()});
     }
     for (auto it = folders_.rbegin(); it != folders_.rend(); ++it) {
-      auto set = files_->set_attributes(it->second, it->first.mode & permission_bits, it->first.modified_ns);
+      auto set = enter_parents(it->first.path).and_then([&] {
+        return files_->set_attributes(it->second, it->first.mode & permission_bits, it->first.modified_ns);
+      });
       if (!set)
         failures.push_back({it->first.path, set.error()});
     }
@@ -122,10 +135,7 @@ private:
   /// Every folder on the way is a real one.
   result<void> enter_parents(const std::string& path) {
     for (size_t slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1)) {
-      auto relative = path.substr(0, slash);
-      if (entered_.count(relative) > 0)
-        continue;
-      auto full = join_path(folder_, relative);
+      auto full = join_path(folder_, path.substr(0, slash));
       auto there = files_->status(full);
       if (!there && there.error().code() == errc::not_found) {
         if (auto made = files_->make_folder(full); !made)
@@ -135,9 +145,38 @@ private:
       } else if (there->kind != file_kind::folder) {
         return fail(errc::not_a_folder, "restore into", full);
       }
-      entered_.insert(relative);
     }
     return {};
+  }
+
+  bool holds_chunk(readable_file& old, const extent& next, std::vector<std::byte>& buffer) const {
+    buffer.resize(static_cast<size_t>(next.length));
+    auto count = old.read_at(offset_, buffer);
+    return count && *count == buffer.size() && chunk_id_of(id_key_, buffer) == *next.chunk;
+  }
+
+  /// What an earlier version of the file left there must not shine through.
+  bool holds_hole(readable_file& old, uint64_t length, std::vector<std::byte>& buffer) const {
+    auto end = offset_ + length;
+    for (auto at = offset_; at < end;) {
+      auto data = old.next_data(at);
+      if (!data)
+        return false;
+      at = std::clamp(*data, at, end);
+      buffer.resize(static_cast<size_t>(std::min<uint64_t>(end - at, hole_check_size)));
+      auto count = old.read_at(at, buffer);
+      if (!count || *count != buffer.size() || std::any_of(buffer.begin(), buffer.end(), [](std::byte b) { return b != std::byte{0}; }))
+        return false;
+      at += buffer.size();
+    }
+    return true;
+  }
+
+  /// Holes are passed over, so nothing old may lie behind what was resumed.
+  result<void> cut_rest() {
+    if (std::exchange(cut_, true))
+      return {};
+    return file_->resize(offset_);
   }
 
   result<answer> begin_folder(const target_file& what, const std::string& path, const file_status* there) {
@@ -147,7 +186,6 @@ private:
     } else if (there->kind != file_kind::folder) {
       return fail(errc::already_exists, "restore folder", path);
     }
-    entered_.insert(what.path);
     folders_.emplace_back(what, path);
     return answer::skip;
   }
@@ -171,7 +209,9 @@ private:
   }
 
   result<void> finish_file() {
-    // Also cuts what an older partial file had too much, and ends in a hole.
+    if (auto parents = enter_parents(current_.path); !parents)
+      return parents;
+    // It may end in a hole.
     if (auto sized = file_->resize(offset_); !sized)
       return sized;
     if (auto set = file_->set_attributes(current_.mode & permission_bits, current_.modified_ns); !set)
@@ -184,14 +224,16 @@ private:
       if (auto linked = file_->link_as(path); !linked)
         return linked;
     }
-    return overwrite_ ? files_->rename(path, path_) : files_->rename_new(path, path_);
+    auto named = overwrite_ ? files_->rename(path, path_) : files_->rename_new(path, path_);
+    if (!named && !partial_)
+      (void) files_->remove(path);
+    return named;
   }
 
   std::shared_ptr<file_system> files_;
   std::string folder_;
   bool overwrite_;
   crypto::key256 id_key_;
-  std::set<std::string> entered_;
   std::vector<std::pair<target_file, std::string>> links_;
   std::vector<std::pair<target_file, std::string>> folders_;
   target_file current_;
@@ -200,6 +242,7 @@ private:
   uint64_t offset_ = 0;
   bool replaces_ = false;
   bool partial_ = false;
+  bool cut_ = true; ///< Nothing lies behind `offset_`.
 };
 
 class stream_writer : public restore_writer {

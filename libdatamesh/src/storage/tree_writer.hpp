@@ -1,8 +1,9 @@
 // Writes what a get brings back. A file appears under its final name only when it
 // is whole: small ones are written unnamed and linked, long ones grow under
 // ".<name>.datamesh-part", where a later get picks them up. Folders on the way must
-// be real folders: a symbolic link there is refused, never followed. Links, and the
-// attributes of folders, come last.
+// be real folders: a symbolic link there is refused, never followed, which is looked
+// at anew for each file. (Who may rename in the target can still win a race.) Links,
+// and the attributes of folders, come last.
 //
 // Not thread-safe; runs on the thread that may block.
 #pragma once
