@@ -42,7 +42,12 @@ result<std::optional<name_claims::pending_node>> name_claims::find(const node_id
     return std::nullopt;
   if (existing != nullptr)
     *existing = **child;
-  return pending_node{(*child)->node, (*child)->kind, 0};
+  return pending_node{(*child)->node, (*child)->kind, {}};
+}
+
+bool name_claims::join(const node_id& parent, const std::string& name, uint64_t job) {
+  auto pending = pending_.find({parent, name});
+  return pending != pending_.end() && pending->second.jobs.insert(job).second;
 }
 
 result<node_id> name_claims::enter(const node_id& parent, const std::string& name, uint64_t job, std::vector<move_node>& created) {
@@ -52,13 +57,15 @@ result<node_id> name_claims::enter(const node_id& parent, const std::string& nam
   if (*found) {
     if ((*found)->kind != node_kind::folder)
       return fail(errc::not_a_folder, "enter folder", name);
+    if (join(parent, name, job))
+      created.push_back({(*found)->node, parent, name, node_kind::folder});
     return (*found)->node;
   }
   auto node = random_id<node_id>(random_);
   if (!node)
     return fail(node.error());
   created.push_back({*node, parent, name, node_kind::folder});
-  pending_[{parent, name}] = {*node, node_kind::folder, job};
+  pending_[{parent, name}] = {*node, node_kind::folder, {job}};
   return *node;
 }
 
@@ -86,12 +93,9 @@ result<name_claims::claim> name_claims::take(std::string_view path, node_kind ki
     if (!*found)
       break;
     auto same_kind = (*found)->kind == kind;
-    if (kind == node_kind::folder && same_kind) {
+    if (same_kind && (kind == node_kind::folder || conflict == if_exists::version)) {
       result.node = (*found)->node;
-      return result;
-    }
-    if (conflict == if_exists::version && same_kind) {
-      result.node = (*found)->node;
+      result.fresh = join(result.parent, result.name, job);
       return result;
     }
     if (conflict != if_exists::rename || number > rename_max)
@@ -104,13 +108,26 @@ result<name_claims::claim> name_claims::take(std::string_view path, node_kind ki
     return fail(node.error());
   result.node = *node;
   result.fresh = true;
-  pending_[{result.parent, result.name}] = {*node, kind, job};
+  pending_[{result.parent, result.name}] = {*node, kind, {job}};
   return result;
+}
+
+void name_claims::withdraw(const claim& what, uint64_t job) {
+  std::lock_guard guard{mutex_};
+  auto row = pending_.find({what.parent, what.name});
+  if (!what.fresh || row == pending_.end() || row->second.node != what.node)
+    return;
+  row->second.jobs.erase(job);
+  if (row->second.jobs.empty())
+    pending_.erase(row);
 }
 
 void name_claims::release(uint64_t job) {
   std::lock_guard guard{mutex_};
-  std::erase_if(pending_, [job](const auto& row) { return row.second.job == job; });
+  for (auto row = pending_.begin(); row != pending_.end();) {
+    auto erased = row->second.jobs.erase(job) > 0 && row->second.jobs.empty();
+    row = erased ? pending_.erase(row) : std::next(row);
+  }
 }
 
 } // namespace datamesh::storage

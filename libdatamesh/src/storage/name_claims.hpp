@@ -11,6 +11,7 @@
 
 #include <map>
 #include <mutex>
+#include <set>
 #include <vector>
 
 namespace datamesh::storage {
@@ -19,20 +20,24 @@ class name_claims {
 public:
   name_claims(const catalog& names, random_source& random) : names_(names), random_(random) {}
 
-  /// A node that a job writes to.
+  /// A node that a job writes to. What is not in the catalog yet may never come
+  /// there when another job made it, so each job that relies on it is told to.
   struct claim {
     node_id node;
     node_id parent;
     std::string name;   ///< As it will be shown; differs after `rename`.
-    bool fresh = false; ///< Not in the catalog yet: a move_node is due.
+    bool fresh = false; ///< Not in the catalog yet, nor claimed by this job: a move_node is due.
     std::optional<node_view> existing;
-    std::vector<move_node> folders; ///< Created on the way, outermost first.
+    std::vector<move_node> folders; ///< Due before it, outermost first.
   };
 
   /// Resolves *path* for a job that writes a node of *kind* there. Folders are
   /// entered, not replaced. `already_exists`, `is_a_folder`, `not_a_folder`,
   /// `name_invalid`.
   [[nodiscard]] result<claim> take(std::string_view path, node_kind kind, if_exists conflict, uint64_t job);
+
+  /// Nothing is written to *what* after all; its folders stay claimed.
+  void withdraw(const claim& what, uint64_t job);
 
   /// *job* ends: what it claimed is in the catalog by now, or never will be.
   void release(uint64_t job);
@@ -41,11 +46,14 @@ private:
   struct pending_node {
     node_id node;
     node_kind kind;
-    uint64_t job;
+    std::set<uint64_t> jobs;
   };
   [[nodiscard]] result<std::optional<pending_node>> find(const node_id& parent, const std::string& name,
                                                          std::optional<node_view>* existing) const;
   [[nodiscard]] result<node_id> enter(const node_id& parent, const std::string& name, uint64_t job, std::vector<move_node>& created);
+
+  /// True when *job* has not claimed that node before and it is not in the catalog.
+  [[nodiscard]] bool join(const node_id& parent, const std::string& name, uint64_t job);
 
   const catalog& names_;
   random_source& random_;
