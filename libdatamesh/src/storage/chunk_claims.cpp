@@ -21,7 +21,7 @@ result<chunk_claims::standing> chunk_claims::look_up(const chunk_id& id, uint64_
   // Between the two looks the chunk may have become pending, or its pack condemned.
   if (is_pending())
     return standing::pending;
-  if (!*found || avoided_.count((*found)->pack) > 0)
+  if (!*found || condemned_.count((*found)->pack) > 0 || lost_.count((*found)->pack) > 0)
     return standing::fresh;
   pins_[(*found)->pack].insert(job);
   return standing::known;
@@ -32,6 +32,11 @@ void chunk_claims::settle(place which) {
   auto rows = pending_.find(which.intake);
   if (rows != pending_.end())
     std::erase_if(rows->second, [&](const auto& row) { return row.second == which.serial; });
+}
+
+void chunk_claims::pin(const pack_id& pack, uint64_t job) {
+  std::lock_guard guard{mutex_};
+  pins_[pack].insert(job);
 }
 
 void chunk_claims::release(uint64_t job) {
@@ -46,16 +51,22 @@ std::vector<pack_id> chunk_claims::condemn(const std::vector<pack_id>& packs) {
   std::lock_guard guard{mutex_};
   std::vector<pack_id> free;
   std::copy_if(packs.begin(), packs.end(), std::back_inserter(free), [this](const auto& pack) { return pins_.count(pack) == 0; });
-  avoided_.insert(free.begin(), free.end());
+  condemned_.insert(free.begin(), free.end());
   return free;
+}
+
+void chunk_claims::spare(const std::vector<pack_id>& packs) {
+  std::lock_guard guard{mutex_};
+  for (const auto& pack : packs)
+    condemned_.erase(pack);
 }
 
 void chunk_claims::mark_lost(const pack_id& pack, bool lost) {
   std::lock_guard guard{mutex_};
   if (lost)
-    avoided_.insert(pack);
+    lost_.insert(pack);
   else
-    avoided_.erase(pack);
+    lost_.erase(pack);
 }
 
 } // namespace datamesh::storage

@@ -52,12 +52,18 @@ public:
   /// That pack is committed, or failed: its chunks are pending no more.
   void settle(place which);
 
+  /// *job* relies on *pack*, as on one that it wrote itself, until `release`.
+  void pin(const pack_id& pack, uint64_t job);
+
   /// *job* ends: its pins go.
   void release(uint64_t job);
 
   /// Those of *packs* that no running job relies on; from now on `look_up` does
   /// not find chunks there.
   [[nodiscard]] std::vector<pack_id> condemn(const std::vector<pack_id>& packs);
+
+  /// Cleanup leaves *packs* alone, or they are gone from the catalog.
+  void spare(const std::vector<pack_id>& packs);
 
   /// Scrub found that *pack* has fewer than k good shards (or that it has again):
   /// its chunks are stored anew when they come by.
@@ -68,7 +74,8 @@ private:
   std::mutex mutex_;
   std::map<uint64_t, std::unordered_map<chunk_id, uint64_t>> pending_; ///< By intake.
   std::map<pack_id, std::set<uint64_t>> pins_;
-  std::set<pack_id> avoided_;
+  std::set<pack_id> condemned_;
+  std::set<pack_id> lost_;
 };
 
 } // namespace datamesh::storage
