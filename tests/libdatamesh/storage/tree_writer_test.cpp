@@ -1,0 +1,314 @@
+#include "storage/tree_writer.hpp"
+
+#include "storage/sealed_chunk.hpp"
+#include "tests/libdatamesh/storage/seed.hpp"
+#include "tests/support/seeded_random.hpp"
+#include "tests/support/simulated_files.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <cstdlib>
+#include <filesystem>
+
+using namespace datamesh;
+using namespace datamesh::storage;
+
+namespace {
+
+using answer = restore_writer::answer;
+
+class scratch_folder {
+public:
+  scratch_folder() {
+    auto pattern = (std::filesystem::temp_directory_path() / "datamesh-write-XXXXXX").string();
+    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+    path = pattern;
+  }
+  scratch_folder(const scratch_folder&) = delete;
+  ~scratch_folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+  std::string path;
+};
+
+target_file file_of(std::string path, uint64_t size, uint32_t mode = 0644) {
+  return {std::move(path), node_kind::file, size, mode, 1'700'000'000'000'000'000, {}};
+}
+
+target_file folder_of(std::string path) {
+  return {std::move(path), node_kind::folder, 0, 0750, 1'600'000'000'000'000'000, {}};
+}
+
+struct write_room {
+  test::seeded_random random{test::seed()};
+  crypto::key256 id_key = *crypto::key256::random(random);
+  std::shared_ptr<file_system> files = std::make_shared<test::simulated_files>();
+  std::string folder = "/out";
+  std::unique_ptr<restore_writer> writer;
+
+  write_room() {
+    REQUIRE(files->make_folder(folder));
+    open();
+  }
+  explicit write_room(const scratch_folder& real) : files(system_files()), folder(real.path + "/out") {
+    REQUIRE(files->make_folder(folder));
+    open();
+  }
+  void open(bool overwrite = false) {
+    writer = write_tree(files, folder, overwrite, id_key);
+  }
+  void restore(const target_file& what, byte_view data) {
+    auto begun = writer->begin(what);
+    REQUIRE(begun);
+    REQUIRE(*begun == answer::write);
+    REQUIRE(writer->write(data));
+    REQUIRE(writer->end());
+  }
+  std::vector<std::byte> content(const std::string& name) {
+    auto whole = read_whole(*files, join_path(folder, name), 1 << 26);
+    REQUIRE(whole);
+    return {whole->view().begin(), whole->view().end()};
+  }
+  [[nodiscard]] bool exists(const std::string& name) const {
+    return files->status(join_path(folder, name)).has_value();
+  }
+  extent chunk_of(byte_view data) const {
+    return {chunk_id_of(id_key, data), data.size()};
+  }
+  errc begin_error(const target_file& what) {
+    auto begun = writer->begin(what);
+    return begun ? errc{} : begun.error().code();
+  }
+};
+
+} // namespace
+
+TEST_CASE("a file appears under its name when it is whole, with its mode and time", "[tree_writer]") {
+  write_room room;
+  auto data = room.random.make(3000);
+  auto what = file_of("a/b/c", data.size(), 0640);
+  REQUIRE(room.writer->begin(what));
+  REQUIRE(room.writer->write(byte_view{data}.first(1000)));
+  CHECK(!room.exists("a/b/c"));
+  REQUIRE(room.writer->write(byte_view{data}.subspan(1000)));
+  REQUIRE(room.writer->end());
+  CHECK(room.content("a/b/c") == data);
+  auto status = room.files->status("/out/a/b/c");
+  CHECK(status->mode == 0640);
+  CHECK(status->modified_ns == what.modified_ns);
+}
+
+TEST_CASE("set-user-id and the like are not restored", "[tree_writer]") {
+  scratch_folder real;
+  write_room room{real};
+  room.restore(file_of("tool", 4, 07755), as_view("code"));
+  CHECK(room.files->status(room.folder + "/tool")->mode == 0755);
+  auto what = folder_of("shared");
+  what.mode = 03777;
+  REQUIRE(room.writer->begin(what));
+  REQUIRE(room.writer->finish().empty());
+  CHECK(room.files->status(room.folder + "/shared")->mode == 0777);
+}
+
+TEST_CASE("an abandoned small file leaves nothing", "[tree_writer]") {
+  write_room room;
+  REQUIRE(room.writer->begin(file_of("a", 10)));
+  REQUIRE(room.writer->write(as_view("12345")));
+  room.writer->abandon();
+  CHECK(room.files->list("/out")->empty());
+}
+
+TEST_CASE("what is there stays unless it may be overwritten, and then it is replaced at once", "[tree_writer]") {
+  write_room room;
+  room.restore(file_of("a", 3), as_view("old"));
+  auto newer = file_of("a", 5);
+  CHECK(room.begin_error(newer) == errc::already_exists);
+  room.open(true);
+  REQUIRE(room.writer->begin(newer));
+  REQUIRE(room.writer->write(as_view("newer")));
+  CHECK(room.content("a").size() == 3);
+  REQUIRE(room.writer->end());
+  CHECK(room.content("a").size() == 5);
+  CHECK(room.files->list("/out")->size() == 1);
+}
+
+TEST_CASE("a file of the same size and time is passed over", "[tree_writer]") {
+  write_room room;
+  room.restore(file_of("a", 3), as_view("old"));
+  auto begun = room.writer->begin(file_of("a", 3));
+  REQUIRE(begun);
+  CHECK(*begun == answer::skip);
+}
+
+TEST_CASE("a folder in the way of a file, or a file in the way of a folder, is refused", "[tree_writer]") {
+  write_room room;
+  room.open(true);
+  REQUIRE(room.files->make_folder("/out/d"));
+  CHECK(room.begin_error(file_of("d", 1)) == errc::already_exists);
+  room.restore(file_of("f", 1), as_view("x"));
+  CHECK(room.begin_error(folder_of("f")) == errc::already_exists);
+  CHECK(room.begin_error(file_of("f/below", 1)) == errc::not_a_folder);
+}
+
+TEST_CASE("a symbolic link in the way is refused, and nothing is written outside of the target", "[tree_writer]") {
+  scratch_folder real;
+  write_room room{real};
+  auto outside = real.path + "/outside";
+  REQUIRE(room.files->make_folder(outside));
+  REQUIRE(room.files->make_symlink(outside, room.folder + "/d"));
+  REQUIRE(room.files->make_symlink(outside + "/target", room.folder + "/link"));
+  auto overwrite = GENERATE(false, true);
+  room.open(overwrite);
+  CHECK(room.begin_error(file_of("d/a", 1)) == errc::not_a_folder);
+  CHECK(room.begin_error(folder_of("d")) == errc::already_exists);
+  if (overwrite)
+    room.restore(file_of("link", 1), as_view("x"));
+  else
+    CHECK(room.begin_error(file_of("link", 1)) == errc::already_exists);
+  CHECK(room.files->list(outside)->empty());
+}
+
+TEST_CASE("a folder that becomes a link while files are restored is not followed", "[tree_writer]") {
+  scratch_folder real;
+  write_room room{real};
+  auto outside = real.path + "/outside";
+  REQUIRE(room.files->make_folder(outside));
+  REQUIRE(room.writer->begin(folder_of("d")));
+  room.restore(file_of("d/a", 1), as_view("x"));
+  REQUIRE(room.writer->begin({"d/link", node_kind::symlink, 0, 0, 0, "/etc"}));
+  REQUIRE(room.writer->begin(file_of("d/b", 1)));
+  REQUIRE(room.files->rename(room.folder + "/d", room.folder + "/moved"));
+  REQUIRE(room.files->make_symlink(outside, room.folder + "/d"));
+  REQUIRE(room.writer->write(as_view("y")));
+  CHECK(!room.writer->end());
+  CHECK(room.begin_error(file_of("d/c", 1)) == errc::not_a_folder);
+  CHECK(room.writer->finish().size() == 2);
+  CHECK(room.files->list(outside)->empty());
+}
+
+TEST_CASE("links and attributes of folders come last", "[tree_writer]") {
+  write_room room;
+  REQUIRE(room.writer->begin(folder_of("d")));
+  REQUIRE(room.writer->begin({"d/link", node_kind::symlink, 0, 0, 0, "../elsewhere"}));
+  CHECK(!room.exists("d/link"));
+  room.restore(file_of("d/a", 1), as_view("x"));
+  REQUIRE(room.writer->finish().empty());
+  CHECK(*room.files->read_link("/out/d/link") == "../elsewhere");
+  auto status = room.files->status("/out/d");
+  CHECK(status->mode == 0750);
+  CHECK(status->modified_ns == folder_of("d").modified_ns);
+}
+
+TEST_CASE("a long file is resumed behind the chunks that are good", "[tree_writer]") {
+  write_room room;
+  auto first = room.random.make(5000);
+  auto second = room.random.make(6000);
+  auto third = room.random.make(7000);
+  auto what = file_of("long", resumable_size_min);
+  REQUIRE(room.writer->begin(what));
+  REQUIRE(room.writer->write(first));
+  REQUIRE(room.writer->write(second));
+  room.writer->abandon();
+  CHECK(!room.exists("long"));
+  std::vector<extent> extents{room.chunk_of(first), room.chunk_of(second), room.chunk_of(third)};
+  auto damaged = GENERATE(false, true);
+  if (damaged) {
+    auto file = room.files->open_write("/out/.long.datamesh-part");
+    REQUIRE(file);
+    const byte_view parts[] = {as_view("?")};
+    REQUIRE((*file)->write_at(5100, parts));
+  }
+  room.open();
+  REQUIRE(room.writer->begin(what));
+  auto resumed = room.writer->resume(extents);
+  REQUIRE(resumed);
+  CHECK(*resumed == (damaged ? 1 : 2));
+  if (damaged)
+    REQUIRE(room.writer->write(second));
+  REQUIRE(room.writer->write(third));
+  REQUIRE(room.writer->end());
+  auto expected = first;
+  expected.insert(expected.end(), second.begin(), second.end());
+  expected.insert(expected.end(), third.begin(), third.end());
+  CHECK(room.content("long") == expected);
+  CHECK(room.files->list("/out")->size() == 1);
+}
+
+TEST_CASE("nothing of an earlier partial file shines through a hole", "[tree_writer]") {
+  write_room room;
+  auto what = file_of("long", resumable_size_min);
+  auto old = room.random.make(200'000);
+  REQUIRE(room.writer->begin(what));
+  REQUIRE(room.writer->write(old));
+  room.writer->abandon();
+  room.open();
+  REQUIRE(room.writer->begin(what));
+  auto kept = byte_view{old}.first(10'000);
+  auto asks = GENERATE(false, true);
+  auto tail = room.random.make(10);
+  if (asks) {
+    auto resumed = room.writer->resume({room.chunk_of(kept), {std::nullopt, 100'000}, room.chunk_of(tail)});
+    REQUIRE(resumed);
+    CHECK(*resumed == 1);
+  } else {
+    REQUIRE(room.writer->write(kept));
+  }
+  REQUIRE(room.writer->hole(100'000));
+  REQUIRE(room.writer->write(tail));
+  REQUIRE(room.writer->end());
+  std::vector<std::byte> expected(kept.begin(), kept.end());
+  expected.resize(110'000);
+  expected.insert(expected.end(), tail.begin(), tail.end());
+  CHECK(room.content("long") == expected);
+}
+
+TEST_CASE("holes of a partial file are resumed, too", "[tree_writer]") {
+  write_room room;
+  auto what = file_of("long", resumable_size_min);
+  auto data = room.random.make(4096);
+  REQUIRE(room.writer->begin(what));
+  REQUIRE(room.writer->hole(1 << 20));
+  REQUIRE(room.writer->write(data));
+  room.writer->abandon();
+  room.open();
+  REQUIRE(room.writer->begin(what));
+  auto resumed = room.writer->resume({{std::nullopt, 1 << 20}, room.chunk_of(data), {std::nullopt, 1 << 20}});
+  REQUIRE(resumed);
+  CHECK(*resumed == 2);
+}
+
+TEST_CASE("a sparse file comes back sparse, also when it ends in a hole", "[tree_writer]") {
+  scratch_folder real;
+  write_room room{real};
+  REQUIRE(room.writer->begin(file_of("sparse", 9 << 20)));
+  REQUIRE(room.writer->hole(4 << 20));
+  REQUIRE(room.writer->write(as_view("data")));
+  REQUIRE(room.writer->hole((5 << 20) - 4));
+  REQUIRE(room.writer->end());
+  auto status = room.files->status(room.folder + "/sparse");
+  REQUIRE(status);
+  CHECK(status->size == 9 << 20);
+  CHECK(status->allocated < 1 << 20);
+  CHECK(room.content("sparse")[4 << 20] == std::byte{'d'});
+}
+
+TEST_CASE("the longest name can be restored long, and overwritten", "[tree_writer]") {
+  scratch_folder real;
+  write_room room{real};
+  std::string name(name_size_max, 'n');
+  room.restore(file_of(name, resumable_size_min), as_view("first"));
+  CHECK(room.content(name).size() == 5);
+  room.open(true);
+  room.restore(file_of(name, 6), as_view("second"));
+  CHECK(room.content(name).size() == 6);
+  CHECK(room.files->list(room.folder)->size() == 1);
+}
+
+TEST_CASE("names of any byte come back", "[tree_writer]") {
+  scratch_folder real;
+  write_room room{real};
+  std::string odd = "\xff\x01\n *?[";
+  room.restore(file_of(odd + "/" + odd, 1), as_view("x"));
+  CHECK(room.content(odd + "/" + odd).size() == 1);
+}
