@@ -1,5 +1,6 @@
 #include "datamesh/node.hpp"
 
+#include "control/remote_node.hpp"
 #include "datamesh/version.hpp"
 #include "node/node_core.hpp"
 #include "node/vault_impl.hpp"
@@ -66,66 +67,67 @@ result<void> sink::write_hole(uint64_t length) {
   return {};
 }
 
-// -- node --------------------------------------------------------------------------------------
+// -- a node of this process -------------------------------------------------------------
 
-struct node::impl {
-  std::shared_ptr<node_core> core;
+namespace {
+
+class local_node final : public node_door {
+public:
+  explicit local_node(std::shared_ptr<node_core> core) : core_(std::move(core)) {}
+
+  [[nodiscard]] result<drive_report> add_drive(const std::string& folder) override;
+  [[nodiscard]] result<drive_report> adopt_drive(const std::string& folder) override;
+  [[nodiscard]] std::vector<drive_report> drives() const override;
+  [[nodiscard]] result<void> drain_drive(const std::string& drive) override;
+  [[nodiscard]] result<void> remove_drive(const std::string& drive, bool force) override;
+
+  [[nodiscard]] result<created_vault> create_vault(const new_vault& what) override;
+  [[nodiscard]] result<std::vector<vault_facts>> vaults() const override;
+  [[nodiscard]] result<std::unique_ptr<vault_door>> open_vault(const std::string& name, const credential& with) override;
+  [[nodiscard]] result<void> destroy_vault(const std::string& name) override;
+  [[nodiscard]] result<rebuild_summary> rebuild_catalog(const std::string& name, const credential& with, const job_options& job) override;
+
+  [[nodiscard]] const std::string& home() const noexcept override;
+
+private:
+  std::shared_ptr<node_core> core_;
 };
 
-node::node() = default;
-node::~node() = default;
+} // namespace
 
-result<std::unique_ptr<node>> node::open(node_options options) {
-  auto core = node_core::open(std::move(options), false);
-  if (!core)
-    return fail(core.error());
-  std::unique_ptr<node> opened{new node};
-  opened->impl_ = std::make_unique<impl>(impl{std::move(*core)});
-  return opened;
+result<drive_report> local_node::add_drive(const std::string& folder) {
+  return core_->add_drive(folder, false);
 }
 
-result<std::unique_ptr<node>> node::create(node_options options) {
-  auto core = node_core::open(std::move(options), true);
-  if (!core)
-    return fail(core.error());
-  std::unique_ptr<node> opened{new node};
-  opened->impl_ = std::make_unique<impl>(impl{std::move(*core)});
-  return opened;
+result<drive_report> local_node::adopt_drive(const std::string& folder) {
+  return core_->add_drive(folder, true);
 }
 
-result<drive_report> node::add_drive(const std::string& folder) {
-  return impl_->core->add_drive(folder, false);
+std::vector<drive_report> local_node::drives() const {
+  return core_->reports();
 }
 
-result<drive_report> node::adopt_drive(const std::string& folder) {
-  return impl_->core->add_drive(folder, true);
+result<void> local_node::drain_drive(const std::string& drive) {
+  return core_->set_drive_state(drive, storage::drive_state::draining);
 }
 
-std::vector<drive_report> node::drives() const {
-  return impl_->core->reports();
+result<void> local_node::remove_drive(const std::string& drive, bool force) {
+  return core_->remove_drive(drive, force);
 }
 
-result<void> node::drain_drive(const std::string& drive) {
-  return impl_->core->set_drive_state(drive, storage::drive_state::draining);
+result<created_vault> local_node::create_vault(const new_vault& what) {
+  return core_->create_vault(what);
 }
 
-result<void> node::remove_drive(const std::string& drive, bool force) {
-  return impl_->core->remove_drive(drive, force);
-}
-
-result<created_vault> node::create_vault(const new_vault& what) {
-  return impl_->core->create_vault(what);
-}
-
-result<std::vector<vault_facts>> node::vaults() const {
-  auto names = impl_->core->home.vault_names();
+result<std::vector<vault_facts>> local_node::vaults() const {
+  auto names = core_->home.vault_names();
   if (!names)
     return fail(names.error());
   std::vector<vault_facts> all;
   for (const auto& name : *names) {
     vault_facts facts;
     facts.name = name;
-    auto encoded = impl_->core->home.key_file(name);
+    auto encoded = core_->home.key_file(name);
     auto known = encoded ? crypto::key_file::inspect(*encoded) : fail(encoded.error());
     if (known) {
       facts.id = known->vault;
@@ -136,29 +138,112 @@ result<std::vector<vault_facts>> node::vaults() const {
   return all;
 }
 
-result<vault> node::open_vault(const std::string& name, const credential& with) {
-  auto runtime = impl_->core->open_vault(name, with);
+result<std::unique_ptr<vault_door>> local_node::open_vault(const std::string& name, const credential& with) {
+  auto runtime = core_->open_vault(name, with);
   if (!runtime)
     return fail(runtime.error());
-  return vault{std::make_unique<vault::impl>(vault::impl{std::move(*runtime)})};
+  return std::make_unique<local_vault>(std::move(*runtime));
+}
+
+result<void> local_node::destroy_vault(const std::string& name) {
+  if (auto valid = node_home::check_vault_name(name); !valid)
+    return valid;
+  if (auto there = core_->home.key_file(name); !there)
+    return fail(there.error());
+  if (core_->is_open(name))
+    return fail(errc::locked, "destroy a vault that is open", name);
+  return core_->home.remove_vault(name);
+}
+
+result<rebuild_summary> local_node::rebuild_catalog(const std::string& name, const credential& with, const job_options& job) {
+  return core_->rebuild_catalog(name, with, job);
+}
+
+const std::string& local_node::home() const noexcept {
+  return core_->home.folder();
+}
+
+result<std::unique_ptr<node_door>> open_local(node_options options, bool create) {
+  auto core = node_core::open(std::move(options), create);
+  if (!core)
+    return fail(core.error());
+  return std::make_unique<local_node>(std::move(*core));
+}
+
+// -- node --------------------------------------------------------------------------------------
+
+struct node::impl {
+  std::unique_ptr<node_door> door;
+};
+
+node::node() = default;
+node::~node() = default;
+
+result<std::unique_ptr<node>> node::behind(result<std::unique_ptr<node_door>> door) {
+  if (!door)
+    return fail(door.error());
+  std::unique_ptr<node> opened{new node};
+  opened->impl_ = std::make_unique<impl>(impl{std::move(*door)});
+  return opened;
+}
+
+result<std::unique_ptr<node>> node::open(node_options options) {
+  return behind(open_local(std::move(options), false));
+}
+
+result<std::unique_ptr<node>> node::create(node_options options) {
+  return behind(open_local(std::move(options), true));
+}
+
+result<std::unique_ptr<node>> node::connect(const std::string& socket, node_options options) {
+  return behind(control::connect(socket, std::move(options)));
+}
+
+result<vault> node::open_vault(const std::string& name, const credential& with) {
+  auto door = impl_->door->open_vault(name, with);
+  if (!door)
+    return fail(door.error());
+  return vault{std::make_unique<vault::impl>(vault::impl{std::move(*door)})};
+}
+
+result<drive_report> node::add_drive(const std::string& folder) {
+  return impl_->door->add_drive(folder);
+}
+
+result<drive_report> node::adopt_drive(const std::string& folder) {
+  return impl_->door->adopt_drive(folder);
+}
+
+std::vector<drive_report> node::drives() const {
+  return impl_->door->drives();
+}
+
+result<void> node::drain_drive(const std::string& drive) {
+  return impl_->door->drain_drive(drive);
+}
+
+result<void> node::remove_drive(const std::string& drive, bool force) {
+  return impl_->door->remove_drive(drive, force);
+}
+
+result<created_vault> node::create_vault(const new_vault& what) {
+  return impl_->door->create_vault(what);
+}
+
+result<std::vector<vault_facts>> node::vaults() const {
+  return impl_->door->vaults();
 }
 
 result<void> node::destroy_vault(const std::string& name) {
-  if (auto valid = node_home::check_vault_name(name); !valid)
-    return valid;
-  if (auto there = impl_->core->home.key_file(name); !there)
-    return fail(there.error());
-  if (impl_->core->is_open(name))
-    return fail(errc::locked, "destroy a vault that is open", name);
-  return impl_->core->home.remove_vault(name);
+  return impl_->door->destroy_vault(name);
 }
 
 result<rebuild_summary> node::rebuild_catalog(const std::string& name, const credential& with, const job_options& job) {
-  return impl_->core->rebuild_catalog(name, with, job);
+  return impl_->door->rebuild_catalog(name, with, job);
 }
 
 const std::string& node::home() const noexcept {
-  return impl_->core->home.folder();
+  return impl_->door->home();
 }
 
 } // namespace datamesh

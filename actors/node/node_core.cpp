@@ -419,8 +419,13 @@ result<created_vault> node_core::create_vault(const new_vault& what) {
 
 bool node_core::is_open(const std::string& name) {
   std::lock_guard guard{mutex_};
-  auto found = open_.find(name);
-  return found != open_.end() && !found->second.expired();
+  return open_.count(name) > 0;
+}
+
+void node_core::closed(const std::string& name) {
+  std::lock_guard guard{mutex_};
+  open_.erase(name);
+  vault_closed_.notify_all();
 }
 
 result<crypto::key_file> node_core::unlock(const std::string& name, const credential& with) {
@@ -440,8 +445,17 @@ result<std::shared_ptr<vault_runtime>> node_core::open_vault(const std::string& 
   auto file = unlock(name, with);
   if (!file)
     return fail(file.error());
-  std::lock_guard guard{mutex_};
-  if (auto there = open_[name].lock())
+  std::unique_lock guard{mutex_};
+  // Its last handle may be gone while its catalog is not closed yet.
+  std::shared_ptr<vault_runtime> there;
+  vault_closed_.wait(guard, [&] {
+    auto found = open_.find(name);
+    if (found == open_.end())
+      return true;
+    there = found->second.lock();
+    return there != nullptr;
+  });
+  if (there)
     return there;
   auto rebuilding = home.is_rebuilding(name);
   if (!rebuilding)
@@ -453,6 +467,7 @@ result<std::shared_ptr<vault_runtime>> node_core::open_vault(const std::string& 
   auto runtime = std::make_shared<vault_runtime>(shared_from_this(), name, std::move(*file));
   if (auto started = runtime->start(false); !started)
     return fail(started.error());
+  runtime->listed = true;
   open_[name] = runtime;
   return runtime;
 }
@@ -469,13 +484,15 @@ result<rebuild_summary> node_core::rebuild_catalog(const std::string& name, cons
     if (auto old = open_vault(name, with))
       if (auto flushed = (*old)->flush(); !flushed)
         return fail(flushed.error().within("put changes into packs before the catalog is made again", name));
+  std::shared_ptr<vault_runtime> made; // Outlives the lock, which its closing takes.
   std::lock_guard guard{mutex_};
-  if (!open_[name].expired())
+  if (open_.count(name) > 0)
     return fail(errc::locked, "rebuild the catalog of an open vault", name);
   rebuild_summary summary;
   auto runtime = start_rebuilding(name, std::move(*file), job, summary);
   if (!runtime)
     return fail(runtime.error());
+  made = std::move(*runtime);
   return summary;
 }
 
@@ -498,6 +515,7 @@ result<std::shared_ptr<vault_runtime>> node_core::start_rebuilding(const std::st
   if (auto ended = home.end_rebuild(name); !ended)
     return fail(ended.error().within(attempt, name));
   summary = *adopted;
+  runtime->listed = true;
   open_[name] = runtime;
   return runtime;
 }
@@ -509,6 +527,8 @@ vault_runtime::vault_runtime(std::shared_ptr<node_core> c, std::string n, crypto
 
 vault_runtime::~vault_runtime() {
   close();
+  if (listed)
+    core->closed(name);
 }
 
 result<void> vault_runtime::start(bool fresh_catalog) {

@@ -70,7 +70,9 @@ public:
   /// Throws the catalog away and makes it again. Interrupted, it goes on when the
   /// vault is opened next.
   [[nodiscard]] result<rebuild_summary> rebuild_catalog(const std::string& name, const credential& with, const job_options& job);
+  /// Also while it closes.
   [[nodiscard]] bool is_open(const std::string& name);
+  void closed(const std::string& name);
   [[nodiscard]] result<crypto::unlocker> unlocker_for(const credential& with);
 
 private:
@@ -92,7 +94,8 @@ private:
   supervisor_actor supervisor_;
   std::unique_ptr<file_lock> lock_;
   std::mutex mutex_;
-  std::map<std::string, std::weak_ptr<vault_runtime>> open_;
+  std::condition_variable vault_closed_;
+  std::map<std::string, std::weak_ptr<vault_runtime>> open_; ///< Until it is closed.
   std::atomic<uint64_t> jobs_ = 0;
 };
 
@@ -113,6 +116,7 @@ public:
   crypto::key_file keys;
   std::shared_ptr<storage::vault_context> context;
   job_registry jobs;
+  bool listed = false; ///< Among the open vaults of the node.
 
   [[nodiscard]] std::shared_ptr<storage::job> begin(const job_options& options);
   /// Stamps and commits operations without data.

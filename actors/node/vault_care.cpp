@@ -9,25 +9,20 @@
 
 namespace datamesh {
 
-vault::vault(std::unique_ptr<impl> i) : impl_(std::move(i)) {}
-vault::vault(vault&&) noexcept = default;
-vault& vault::operator=(vault&&) noexcept = default;
-vault::~vault() = default;
-
-const std::string& vault::name() const noexcept {
-  return impl_->runtime->name;
+const std::string& local_vault::name() const noexcept {
+  return runtime_->name;
 }
 
-const vault_id& vault::id() const noexcept {
-  return impl_->runtime->context->id;
+const vault_id& local_vault::id() const noexcept {
+  return runtime_->context->id;
 }
 
-result<void> vault::flush() {
-  return impl_->runtime->flush();
+result<void> local_vault::flush() {
+  return runtime_->flush();
 }
 
-result<vault_stats> vault::stats() const {
-  const auto& names = *impl_->runtime->context->names;
+result<vault_stats> local_vault::stats() const {
+  const auto& names = *runtime_->context->names;
   auto totals = names.totals();
   if (!totals)
     return fail(totals.error());
@@ -48,8 +43,8 @@ result<vault_stats> vault::stats() const {
   return stats;
 }
 
-result<status_report> vault::status() const {
-  auto& runtime = *impl_->runtime;
+result<status_report> local_vault::status() const {
+  auto& runtime = *runtime_;
   const auto& context = *runtime.context;
   status_report report;
   report.drives = runtime.core->reports();
@@ -104,12 +99,12 @@ result<status_report> vault::status() const {
   return report;
 }
 
-result<verify_summary> vault::verify(const verify_request& what, const job_options& job) {
-  auto& runtime = *impl_->runtime;
+result<verify_summary> local_vault::verify(const verify_request& what, const job_options& job) {
+  auto& runtime = *runtime_;
   auto outcome = runtime.wait_for<verify_summary>(job, [&](auto running, auto done) {
     storage::start_verify(runtime.context, {what, running, std::move(done)});
   });
-  if (outcome && what.paths.empty()) {
+  if (outcome && what.paths.empty() && !outcome->next_after) {
     auto care = runtime.core->home.care(runtime.name);
     auto now = runtime.core->env.clock->wall().time_since_epoch().count();
     (what.deep ? care.deep_verify_ns : care.quick_verify_ns) = now;
@@ -119,8 +114,8 @@ result<verify_summary> vault::verify(const verify_request& what, const job_optio
   return outcome;
 }
 
-result<cleanup_summary> vault::cleanup(const cleanup_request& what, const job_options& job) {
-  auto& runtime = *impl_->runtime;
+result<cleanup_summary> local_vault::cleanup(const cleanup_request& what, const job_options& job) {
+  auto& runtime = *runtime_;
   auto how = storage::choose_policy(*runtime.core->drives, {});
   if (!how)
     return fail(how.error());
@@ -133,8 +128,8 @@ result<cleanup_summary> vault::cleanup(const cleanup_request& what, const job_op
   });
 }
 
-result<rebalance_summary> vault::rebalance(bool dry_run, const job_options& job) {
-  auto& runtime = *impl_->runtime;
+result<rebalance_summary> local_vault::rebalance(bool dry_run, const job_options& job) {
+  auto& runtime = *runtime_;
   return runtime.wait_for<rebalance_summary>(job, [&](auto running, auto done) {
     storage::start_rebalance(runtime.context, {dry_run, running, std::move(done)});
   });
@@ -142,15 +137,15 @@ result<rebalance_summary> vault::rebalance(bool dry_run, const job_options& job)
 
 // -- keys --------------------------------------------------------------------------------------
 
-result<std::vector<key_lock>> vault::key_locks() const {
-  std::lock_guard guard{impl_->runtime->key_mutex};
-  return describe(impl_->runtime->keys.locks());
+result<std::vector<key_lock>> local_vault::key_locks() const {
+  std::lock_guard guard{runtime_->key_mutex};
+  return describe(runtime_->keys.locks());
 }
 
-result<void> vault::change_password(const credential& next) {
+result<void> local_vault::change_password(const credential& next) {
   if (next.type() != credential::kind::password)
     return fail(errc::invalid_argument, "change the password");
-  auto& runtime = *impl_->runtime;
+  auto& runtime = *runtime_;
   std::lock_guard guard{runtime.key_mutex};
   std::vector<uint32_t> old;
   for (const auto& lock : runtime.keys.locks())
@@ -166,8 +161,8 @@ result<void> vault::change_password(const credential& next) {
   return runtime.save_keys();
 }
 
-result<std::string> vault::add_recovery_phrase() {
-  auto& runtime = *impl_->runtime;
+result<std::string> local_vault::add_recovery_phrase() {
+  auto& runtime = *runtime_;
   std::lock_guard guard{runtime.key_mutex};
   auto now = runtime.core->env.clock->wall().time_since_epoch().count();
   auto phrase = runtime.keys.add_recovery_phrase("recovery phrase", now, *runtime.core->env.random);
@@ -178,8 +173,8 @@ result<std::string> vault::add_recovery_phrase() {
   return std::string{as_text(phrase->view())};
 }
 
-result<void> vault::trust_this_device() {
-  auto& runtime = *impl_->runtime;
+result<void> local_vault::trust_this_device() {
+  auto& runtime = *runtime_;
   auto secret = runtime.core->home.device_secret();
   if (!secret)
     return fail(secret.error());
@@ -194,16 +189,16 @@ result<void> vault::trust_this_device() {
   return runtime.save_keys();
 }
 
-result<void> vault::remove_key_lock(uint32_t number) {
-  auto& runtime = *impl_->runtime;
+result<void> local_vault::remove_key_lock(uint32_t number) {
+  auto& runtime = *runtime_;
   std::lock_guard guard{runtime.key_mutex};
   if (auto removed = runtime.keys.remove_lock(number); !removed)
     return removed;
   return runtime.save_keys();
 }
 
-result<uint32_t> vault::rotate_epoch() {
-  auto& runtime = *impl_->runtime;
+result<uint32_t> local_vault::rotate_epoch() {
+  auto& runtime = *runtime_;
   std::lock_guard guard{runtime.key_mutex};
   auto& ring = runtime.keys.keys();
   if (auto rotated = crypto::rotate(ring, ring.spaces.front().id, *runtime.core->env.random); !rotated)

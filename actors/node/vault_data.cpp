@@ -18,6 +18,7 @@ void begin_put(const std::shared_ptr<vault_runtime>& runtime, const put_request&
   storage::put_task task;
   for (const auto& item : what.sources)
     task.roots.push_back({item.source_path, item.target_path, nullptr, 0, 0});
+  task.files = what.files;
   task.exclude = what.exclude;
   task.conflict = what.conflict;
   task.how = *how;
@@ -78,7 +79,7 @@ result<void> check_targets(file_system& files, const std::vector<storage::restor
 }
 
 void begin_get(const std::shared_ptr<vault_runtime>& runtime, const get_request& what, job_ptr running, completion<get_summary> done) {
-  auto& files = runtime->core->env.files;
+  auto files = what.files ? what.files : runtime->core->env.files;
   auto roots = roots_of(*runtime->context->names, what);
   if (!roots)
     return done(fail(roots.error()));
@@ -142,38 +143,38 @@ void run(const std::shared_ptr<vault_runtime>& runtime, const Request& what, con
 
 } // namespace
 
-result<put_summary> vault::put(const put_request& what, const job_options& job) {
-  return wait<put_summary, put_request>(impl_->runtime, what, job, begin_put);
+result<put_summary> local_vault::put(const put_request& what, const job_options& job) {
+  return wait<put_summary, put_request>(runtime_, what, job, begin_put);
 }
 
-void vault::put(put_request what, completion<put_summary> done, job_options job) {
-  run<put_summary, put_request>(impl_->runtime, what, job, std::move(done), begin_put);
+void local_vault::put(put_request what, completion<put_summary> done, job_options job) {
+  run<put_summary, put_request>(runtime_, what, job, std::move(done), begin_put);
 }
 
-result<put_summary> vault::put(const put_stream_request& what, const job_options& job) {
-  return wait<put_summary, put_stream_request>(impl_->runtime, what, job, begin_put);
+result<put_summary> local_vault::put(const put_stream_request& what, const job_options& job) {
+  return wait<put_summary, put_stream_request>(runtime_, what, job, begin_put);
 }
 
-void vault::put(put_stream_request what, completion<put_summary> done, job_options job) {
-  run<put_summary, put_stream_request>(impl_->runtime, what, job, std::move(done), begin_put);
+void local_vault::put(put_stream_request what, completion<put_summary> done, job_options job) {
+  run<put_summary, put_stream_request>(runtime_, what, job, std::move(done), begin_put);
 }
 
-result<get_summary> vault::get(const get_request& what, const job_options& job) {
-  return wait<get_summary, get_request>(impl_->runtime, what, job, begin_get);
+result<get_summary> local_vault::get(const get_request& what, const job_options& job) {
+  return wait<get_summary, get_request>(runtime_, what, job, begin_get);
 }
 
-void vault::get(get_request what, completion<get_summary> done, job_options job) {
-  run<get_summary, get_request>(impl_->runtime, what, job, std::move(done), begin_get);
+void local_vault::get(get_request what, completion<get_summary> done, job_options job) {
+  run<get_summary, get_request>(runtime_, what, job, std::move(done), begin_get);
 }
 
-result<get_summary> vault::get(const std::string& path, std::shared_ptr<sink> to, byte_range range, std::optional<version_id> version,
-                               const job_options& job) {
-  return wait<get_summary, stream_request>(impl_->runtime, {path, std::move(to), range, version}, job, begin_get);
+result<get_summary> local_vault::get(const std::string& path, std::shared_ptr<sink> to, byte_range range, std::optional<version_id> version,
+                                     const job_options& job) {
+  return wait<get_summary, stream_request>(runtime_, {path, std::move(to), range, version}, job, begin_get);
 }
 
-void vault::get(std::string path, std::shared_ptr<sink> to, byte_range range, std::optional<version_id> version,
-                completion<get_summary> done, job_options job) {
-  run<get_summary, stream_request>(impl_->runtime, {std::move(path), std::move(to), range, version}, job, std::move(done), begin_get);
+void local_vault::get(std::string path, std::shared_ptr<sink> to, byte_range range, std::optional<version_id> version,
+                      completion<get_summary> done, job_options job) {
+  run<get_summary, stream_request>(runtime_, {std::move(path), std::move(to), range, version}, job, std::move(done), begin_get);
 }
 
 } // namespace datamesh

@@ -159,8 +159,8 @@ std::vector<key_lock> describe(const std::vector<crypto::lock_facts>& locks) {
   return result;
 }
 
-result<list_page> vault::list(const list_request& what) const {
-  const auto& context = *impl_->runtime->context;
+result<list_page> local_vault::list(const list_request& what) const {
+  const auto& context = *runtime_->context;
   auto node = context.names->resolve(what.path);
   if (!node)
     return fail(node.error());
@@ -201,8 +201,8 @@ result<list_page> vault::list(const list_request& what) const {
   }
 }
 
-result<entry> vault::info(const std::string& path) const {
-  const auto& context = *impl_->runtime->context;
+result<entry> local_vault::info(const std::string& path) const {
+  const auto& context = *runtime_->context;
   auto node = context.names->resolve(path);
   if (!node)
     return fail(node.error());
@@ -218,13 +218,13 @@ result<entry> vault::info(const std::string& path) const {
   return row;
 }
 
-result<std::vector<version_entry>> vault::versions(const std::string& path) const {
-  auto node = impl_->runtime->context->names->resolve(path);
+result<std::vector<version_entry>> local_vault::versions(const std::string& path) const {
+  auto node = runtime_->context->names->resolve(path);
   if (!node)
     return fail(node.error());
   if (node->kind == node_kind::folder)
     return fail(errc::is_a_folder, "list versions", path);
-  auto versions = impl_->runtime->context->names->versions(node->node);
+  auto versions = runtime_->context->names->versions(node->node);
   if (!versions)
     return fail(versions.error());
   std::vector<version_entry> rows;
@@ -233,8 +233,8 @@ result<std::vector<version_entry>> vault::versions(const std::string& path) cons
   return rows;
 }
 
-result<change_result> vault::remove(const std::string& path, bool recursive) {
-  auto& runtime = *impl_->runtime;
+result<change_result> local_vault::remove(const std::string& path, bool recursive) {
+  auto& runtime = *runtime_;
   auto node = runtime.context->names->resolve(path);
   if (!node)
     return fail(node.error());
@@ -253,8 +253,8 @@ result<change_result> vault::remove(const std::string& path, bool recursive) {
   return change_result{};
 }
 
-result<change_result> vault::move(const std::string& from, const std::string& to, if_exists conflict) {
-  auto& runtime = *impl_->runtime;
+result<change_result> local_vault::move(const std::string& from, const std::string& to, if_exists conflict) {
+  auto& runtime = *runtime_;
   auto& context = *runtime.context;
   auto node = context.names->resolve(from);
   if (!node)
@@ -289,8 +289,8 @@ result<change_result> vault::move(const std::string& from, const std::string& to
   return change_result{};
 }
 
-result<change_result> vault::copy(const std::string& from, const std::string& to, if_exists conflict) {
-  auto& runtime = *impl_->runtime;
+result<change_result> local_vault::copy(const std::string& from, const std::string& to, if_exists conflict) {
+  auto& runtime = *runtime_;
   auto& context = *runtime.context;
   auto node = context.names->resolve(from);
   if (!node)
@@ -373,8 +373,8 @@ result<change_result> vault::copy(const std::string& from, const std::string& to
   return change_result{};
 }
 
-result<change_result> vault::make_folder(const std::string& path) {
-  auto& runtime = *impl_->runtime;
+result<change_result> local_vault::make_folder(const std::string& path) {
+  auto& runtime = *runtime_;
   auto job = runtime.core->next_job();
   auto claim = runtime.context->claims->take(path, node_kind::folder, if_exists::fail, job);
   if (!claim)
@@ -391,19 +391,19 @@ result<change_result> vault::make_folder(const std::string& path) {
   return change_result{};
 }
 
-result<change_result> vault::set_tag(const std::string& path, const std::string& key, std::optional<std::string> value) {
+result<change_result> local_vault::set_tag(const std::string& path, const std::string& key, std::optional<std::string> value) {
   if (key.empty() || key.size() > storage::name_size_max || (value && value->size() > 4096))
     return fail(errc::invalid_argument, "set a tag", key);
-  auto node = impl_->runtime->context->names->resolve(path);
+  auto node = runtime_->context->names->resolve(path);
   if (!node)
     return fail(node.error());
-  if (auto applied = impl_->runtime->apply({storage::set_tag{node->node, key, std::move(value)}}); !applied)
+  if (auto applied = runtime_->apply({storage::set_tag{node->node, key, std::move(value)}}); !applied)
     return fail(applied.error());
   return change_result{};
 }
 
-result<change_result> vault::revert(const std::string& path, const version_id& version) {
-  auto& runtime = *impl_->runtime;
+result<change_result> local_vault::revert(const std::string& path, const version_id& version) {
+  auto& runtime = *runtime_;
   const auto& names = *runtime.context->names;
   auto node = names.resolve(path);
   if (!node)
@@ -447,8 +447,8 @@ result<change_result> vault::revert(const std::string& path, const version_id& v
   return change_result{};
 }
 
-result<std::vector<std::pair<entry, int64_t>>> vault::trash() const {
-  const auto& names = *impl_->runtime->context->names;
+result<std::vector<std::pair<entry, int64_t>>> local_vault::trash() const {
+  const auto& names = *runtime_->context->names;
   std::vector<std::pair<entry, int64_t>> rows;
   std::string after;
   for (;;) {
@@ -467,8 +467,8 @@ result<std::vector<std::pair<entry, int64_t>>> vault::trash() const {
   return rows;
 }
 
-result<change_result> vault::restore_from_trash(const node_id& node, const std::string& target_path) {
-  auto& runtime = *impl_->runtime;
+result<change_result> local_vault::restore_from_trash(const node_id& node, const std::string& target_path) {
+  auto& runtime = *runtime_;
   auto view = runtime.context->names->node(node);
   if (!view)
     return fail(view.error());

@@ -63,7 +63,8 @@ public:
     auto& context = *state_.context;
     state_.packer = context.packer_for(state_.task.how);
     auto cutter = chunker{context.keys->get()->spaces.front().chunker_key};
-    state_.source = spawn_source(*context.sys, std::make_shared<tree_reader>(context.env.files, context.segment_pool, std::move(cutter),
+    auto files = state_.task.files ? state_.task.files : context.env.files;
+    state_.source = spawn_source(*context.sys, std::make_shared<tree_reader>(files, context.segment_pool, std::move(cutter),
                                                                              std::move(state_.task.roots), std::move(state_.task.exclude)));
     v1::OpenIntake open;
     open.set_job(state_.task.job->number);

@@ -10,6 +10,7 @@ namespace datamesh::storage {
 
 struct put_task {
   std::vector<source_root> roots;
+  std::shared_ptr<file_system> files; ///< Of the roots; the node's when empty.
   std::vector<std::string> exclude;
   if_exists conflict = if_exists::version;
   policy how;

@@ -45,14 +45,17 @@ public:
       if (!drive.store)
         report(event_kind::drive_changed, severity::warning, drive.folder, drive.reason ? drive.reason->message() : std::string{},
                errc::drive_missing);
-    std::optional<pack_id> after;
+    auto after = task_.request.after;
+    uint64_t seen = 0;
     for (;;) {
-      auto page = context_->names->packs(after, packs_at_once);
+      auto left = task_.request.packs_max > 0 ? task_.request.packs_max - seen : packs_at_once;
+      auto page = context_->names->packs(after, std::min<uint64_t>(left, packs_at_once));
       if (!page)
         return fail(page.error());
       if (page->empty())
         break;
       after = page->back().seal.id;
+      seen += page->size();
       if (only)
         std::erase_if(*page, [&](const auto& pack) { return only->count(pack.seal.id) == 0; });
       // Of a condemned pack shards may be gone already, and none is wanted back.
@@ -65,6 +68,10 @@ public:
         return fail(*reason);
       if (auto looked = look_at(*page); !looked)
         return fail(looked.error());
+      if (seen == task_.request.packs_max) {
+        summary_.next_after = after;
+        break;
+      }
     }
     if (auto named = name_lost_files(); !named)
       return fail(named.error());

@@ -26,6 +26,8 @@
 
 namespace datamesh {
 
+class node_door;
+
 // -- how a job is steered ------------------------------------------------------
 
 /// Cancels jobs; copies share one flag. Cancelling is asynchronous: the job ends
@@ -123,9 +125,10 @@ struct put_request {
   };
   std::vector<item> sources;
   if_exists conflict = if_exists::version;
-  std::string policy;               ///< "4+2"; empty = by the drives there are.
-  std::vector<std::string> exclude; ///< Globs over paths relative to their source.
-  bool dry_run = false;             ///< Reads and chunks, but stores nothing.
+  std::string policy;                 ///< "4+2"; empty = by the drives there are.
+  std::vector<std::string> exclude;   ///< Globs over paths relative to their source.
+  bool dry_run = false;               ///< Reads and chunks, but stores nothing.
+  std::shared_ptr<file_system> files; ///< Where the sources are; the node's when empty.
 };
 
 struct put_stream_request {
@@ -167,8 +170,9 @@ struct get_request {
   std::string target_folder;      ///< Must exist.
   /// Name for a single path; empty = its own.
   std::string target_name;
-  bool overwrite = false;            ///< Else `already_exists` before a byte is written.
-  std::optional<version_id> version; ///< Of a single file.
+  bool overwrite = false;             ///< Else `already_exists` before a byte is written.
+  std::optional<version_id> version;  ///< Of a single file.
+  std::shared_ptr<file_system> files; ///< Where the target is; the node's when empty.
 };
 
 struct byte_range {
@@ -275,6 +279,9 @@ struct verify_request {
   bool repair = false;            ///< Rebuilds what is found missing or wrong.
   std::vector<std::string> paths; ///< Only packs that these need; empty = all.
   bool dry_run = false;
+  /// For a look in parts: only packs behind this one, and at most so many (0 = all).
+  std::optional<pack_id> after;
+  uint64_t packs_max = 0;
 };
 
 struct verify_summary {
@@ -287,6 +294,8 @@ struct verify_summary {
   uint64_t shards_unplaced = 0; ///< Could be rebuilt, but no drive takes them.
   uint64_t packs_lost = 0;
   std::vector<std::string> files_lost; ///< Exactly the files that can not be read whole.
+  /// The last pack that was looked at, when there are more behind it.
+  std::optional<pack_id> next_after;
 };
 
 struct cleanup_request {
@@ -414,6 +423,13 @@ public:
   /// Makes an empty node in `options.home` and opens it; `vault_exists` when there is one.
   [[nodiscard]] static result<std::unique_ptr<node>> create(node_options options);
 
+  /// The node that a daemon holds, over its control socket. Files of puts and gets are
+  /// read and written here, with the rights of this process, by `environment.files`;
+  /// of the other options only `on_event` and `executor` count. Calls go one after
+  /// another: a source or a sink must not call its own node. `not_found` when no
+  /// daemon listens there.
+  [[nodiscard]] static result<std::unique_ptr<node>> connect(const std::string& socket, node_options options = {});
+
   ~node();
 
   // Drives.
@@ -439,6 +455,7 @@ public:
 
 private:
   node();
+  [[nodiscard]] static result<std::unique_ptr<node>> behind(result<std::unique_ptr<node_door>> door);
   struct impl;
   std::unique_ptr<impl> impl_;
 };

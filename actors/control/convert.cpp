@@ -1,0 +1,451 @@
+#include "control/convert.hpp"
+
+#include <algorithm>
+
+namespace datamesh::control {
+
+namespace {
+
+constexpr int causes_max = 8;
+
+void write_failure(v1::Failure& to, const error& from, int depth) {
+  to.set_code(static_cast<uint32_t>(from.code()));
+  to.set_attempted(from.attempted());
+  to.set_object(from.object());
+  if (from.cause() != nullptr && depth < causes_max)
+    write_failure(*to.mutable_cause(), *from.cause(), depth + 1);
+}
+
+errc read_code(uint32_t raw) {
+  for (const auto& facts : all_error_facts())
+    if (static_cast<uint32_t>(facts.code) == raw)
+      return facts.code;
+  return errc::internal;
+}
+
+void write_failures(google::protobuf::RepeatedPtrField<v1::ItemFailure>& to, const std::vector<item_failure>& from) {
+  for (const auto& failure : from) {
+    auto* row = to.Add();
+    row->set_path(failure.path);
+    write(*row->mutable_reason(), failure.reason);
+  }
+}
+
+std::vector<item_failure> read_failures(const google::protobuf::RepeatedPtrField<v1::ItemFailure>& from) {
+  std::vector<item_failure> failures;
+  for (const auto& row : from)
+    failures.push_back({row.path(), read(row.reason())});
+  return failures;
+}
+
+std::vector<std::string> read_texts(const google::protobuf::RepeatedPtrField<std::string>& from) {
+  return {from.begin(), from.end()};
+}
+
+} // namespace
+
+// A structure's plain fields are listed once; both ways are made from the list.
+#define DATAMESH_SET(field) to.set_##field(from.field);
+#define DATAMESH_GET(field) to.field = from.field();
+#define DATAMESH_CONVERT(message, structure, fields)                                                                                       \
+  void write(message& to, const structure& from){fields(DATAMESH_SET)} structure read(const message& from) {                               \
+    structure to;                                                                                                                          \
+    fields(DATAMESH_GET) return to;                                                                                                        \
+  }
+
+#define REBUILD_FIELDS(F) F(packs) F(packs_unreadable) F(operations) F(files)
+#define CLEANUP_FIELDS(F) F(nodes_forgotten) F(versions_forgotten) F(packs_deleted) F(packs_copied) F(bytes_copied) F(bytes_freed)
+#define REBALANCE_FIELDS(F) F(shards_moved) F(bytes_moved) F(shards_left)
+#define STATS_FIELDS(F)                                                                                                                    \
+  F(files)                                                                                                                                 \
+  F(folders)                                                                                                                               \
+  F(symlinks)                                                                                                                              \
+  F(versions)                                                                                                                              \
+  F(logical_bytes)                                                                                                                         \
+  F(chunks) F(chunk_plain_bytes) F(chunk_sealed_bytes) F(packs) F(pack_bytes) F(shard_bytes) F(operations) F(catalog_bytes)
+#define PUT_FIELDS(F)                                                                                                                      \
+  F(files)                                                                                                                                 \
+  F(folders)                                                                                                                               \
+  F(symlinks)                                                                                                                              \
+  F(bytes)                                                                                                                                 \
+  F(hole_bytes)                                                                                                                            \
+  F(chunks)                                                                                                                                \
+  F(chunks_known)                                                                                                                          \
+  F(bytes_known) F(bytes_new_plain) F(bytes_new_sealed) F(bytes_written) F(packs) F(shards_short) F(failure_count)
+#define GET_FIELDS(F) F(files) F(folders) F(symlinks) F(bytes) F(bytes_resumed) F(shards_bad) F(failure_count)
+#define VERIFY_FIELDS(F) F(packs) F(shards) F(bytes) F(shards_missing) F(shards_damaged) F(shards_repaired) F(shards_unplaced) F(packs_lost)
+#define LIST_FIELDS(F) F(path) F(recursive) F(health) F(cursor) F(limit)
+#define DRIVE_FIELDS(F) F(folder) F(state) F(shards) F(shard_bytes) F(disk_total) F(disk_free)
+#define LOCK_FIELDS(F) F(number) F(kind) F(label) F(created_ns)
+#define ENTRY_FIELDS(F) F(path) F(name) F(size) F(mode) F(modified_ns) F(symlink_target) F(version_count)
+#define VERSION_FIELDS(F) F(stored_ns) F(modified_ns) F(size) F(current)
+#define STATUS_FIELDS(F) F(sentence) F(policy) F(policy_level) F(packs) F(packs_degraded) F(packs_lost) F(margin_min)
+#define EVENT_FIELDS(F) F(sequence) F(wall_ns) F(job) F(subject) F(detail) F(items_done) F(items_total) F(bytes_done) F(bytes_total)
+#define FILE_FIELDS(F) F(size) F(allocated) F(mode) F(modified_ns) F(device) F(inode)
+
+DATAMESH_CONVERT(v1::RebuildSummary, rebuild_summary, REBUILD_FIELDS)
+DATAMESH_CONVERT(v1::CleanupSummary, cleanup_summary, CLEANUP_FIELDS)
+DATAMESH_CONVERT(v1::RebalanceSummary, rebalance_summary, REBALANCE_FIELDS)
+DATAMESH_CONVERT(v1::VaultStats, vault_stats, STATS_FIELDS)
+DATAMESH_CONVERT(v1::ListPart, list_request, LIST_FIELDS)
+
+// -- failures ---------------------------------------------------------------------
+
+void write(v1::Failure& to, const error& from) {
+  write_failure(to, from, 0);
+}
+
+error read(const v1::Failure& from) {
+  if (!from.has_cause())
+    return error{read_code(from.code()), from.attempted(), from.object()};
+  return read(from.cause()).as(read_code(from.code()), from.attempted(), from.object());
+}
+
+// -- requests ----------------------------------------------------------------------------
+
+result<if_exists> read_conflict(uint32_t raw) {
+  if (raw > static_cast<uint32_t>(if_exists::rename))
+    return fail(errc::format_damaged, "read a conflict policy");
+  return static_cast<if_exists>(raw);
+}
+
+void write(v1::PutTrees& to, const put_request& from) {
+  for (const auto& item : from.sources) {
+    auto* row = to.add_sources();
+    row->set_source_path(item.source_path);
+    row->set_target_path(item.target_path);
+  }
+  to.set_conflict(static_cast<uint32_t>(from.conflict));
+  to.set_policy(from.policy);
+  for (const auto& pattern : from.exclude)
+    to.add_exclude(pattern);
+  to.set_dry_run(from.dry_run);
+}
+
+result<put_request> read(const v1::PutTrees& from) {
+  auto conflict = read_conflict(from.conflict());
+  if (!conflict)
+    return fail(conflict.error());
+  put_request to;
+  for (const auto& row : from.sources())
+    to.sources.push_back({row.source_path(), row.target_path()});
+  to.conflict = *conflict;
+  to.policy = from.policy();
+  to.exclude = read_texts(from.exclude());
+  to.dry_run = from.dry_run();
+  return to;
+}
+
+void write(v1::PutStream& to, const put_stream_request& from) {
+  to.set_target_path(from.target_path);
+  to.set_conflict(static_cast<uint32_t>(from.conflict));
+  to.set_policy(from.policy);
+  to.set_mode(from.mode);
+  if (from.modified_ns)
+    to.set_modified_ns(*from.modified_ns);
+}
+
+result<put_stream_request> read(const v1::PutStream& from) {
+  auto conflict = read_conflict(from.conflict());
+  if (!conflict)
+    return fail(conflict.error());
+  put_stream_request to;
+  to.target_path = from.target_path();
+  to.conflict = *conflict;
+  to.policy = from.policy();
+  to.mode = from.mode();
+  if (from.has_modified_ns())
+    to.modified_ns = from.modified_ns();
+  return to;
+}
+
+void write(v1::GetTrees& to, const get_request& from) {
+  for (const auto& path : from.paths)
+    to.add_paths(path);
+  to.set_target_folder(from.target_folder);
+  to.set_target_name(from.target_name);
+  to.set_overwrite(from.overwrite);
+  if (from.version)
+    to.set_version(std::string{from.version->text()});
+}
+
+result<get_request> read(const v1::GetTrees& from) {
+  get_request to;
+  to.paths = read_texts(from.paths());
+  to.target_folder = from.target_folder();
+  to.target_name = from.target_name();
+  to.overwrite = from.overwrite();
+  if (from.has_version()) {
+    auto version = read_id<version_id>(from.version());
+    if (!version)
+      return fail(version.error());
+    to.version = *version;
+  }
+  return to;
+}
+
+void write(v1::Verify& to, const verify_request& from) {
+  to.set_deep(from.deep);
+  to.set_repair(from.repair);
+  for (const auto& path : from.paths)
+    to.add_paths(path);
+  to.set_dry_run(from.dry_run);
+  to.set_packs_max(from.packs_max);
+  if (from.after)
+    to.set_after(std::string{from.after->text()});
+}
+
+result<verify_request> read(const v1::Verify& from) {
+  verify_request to;
+  to.packs_max = from.packs_max();
+  if (from.has_after()) {
+    auto after = read_id<pack_id>(from.after());
+    if (!after)
+      return fail(after.error());
+    to.after = *after;
+  }
+  to.deep = from.deep();
+  to.repair = from.repair();
+  to.paths = read_texts(from.paths());
+  to.dry_run = from.dry_run();
+  return to;
+}
+
+void write(v1::Cleanup& to, const cleanup_request& from) {
+  to.set_dry_run(from.dry_run);
+  if (from.trash_age)
+    to.set_trash_age_s(from.trash_age->count());
+  to.set_keep_versions(from.keep_versions);
+}
+
+cleanup_request read(const v1::Cleanup& from) {
+  cleanup_request to;
+  to.dry_run = from.dry_run();
+  // What a duration of nanoseconds holds, and no more.
+  constexpr int64_t age_max = 9'000'000'000;
+  if (from.has_trash_age_s())
+    to.trash_age = std::chrono::seconds{std::clamp<int64_t>(from.trash_age_s(), 0, age_max)};
+  to.keep_versions = from.keep_versions();
+  return to;
+}
+
+// -- replies -----------------------------------------------------------------------------------
+
+void write(v1::DriveReport& to, const drive_report& from) {
+  to.set_id(std::string{from.id.text()});
+  DRIVE_FIELDS(DATAMESH_SET)
+  if (from.reason)
+    write(*to.mutable_reason(), *from.reason);
+}
+
+result<drive_report> read(const v1::DriveReport& from) {
+  auto id = read_id<drive_id>(from.id());
+  if (!id)
+    return fail(id.error());
+  drive_report to;
+  to.id = *id;
+  DRIVE_FIELDS(DATAMESH_GET)
+  if (from.has_reason())
+    to.reason = read(from.reason());
+  return to;
+}
+
+void write(v1::KeyLocks& list, const std::vector<key_lock>& locks) {
+  for (const auto& from : locks) {
+    auto& to = *list.add_locks();
+    LOCK_FIELDS(DATAMESH_SET)
+  }
+}
+
+std::vector<key_lock> read(const v1::KeyLocks& list) {
+  std::vector<key_lock> locks;
+  for (const auto& from : list.locks()) {
+    key_lock to;
+    LOCK_FIELDS(DATAMESH_GET)
+    locks.push_back(std::move(to));
+  }
+  return locks;
+}
+
+void write(v1::Vaults::Facts& to, const vault_facts& from) {
+  to.set_name(from.name);
+  if (from.id)
+    to.set_id(std::string{from.id->text()});
+  write(*to.mutable_locks(), from.locks);
+}
+
+result<vault_facts> read(const v1::Vaults::Facts& from) {
+  vault_facts to;
+  to.name = from.name();
+  if (from.has_id()) {
+    auto id = read_id<vault_id>(from.id());
+    if (!id)
+      return fail(id.error());
+    to.id = *id;
+  }
+  to.locks = read(from.locks());
+  return to;
+}
+
+void write(v1::PutSummary& to, const put_summary& from) {
+  PUT_FIELDS(DATAMESH_SET)
+  for (const auto& path : from.stored_as)
+    to.add_stored_as(path);
+  write_failures(*to.mutable_failures(), from.failures);
+}
+
+put_summary read(const v1::PutSummary& from) {
+  put_summary to;
+  PUT_FIELDS(DATAMESH_GET)
+  to.stored_as = read_texts(from.stored_as());
+  to.failures = read_failures(from.failures());
+  return to;
+}
+
+void write(v1::GetSummary& to, const get_summary& from) {
+  GET_FIELDS(DATAMESH_SET)
+  write_failures(*to.mutable_failures(), from.failures);
+}
+
+get_summary read(const v1::GetSummary& from) {
+  get_summary to;
+  GET_FIELDS(DATAMESH_GET)
+  to.failures = read_failures(from.failures());
+  return to;
+}
+
+void write(v1::Entry& to, const entry& from) {
+  ENTRY_FIELDS(DATAMESH_SET)
+  to.set_kind(static_cast<uint32_t>(from.kind));
+  to.set_node(std::string{from.node.text()});
+  for (const auto& [key, value] : from.tags) {
+    auto* tag = to.add_tags();
+    tag->set_key(key);
+    tag->set_value(value);
+  }
+  if (from.margin)
+    to.set_margin(*from.margin);
+}
+
+result<entry> read(const v1::Entry& from) {
+  auto node = read_id<node_id>(from.node());
+  if (!node)
+    return fail(node.error());
+  if (from.kind() < static_cast<uint32_t>(entry_kind::file) || from.kind() > static_cast<uint32_t>(entry_kind::symlink))
+    return fail(errc::format_damaged, "read an entry");
+  entry to;
+  ENTRY_FIELDS(DATAMESH_GET)
+  to.kind = static_cast<entry_kind>(from.kind());
+  to.node = *node;
+  for (const auto& tag : from.tags())
+    to.tags.emplace_back(tag.key(), tag.value());
+  if (from.has_margin())
+    to.margin = from.margin();
+  return to;
+}
+
+void write(v1::Versions& list, const std::vector<version_entry>& versions) {
+  for (const auto& from : versions) {
+    auto& to = *list.add_versions();
+    to.set_id(std::string{from.id.text()});
+    VERSION_FIELDS(DATAMESH_SET)
+  }
+}
+
+result<std::vector<version_entry>> read(const v1::Versions& list) {
+  std::vector<version_entry> versions;
+  for (const auto& from : list.versions()) {
+    auto id = read_id<version_id>(from.id());
+    if (!id)
+      return fail(id.error());
+    version_entry to;
+    to.id = *id;
+    VERSION_FIELDS(DATAMESH_GET)
+    versions.push_back(to);
+  }
+  return versions;
+}
+
+void write(v1::StatusReport& to, const status_report& from) {
+  STATUS_FIELDS(DATAMESH_SET)
+  to.set_overall(static_cast<uint32_t>(from.overall));
+  for (const auto& drive : from.drives)
+    write(*to.mutable_drives()->add_drives(), drive);
+  if (from.last_quick_verify_ns)
+    to.set_last_quick_verify_ns(*from.last_quick_verify_ns);
+  if (from.last_deep_verify_ns)
+    to.set_last_deep_verify_ns(*from.last_deep_verify_ns);
+}
+
+result<status_report> read(const v1::StatusReport& from) {
+  if (from.overall() > static_cast<uint32_t>(status_report::answer::unknown))
+    return fail(errc::format_damaged, "read a status");
+  status_report to;
+  STATUS_FIELDS(DATAMESH_GET)
+  to.overall = static_cast<status_report::answer>(from.overall());
+  for (const auto& row : from.drives().drives()) {
+    auto drive = read(row);
+    if (!drive)
+      return fail(drive.error());
+    to.drives.push_back(std::move(*drive));
+  }
+  if (from.has_last_quick_verify_ns())
+    to.last_quick_verify_ns = from.last_quick_verify_ns();
+  if (from.has_last_deep_verify_ns())
+    to.last_deep_verify_ns = from.last_deep_verify_ns();
+  return to;
+}
+
+void write(v1::VerifySummary& to, const verify_summary& from) {
+  VERIFY_FIELDS(DATAMESH_SET)
+  for (const auto& path : from.files_lost)
+    to.add_files_lost(path);
+  if (from.next_after)
+    to.set_next_after(std::string{from.next_after->text()});
+}
+
+result<verify_summary> read(const v1::VerifySummary& from) {
+  verify_summary to;
+  if (from.has_next_after()) {
+    auto after = read_id<pack_id>(from.next_after());
+    if (!after)
+      return fail(after.error());
+    to.next_after = *after;
+  }
+  VERIFY_FIELDS(DATAMESH_GET)
+  to.files_lost = read_texts(from.files_lost());
+  return to;
+}
+
+void write(v1::Event& to, const event& from) {
+  EVENT_FIELDS(DATAMESH_SET)
+  to.set_kind(static_cast<uint32_t>(from.kind));
+  to.set_level(static_cast<uint32_t>(from.level));
+  to.set_code(from.code ? static_cast<uint32_t>(*from.code) : 0);
+}
+
+event read(const v1::Event& from) {
+  event to;
+  EVENT_FIELDS(DATAMESH_GET)
+  to.kind = static_cast<event_kind>(std::clamp<uint32_t>(from.kind(), 1, static_cast<uint32_t>(event_kind::node_changed)));
+  to.level = static_cast<severity>(std::min<uint32_t>(from.level(), static_cast<uint32_t>(severity::critical)));
+  if (from.code() != 0)
+    to.code = read_code(from.code());
+  return to;
+}
+
+void write(v1::ControlAnswer::Status& to, const file_status& from) {
+  FILE_FIELDS(DATAMESH_SET)
+  to.set_kind(static_cast<uint32_t>(from.kind));
+}
+
+result<file_status> read(const v1::ControlAnswer::Status& from) {
+  if (from.kind() > static_cast<uint32_t>(file_kind::other))
+    return fail(errc::format_damaged, "read a file's status");
+  file_status to;
+  FILE_FIELDS(DATAMESH_GET)
+  to.kind = static_cast<file_kind>(from.kind());
+  return to;
+}
+
+} // namespace datamesh::control

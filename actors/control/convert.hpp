@@ -1,0 +1,68 @@
+// The facade's structures as protobuf and back. Whatever comes in is checked: ids have
+// their size, enumerations their bounds.
+#pragma once
+
+#include "datamesh/node.hpp"
+
+#include "datamesh/v1/control.pb.h"
+
+namespace datamesh::control {
+
+void write(v1::Failure& to, const error& from);
+[[nodiscard]] error read(const v1::Failure& from);
+
+void write(v1::PutTrees& to, const put_request& from);
+[[nodiscard]] result<put_request> read(const v1::PutTrees& from);
+void write(v1::PutStream& to, const put_stream_request& from);
+[[nodiscard]] result<put_stream_request> read(const v1::PutStream& from);
+void write(v1::GetTrees& to, const get_request& from);
+[[nodiscard]] result<get_request> read(const v1::GetTrees& from);
+void write(v1::ListPart& to, const list_request& from);
+[[nodiscard]] list_request read(const v1::ListPart& from);
+void write(v1::Verify& to, const verify_request& from);
+[[nodiscard]] result<verify_request> read(const v1::Verify& from);
+void write(v1::Cleanup& to, const cleanup_request& from);
+[[nodiscard]] cleanup_request read(const v1::Cleanup& from);
+
+void write(v1::DriveReport& to, const drive_report& from);
+[[nodiscard]] result<drive_report> read(const v1::DriveReport& from);
+void write(v1::KeyLocks& to, const std::vector<key_lock>& from);
+[[nodiscard]] std::vector<key_lock> read(const v1::KeyLocks& from);
+void write(v1::Vaults::Facts& to, const vault_facts& from);
+[[nodiscard]] result<vault_facts> read(const v1::Vaults::Facts& from);
+void write(v1::RebuildSummary& to, const rebuild_summary& from);
+[[nodiscard]] rebuild_summary read(const v1::RebuildSummary& from);
+void write(v1::PutSummary& to, const put_summary& from);
+[[nodiscard]] put_summary read(const v1::PutSummary& from);
+void write(v1::GetSummary& to, const get_summary& from);
+[[nodiscard]] get_summary read(const v1::GetSummary& from);
+void write(v1::Entry& to, const entry& from);
+[[nodiscard]] result<entry> read(const v1::Entry& from);
+void write(v1::Versions& to, const std::vector<version_entry>& from);
+[[nodiscard]] result<std::vector<version_entry>> read(const v1::Versions& from);
+void write(v1::VaultStats& to, const vault_stats& from);
+[[nodiscard]] vault_stats read(const v1::VaultStats& from);
+void write(v1::StatusReport& to, const status_report& from);
+[[nodiscard]] result<status_report> read(const v1::StatusReport& from);
+void write(v1::VerifySummary& to, const verify_summary& from);
+[[nodiscard]] result<verify_summary> read(const v1::VerifySummary& from);
+void write(v1::CleanupSummary& to, const cleanup_summary& from);
+[[nodiscard]] cleanup_summary read(const v1::CleanupSummary& from);
+void write(v1::RebalanceSummary& to, const rebalance_summary& from);
+[[nodiscard]] rebalance_summary read(const v1::RebalanceSummary& from);
+void write(v1::Event& to, const event& from);
+[[nodiscard]] event read(const v1::Event& from);
+void write(v1::ControlAnswer::Status& to, const file_status& from);
+[[nodiscard]] result<file_status> read(const v1::ControlAnswer::Status& from);
+
+[[nodiscard]] result<if_exists> read_conflict(uint32_t raw);
+
+/// `format_damaged` unless *raw* has the id's size.
+template <class Id>
+[[nodiscard]] result<Id> read_id(const std::string& raw) {
+  if (raw.size() != Id::size)
+    return fail(errc::format_damaged, "read an id");
+  return Id::from(as_view(raw));
+}
+
+} // namespace datamesh::control
