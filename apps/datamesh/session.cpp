@@ -4,6 +4,7 @@
 #include "glob.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
 namespace datamesh::cli {
@@ -32,11 +33,36 @@ node_options session::options() {
   return result;
 }
 
+std::unique_ptr<node> session::ask_daemon(errc why) {
+  if (why != errc::locked && why != errc::no_vault && why != errc::permission_denied)
+    return nullptr;
+  auto canonical = [](const std::string& path) {
+    std::error_code failed;
+    auto result = std::filesystem::weakly_canonical(path, failed);
+    return failed ? std::filesystem::path{path} : result;
+  };
+  auto home = canonical(set.text("home"));
+  // Who named no home and has none means the machine's.
+  auto any = why == errc::no_vault && !set.given("home");
+  auto env = process_variables();
+  auto run = env("XDG_RUNTIME_DIR");
+  for (const auto& folder : {run.value_or(""), std::string{"/run"}}) {
+    if (!folder.starts_with('/'))
+      continue;
+    auto connected = node::connect(folder + "/datamesh/control.sock", options());
+    if (connected && (any || canonical((*connected)->home()) == home))
+      return std::move(*connected);
+  }
+  return nullptr;
+}
+
 outcome<node*> session::open_node() {
   if (node_)
     return node_.get();
   auto opened = node::open(options());
   if (!opened) {
+    if (auto daemon = ask_daemon(opened.error().code()))
+      return adopt(std::move(daemon));
     if (opened.error().code() == errc::no_vault)
       return refuse(errc::no_vault, "there is no node in " + set.text("home"), "datamesh init --drive DIR");
     return refuse(opened.error());

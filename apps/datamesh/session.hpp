@@ -35,7 +35,7 @@ public:
   /// Options for a node in --home that tells its events to this session.
   [[nodiscard]] node_options options();
 
-  /// Opens the node once.
+  /// Opens the node once; where a daemon holds it, through the daemon.
   [[nodiscard]] outcome<node*> open_node();
   /// Takes over a node that was just made.
   node* adopt(std::unique_ptr<node> made);
@@ -66,6 +66,9 @@ public:
   [[nodiscard]] outcome<bool> confirm(const std::string& question);
 
 private:
+  /// The daemon's node, when it is the one that this command means; *why* tells why the
+  /// node of --home could not be opened here.
+  [[nodiscard]] std::unique_ptr<node> ask_daemon(errc why);
   void begin_progress();
   void end_progress();
 

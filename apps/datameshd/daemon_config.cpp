@@ -1,0 +1,143 @@
+#include "daemon_config.hpp"
+
+#include "command_line.hpp"
+#include "display.hpp"
+#include "units.hpp"
+
+#include <fmt/format.h>
+
+#define TOML_EXCEPTIONS 0
+#define TOML_ENABLE_FORMATTERS 0
+#include <toml++/toml.h>
+
+namespace datamesh::daemon {
+
+namespace {
+
+const std::vector<std::string_view> keys{"home", "socket", "group", "memory", "threads", "compression", "connections", "scrub", "notify"};
+
+std::string wrong(const std::string& key, const char* due) {
+  return fmt::format("'{}' must be {}", key, due);
+}
+
+std::string read_path(const std::string& key, const toml::node& node, std::string& to) {
+  auto text = node.value_exact<std::string>();
+  if (!text || !text->starts_with('/'))
+    return wrong(key, "an absolute path in quotes");
+  to = *text;
+  return {};
+}
+
+std::string read_number(const std::string& key, const toml::node& node, int64_t least, int64_t most, uint64_t& to) {
+  auto number = node.value_exact<int64_t>();
+  if (!number || *number < least || *number > most)
+    return fmt::format("'{}' must be a number from {} to {}", key, least, most);
+  to = static_cast<uint64_t>(*number);
+  return {};
+}
+
+std::string read_size(const std::string& key, const toml::node& node, uint64_t& to) {
+  auto number = node.value_exact<int64_t>();
+  auto text = node.value_exact<std::string>();
+  auto size = text ? cli::parse_size(*text) : number && *number > 0 ? std::optional<uint64_t>{*number} : std::nullopt;
+  if (!size || *size < (40ull << 20))
+    return wrong(key, "a size of at least 40 MiB, as in \"96MiB\"");
+  to = *size;
+  return {};
+}
+
+std::string read_words(const std::string& key, const toml::node& node, std::vector<std::string>& to) {
+  to.clear();
+  if (auto* list = node.as_array())
+    for (auto& word : *list)
+      if (auto text = word.value_exact<std::string>(); text && text->find('\0') == std::string::npos)
+        to.push_back(*text);
+      else
+        return wrong(key, "a list of texts");
+  else
+    return wrong(key, "a list: a program and its arguments");
+  if (!to.empty() && !to.front().starts_with('/'))
+    return wrong(key, "a program by its absolute path, then its arguments");
+  return {};
+}
+
+/// What is wrong with the value, or nothing.
+std::string read_value(const std::string& key, const toml::node& node, daemon_config& to) {
+  if (key == "home")
+    return read_path(key, node, to.home);
+  if (key == "socket")
+    return read_path(key, node, to.socket);
+  if (key == "memory")
+    return read_size(key, node, to.memory_bytes);
+  if (key == "threads")
+    return read_number(key, node, 0, 1024, to.threads);
+  if (key == "compression")
+    return read_number(key, node, 0, 19, to.compression);
+  if (key == "connections")
+    return read_number(key, node, 1, 1024, to.connections);
+  if (key == "notify")
+    return read_words(key, node, to.notify);
+  if (key == "scrub") {
+    auto yes = node.value_exact<bool>();
+    to.scrub = yes.value_or(true);
+    return yes ? "" : wrong(key, "true or false");
+  }
+  auto text = node.value_exact<std::string>();
+  to.group = text.value_or("");
+  return text ? "" : wrong(key, "the name of a group in quotes");
+}
+
+tl::unexpected<cli::failure> refuse_at(const std::string& file, uint32_t line, const std::string& what) {
+  return cli::refuse(errc::config_invalid, fmt::format("{}, line {}: {}", cli::printable(file), line, what), "datameshd --check-config");
+}
+
+} // namespace
+
+daemon_config standard_config(const cli::variables& env, uint32_t uid) {
+  daemon_config result;
+  result.home = cli::standard_paths(env, uid).home;
+  auto run = env("XDG_RUNTIME_DIR");
+  result.socket = (run && run->starts_with('/') ? *run : "/run") + "/datamesh/control.sock";
+  return result;
+}
+
+std::string standard_config_file(const cli::variables& env, uint32_t uid) {
+  auto file = cli::standard_paths(env, uid).config_file;
+  return file.substr(0, file.rfind('/')) + "/datameshd.toml";
+}
+
+cli::outcome<daemon_config> read_config(const std::string& text, const std::string& file, daemon_config standard) {
+  auto parsed = toml::parse(std::string_view{text}, std::string_view{file});
+  if (!parsed)
+    return refuse_at(file, parsed.error().source().begin.line, std::string{parsed.error().description()});
+  for (auto& [name, node] : parsed.table()) {
+    std::string key{name.str()};
+    auto line = node.source().begin.line;
+    if (std::find(keys.begin(), keys.end(), key) == keys.end()) {
+      auto near = cli::nearest(key, keys);
+      return refuse_at(file, line, fmt::format("unknown key '{}'{}", cli::printable(key), near ? "; did you mean '" + *near + "'?" : ""));
+    }
+    if (auto why = read_value(key, node, standard); !why.empty())
+      return refuse_at(file, line, why);
+  }
+  return standard;
+}
+
+std::vector<std::string> need_restart(const daemon_config& old, const daemon_config& next) {
+  std::vector<std::string> names;
+  auto compare = [&](const char* name, bool same) {
+    if (!same)
+      names.emplace_back(name);
+  };
+  compare("home", old.home == next.home);
+  compare("socket", old.socket == next.socket);
+  compare("group", old.group == next.group);
+  compare("memory", old.memory_bytes == next.memory_bytes);
+  compare("threads", old.threads == next.threads);
+  compare("compression", old.compression == next.compression);
+  compare("connections", old.connections == next.connections);
+  compare("scrub", old.scrub == next.scrub);
+  return names;
+}
+
+} // namespace datamesh::daemon

@@ -1,0 +1,433 @@
+#!/usr/bin/env python3
+"""daemon_test.py DAEMON PROGRAM ROOT [TEST...]: the real daemon over a temporary home."""
+
+import array
+import fcntl
+import os
+import queue
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import unittest
+
+DAEMON, PROGRAM, ROOT = "", "", ""
+NOBODY = 65534
+LIMIT = 60
+
+
+def prefix(kind: int, header: int, body: int = 0, version: int = 1, flags: int = 0) -> bytes:
+    return struct.pack("<IBBHI", 8 + header + body, kind, flags, version, header)
+
+
+HELLO = prefix(1, 2) + b"\x52\x00"
+
+
+class Daemon:
+    """datameshd with a notify socket of our own."""
+
+    def __init__(self, world, config: str = ""):
+        self.world = world
+        self.config = world.write("config/datamesh/datameshd.toml", config)
+        self.notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        path = world.path("notify")
+        if os.path.exists(path):
+            os.unlink(path)
+        self.notices.bind(path)
+        self.log = open(world.path("log"), "ab+")
+        self.process = subprocess.Popen(
+            [DAEMON], env={**world.environment, "NOTIFY_SOCKET": path, "WATCHDOG_USEC": "300000"}, stderr=self.log, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+        )
+        self.heard: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self.listen, daemon=True).start()
+        self.wait_for("READY=1")
+
+    def listen(self):
+        while True:
+            text = self.notices.recv(4096).decode()
+            self.heard.put(text)
+            if text == "END":
+                self.notices.close()
+                return
+
+    @property
+    def socket_path(self) -> str:
+        return self.world.path("run", "datamesh", "control.sock")
+
+    def wait_for(self, word: str) -> str:
+        while True:
+            try:
+                text = self.heard.get(timeout=LIMIT)
+            except queue.Empty as late:
+                raise AssertionError(f"the daemon never said {word}: {self.said()}") from late
+            if word in text.split("\n"):
+                return text
+
+    def said(self) -> str:
+        if self.log.closed:
+            return self.last_words
+        self.log.seek(0)
+        return self.log.read().decode(errors="replace")
+
+    def connect(self) -> socket.socket:
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        made.settimeout(LIMIT)
+        made.connect(self.socket_path)
+        return made
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(LIMIT)
+        if not self.log.closed:
+            self.last_words = self.said()
+            self.log.close()
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+                last.sendto(b"END", self.world.path("notify"))
+        return code
+
+
+def read_exactly(from_: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        part = from_.recv(count - len(data))
+        if not part:
+            return data
+        data += part
+    return data
+
+
+def read_frame(from_: socket.socket) -> tuple[int, bytes]:
+    head = read_exactly(from_, 12)
+    if len(head) < 12:
+        return 0, b""
+    length, kind, _, _, _ = struct.unpack("<IBBHI", head)
+    return kind, read_exactly(from_, length - 8)
+
+
+class WithDaemon(unittest.TestCase):
+    CONFIG = ""
+
+    def setUp(self):
+        self.world = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(self.world.close)
+        self.drives = [self.world.path("drive", str(number)) for number in range(6)]
+        words = []
+        for drive in self.drives:
+            os.makedirs(drive)
+            words += ["--drive", drive]
+        self.run_well("init", *words)
+        self.daemon = Daemon(self.world, self.CONFIG)
+        self.addCleanup(self.daemon.end, signal.SIGKILL)
+
+    def run_well(self, *arguments, **more):
+        ended = self.world.run(*arguments, **more)
+        self.assertEqual(ended.code, 0, str(ended))
+        return ended
+
+    def answers(self):
+        """The daemon is well: it answers a new connection."""
+        with self.daemon.connect() as link:
+            link.sendall(HELLO)
+            kind, reply = read_frame(link)
+            self.assertEqual(kind, 2)
+            self.assertIn(self.world.path("data", "datamesh").encode(), reply)
+
+    def closed(self, link: socket.socket):
+        try:
+            self.assertEqual(link.recv(1), b"", "the connection is still open")
+        except ConnectionResetError:
+            pass
+
+
+class Requests(WithDaemon):
+    def test_what_is_put_through_the_daemon_comes_back_through_it_and_without_it(self):
+        content = os.urandom(3 << 20)
+        self.world.write("work/tree/a/large", content)
+        self.world.write("work/tree/small", b"small")
+        self.world.write("work/tree/empty", b"")
+        os.symlink("small", self.world.path("work", "tree", "link"))
+        self.run_well("put", "tree")
+        self.run_well("put", "-", "--as", "stream", stdin=content)
+        self.assertEqual(self.run_well("cat", "/stream").out, content)
+        self.assertEqual(self.run_well("cat", "/stream", "--range", "100-199").out, content[100:200])
+        self.assertEqual(self.run_well("ls", "/").text.split(), ["stream", "tree/"])
+        self.run_well("get", "/tree", "--to", "back")
+        self.compare("back/tree", content)
+        self.run_well("mv", "/stream", "/moved")
+        self.run_well("cp", "/moved", "/copied")
+        self.run_well("tag", "/copied", "colour=red")
+        self.run_well("rm", "/moved")
+        self.assertIn("red", self.run_well("info", "/copied", "--json").text)
+        for command in ("status", "stats", "verify", "repair", "rebalance"):
+            self.run_well(command)
+        self.assertEqual(self.daemon.end(), 0, self.daemon.said())
+        self.run_well("get", "/tree", "--to", "alone")
+        self.compare("alone/tree", content)
+
+    def compare(self, folder: str, content: bytes):
+        with open(self.world.path("work", folder, "a", "large"), "rb") as file:
+            self.assertEqual(file.read(), content)
+        with open(self.world.path("work", folder, "small"), "rb") as file:
+            self.assertEqual(file.read(), b"small")
+        self.assertEqual(os.readlink(self.world.path("work", folder, "link")), "small")
+
+    def test_failures_come_through_as_they_are_without_a_daemon(self):
+        self.world.write("wrong", "not the password\n")
+        ended = self.world.run("ls", "--password-file", self.world.path("wrong"))
+        self.assertEqual(ended.code, 12, str(ended))
+        self.assertEqual(self.world.run("get", "/none").code, 5)
+        self.world.write("work/file", b"x")
+        self.assertNotEqual(self.world.run("put", "file", "none").code, 0)
+        self.answers()
+
+    def test_a_second_daemon_on_the_same_home_is_refused(self):
+        env = {**self.world.environment, "XDG_RUNTIME_DIR": self.world.path("work")}
+        second = subprocess.run([DAEMON], env=env, capture_output=True, timeout=LIMIT, check=False)
+        self.assertEqual(second.returncode, 11, second.stderr)
+        self.assertIn(b"DM-LOCKED", second.stderr)
+
+    def test_a_second_opener_that_finds_no_socket_is_refused(self):
+        ended = self.world.run("ls", env={"XDG_RUNTIME_DIR": self.world.path("work")})
+        self.assertEqual(ended.code, 11, str(ended))
+        self.assertIn("DM-LOCKED", ended.errors)
+
+    def test_a_drive_can_be_added_and_removed(self):
+        extra = self.world.path("drive", "extra")
+        os.mkdir(extra)
+        self.run_well("drive", "add", extra)
+        self.assertIn(extra, self.run_well("drive", "list").text)
+        self.run_well("drive", "remove", extra, "--yes")
+
+    def test_a_vault_is_made_and_destroyed(self):
+        self.run_well("vault", "create", "second")
+        self.assertIn("second", self.run_well("vault", "list").text)
+        self.run_well("vault", "destroy", "second", "--yes")
+        self.assertNotIn("second", self.run_well("vault", "list").text)
+
+
+class Others(WithDaemon):
+    @unittest.skipUnless(os.geteuid() == 0, "only root can become somebody else")
+    def test_another_uid_sees_no_vault_of_ours_and_changes_no_drive(self):
+        os.chmod(self.daemon.socket_path, 0o666)
+        for folder in (self.world.folder, self.world.path("run"), self.world.path("work")):
+            os.chmod(folder, 0o755)
+        self.world.write("work/file", b"ours")
+        self.run_well("put", "file")
+
+        def become():
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+
+        def as_nobody(*arguments):
+            env = {**self.world.environment, "XDG_DATA_HOME": "/nonexistent", "XDG_CONFIG_HOME": "/nonexistent"}
+            env["DATAMESH_PASSWORD_COMMAND"] = "echo '" + PASSWORD + "'"
+            env.pop("DATAMESH_PASSWORD_FILE")
+            return subprocess.run(
+                [PROGRAM, *arguments], env=env, cwd=self.world.path("work"), preexec_fn=become, capture_output=True, timeout=LIMIT, check=False
+            )
+
+        if as_nobody("version").returncode != 0:
+            self.skipTest("the program is not where nobody can run it")
+        seen = as_nobody("vault", "list")
+        self.assertEqual(seen.returncode, 0, seen.stderr)
+        self.assertNotIn(b"main", seen.stdout)
+        self.assertEqual(as_nobody("cat", "/file", "--vault", "main").returncode, 10)
+        self.assertEqual(as_nobody("ls", "--vault", "u0.main").returncode, 10)
+        refused = as_nobody("drive", "drain", self.drives[0])
+        self.assertIn(b"DM-PERMISSION-DENIED", refused.stderr)
+        made = as_nobody("vault", "create", "main")
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.assertEqual(as_nobody("cat", "/file").returncode, 5)
+        # What root alone may read is not read for nobody.
+        secret = self.world.write("work/secret", b"of root")
+        os.chmod(secret, 0o600)
+        put = as_nobody("put", "secret")
+        self.assertNotEqual(put.returncode, 0, put.stdout)
+        self.assertEqual(as_nobody("cat", "/secret").returncode, 5)
+
+
+class Frames(WithDaemon):
+    def test_bad_frames_end_their_connection_and_nothing_else(self):
+        bad = {
+            "a reply": prefix(2, 0),
+            "an unknown type": prefix(9, 0),
+            "a flag": prefix(1, 0, flags=1),
+            "a newer version": prefix(1, 0, version=2),
+            "an oversized header": prefix(1, 2 << 20),
+            "an oversized body": prefix(1, 0, 1 << 20),
+            "four gigabytes": struct.pack("<IBBHI", 0xFFFFFFFF, 4, 0, 1, 0xFFFFFFF0),
+            "a length below its prefix": struct.pack("<IBBHI", 3, 1, 0, 1, 0),
+            "garbage for a header": prefix(1, 4) + b"\xff\xff\xff\xff",
+            "an answer to no call": prefix(4, 2) + b"\x08\x01",
+            "deep nesting": prefix(1, 0),
+        }
+        bad["deep nesting"] = b"\x82\x01\x00" + bad["an unknown type"]
+        for what, data in bad.items():
+            with self.subTest(what), self.daemon.connect() as link:
+                link.sendall(data)
+                self.closed(link)
+                self.answers()
+
+    def test_a_truncated_frame_is_dropped_with_its_connection(self):
+        for length in range(len(HELLO)):
+            with self.daemon.connect() as link:
+                link.sendall(HELLO[:length])
+                link.shutdown(socket.SHUT_WR)
+                self.closed(link)
+        self.answers()
+
+    def test_a_request_to_a_vault_that_is_not_open_is_answered(self):
+        with self.daemon.connect() as link:
+            link.sendall(HELLO * 1)
+            read_frame(link)
+            # Field 61, status, of vault 7.
+            header = b"\x10\x07\xea\x03\x00"
+            link.sendall(prefix(1, len(header)) + header)
+            kind, reply = read_frame(link)
+            self.assertEqual(kind, 2)
+            self.assertEqual(reply[0], 0x0A, "not a failure")
+        self.answers()
+
+    def test_only_so_many_connections_of_one_uid_are_taken(self):
+        held = [self.daemon.connect() for _ in range(16)]
+        for link in held:
+            link.sendall(HELLO)
+            self.assertEqual(read_frame(link)[0], 2)
+        with self.daemon.connect() as one_more:
+            try:
+                one_more.sendall(HELLO)
+                self.assertEqual(read_frame(one_more)[0], 0)
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+        for link in held:
+            link.close()
+
+
+class Life(WithDaemon):
+    def test_sigterm_lets_a_job_end_and_takes_nothing_new(self):
+        env = dict(self.world.environment)
+        job = subprocess.Popen(
+            [PROGRAM, "put", "-", "--as", "slow"], env=env, cwd=self.world.path("work"), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        job.stdin.write(b"first ")
+        job.stdin.flush()
+        # The put runs once the daemon has asked for what is in the pipe.
+        left = array.array("i", [1])
+        while left[0] > 0:
+            self.daemon.wait_for("WATCHDOG=1")
+            fcntl.ioctl(job.stdin, termios.FIONREAD, left)
+        self.daemon.process.send_signal(signal.SIGTERM)
+        self.daemon.wait_for("STOPPING=1")
+        job.stdin.write(b"last")
+        job.stdin.close()
+        self.assertEqual(job.wait(LIMIT), 0, job.stderr.read())
+        job.stderr.close()
+        self.assertEqual(self.daemon.process.wait(LIMIT), 0)
+        self.assertFalse(os.path.exists(self.daemon.socket_path))
+        self.assertEqual(self.run_well("cat", "/slow").out, b"first last")
+
+    def test_after_a_kill_the_next_daemon_takes_the_socket_over(self):
+        self.world.write("work/file", b"kept")
+        self.run_well("put", "file")
+        self.daemon.end(signal.SIGKILL)
+        self.daemon = Daemon(self.world)
+        self.addCleanup(self.daemon.end, signal.SIGKILL)
+        self.assertEqual(self.run_well("cat", "/file").out, b"kept")
+
+    def test_sighup_reads_the_settings_again(self):
+        self.world.write("config/datamesh/datameshd.toml", 'memory = "128MiB"\n')
+        self.daemon.process.send_signal(signal.SIGHUP)
+        self.daemon.wait_for("RELOADING=1")
+        self.daemon.wait_for("READY=1")
+        self.assertIn("takes effect after a restart", self.daemon.said())
+        self.answers()
+
+
+class Settings(unittest.TestCase):
+    def setUp(self):
+        self.world = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(self.world.close)
+
+    def check(self, text: str):
+        path = self.world.write("settings.toml", text)
+        return subprocess.run(
+            [DAEMON, "--config", path, "--check-config"], env=self.world.environment, capture_output=True, timeout=LIMIT, check=False
+        )
+
+    def test_good_settings_are_called_good(self):
+        done = self.check('home = "/srv/datamesh"\nmemory = "128MiB"\nnotify = ["/usr/bin/logger", "-t", "mesh"]\nscrub = false\n')
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_an_unknown_key_is_told_with_its_line_and_what_was_meant(self):
+        done = self.check('home = "/srv/datamesh"\nmemroy = "128MiB"\n')
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn(b"line 2", done.stderr)
+        self.assertIn(b"'memory'", done.stderr)
+
+    def test_values_out_of_bounds_are_refused(self):
+        for text in ('memory = "1MiB"', "memory = -1", "connections = 0", 'home = "relative"', 'notify = ["relative"]', "scrub = 1", "= x"):
+            with self.subTest(text):
+                self.assertEqual(self.check(text + "\n").returncode, 2)
+
+
+class Care(WithDaemon):
+    """The vault trusts this machine: the daemon scrubs it, heals it, and tells."""
+
+    def setUp(self):
+        self.world = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(self.world.close)
+        self.drives = [self.world.path("drive", str(number)) for number in range(6)]
+        words = []
+        for drive in self.drives:
+            os.makedirs(drive)
+            words += ["--drive", drive]
+        self.run_well("init", "--trust-device", *words)
+        self.world.write("work/file", os.urandom(2 << 20))
+        self.run_well("put", "file")
+        self.told = self.world.path("told")
+        os.mkfifo(self.told)
+
+    def shards(self) -> list[str]:
+        found = []
+        for folder, _, names in os.walk(self.drives[0]):
+            found += [os.path.join(folder, name) for name in names if os.path.getsize(os.path.join(folder, name)) > 65536]
+        return found
+
+    def test_a_missing_shard_is_healed_without_being_asked_and_the_hook_hears_of_it(self):
+        lost = [path for path in self.shards() if not path.endswith((".sst", ".log"))]
+        self.assertTrue(lost)
+        for path in lost:
+            os.unlink(path)
+        hook = self.world.write("hook", f"#!/bin/sh\ncat >> {self.told}\n")
+        os.chmod(hook, 0o755)
+        reader = os.open(self.told, os.O_RDWR)
+        self.addCleanup(os.close, reader)
+        self.daemon = Daemon(self.world, f'notify = ["{hook}"]\n')
+        self.addCleanup(self.daemon.end, signal.SIGKILL)
+        heard = b""
+        while b"damage-healed" not in heard:
+            heard += os.read(reader, 65536)
+        self.assertIn(b"damage-found", heard)
+        self.assertEqual(self.daemon.end(), 0, self.daemon.said())
+        again = self.run_well("verify", "--json")
+        self.assertIn('"shards_missing":0', again.text.replace(" ", ""))
+
+
+def main(arguments: list[str]) -> int:
+    global DAEMON, PROGRAM, ROOT, World, PASSWORD
+    DAEMON, PROGRAM, ROOT = (os.path.abspath(path) for path in arguments[:3])
+    sys.path.insert(0, os.path.join(ROOT, "tests", "apps", "datamesh"))
+    import program
+
+    World, PASSWORD = program.World, program.PASSWORD
+    unittest.main(argv=["daemon_test.py", *arguments[3:]], verbosity=1)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
