@@ -25,6 +25,7 @@ entry entry_of(const node_view& node, std::string path) {
   result.modified_ns = node.modified_ns;
   result.symlink_target = node.symlink_target;
   result.version_count = node.version_count;
+  result.node = node.node;
   return result;
 }
 
