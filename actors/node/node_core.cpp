@@ -101,6 +101,9 @@ void job_registry::cancel_and_wait() {
 node_core::node_core(node_options o, environment e) : options(std::move(o)), env(std::move(e)), home(env, options.home) {
   config_.add_message_types<caf::id_block::datamesh>();
   config_.set("scheduler.max-threads", 2u);
+  // Idle workers wait on a condition. Those that steal poll and sleep up to 10 ms,
+  // and most of our messages come from detached actors while they do.
+  config_.set("scheduler.policy", caf::atom("sharing"));
 }
 
 result<std::shared_ptr<node_core>> node_core::open(node_options options, bool create) {
