@@ -130,27 +130,16 @@ result<std::shared_ptr<node_core>> node_core::open(node_options options, bool cr
   core->segment_pool = buffer_pool::make(storage::segment_size, 6);
   core->pack_pool = buffer_pool::make(storage::pack_buffer_size, 2);
   core->system_ = std::make_unique<caf::actor_system>(core->config_);
-  // Each index has a log to read: side by side, they open in the time of one.
-  storage::drive_table::list list(known->size());
-  std::vector<std::thread> openers;
-  for (size_t i = 0; i < known->size(); ++i)
-    openers.emplace_back([&, i] { list[i] = core->start_drive((*known)[i].id, (*known)[i].folder); });
-  for (auto& opener : openers)
-    opener.join();
   core->start_supervisor();
-  for (const auto& drive : list) {
-    if (drive.store)
-      caf::anon_send(core->supervisor_, drive_watch{std::make_shared<const storage::drive_entry>(drive)});
-    else
-      core->report_drive(drive, severity::warning, drive.reason ? drive.reason->message() : std::string{}, errc::drive_missing);
-  }
-  core->drives->replace(std::move(list));
+  core->drives->load([core = core.get(), known = std::move(*known)] { return core->start_drives(known); });
   return core;
 }
 
 node_core::~node_core() {
   if (!system_)
     return;
+  // They may still be opening.
+  (void) drives->all();
   // First of all: what stops from here on stops on purpose.
   if (supervisor_) {
     caf::scoped_actor self{*system_};
@@ -158,8 +147,7 @@ node_core::~node_core() {
     self->wait_for(supervisor_);
     supervisor_ = nullptr;
   }
-  for (const auto& drive : *drives->all())
-    stop_drive(drive);
+  stop_drives(*drives->all());
   drives->replace({});
   system_->await_all_actors_done();
 }
@@ -189,17 +177,45 @@ storage::drive_entry node_core::start_drive(const drive_id& id, const std::strin
   return entry;
 }
 
-void node_core::stop_drive(const storage::drive_entry& drive) {
-  if (!drive.store)
-    return;
+storage::drive_table::list node_core::start_drives(const std::vector<known_drive>& known) {
+  // Each index has a log to read: side by side, they open in the time of one.
+  storage::drive_table::list list(known.size());
+  std::vector<std::thread> openers;
+  for (size_t i = 0; i < known.size(); ++i)
+    openers.emplace_back([&, i] { list[i] = start_drive(known[i].id, known[i].folder); });
+  for (auto& opener : openers)
+    opener.join();
+  for (const auto& drive : list) {
+    if (drive.store)
+      caf::anon_send(supervisor_, drive_watch{std::make_shared<const storage::drive_entry>(drive)});
+    else
+      report_drive(drive, severity::warning, drive.reason ? drive.reason->message() : std::string{}, errc::drive_missing);
+  }
+  return list;
+}
+
+void node_core::stop_drives(const storage::drive_table::list& list) {
   caf::scoped_actor self{*system_};
-  self->request(drive.writer, close_timeout, caf::close_atom_v).receive([](v1::Done&) {}, [](caf::error&) {});
-  self->send_exit(drive.writer, caf::exit_reason::user_shutdown);
-  for (const auto& reader : drive.readers)
-    self->send_exit(reader, caf::exit_reason::user_shutdown);
-  self->wait_for(drive.writer);
-  for (const auto& reader : drive.readers)
-    self->wait_for(reader);
+  // All of them flush their indexes at the same time.
+  auto close = [&](const storage::drive_entry& drive) {
+    return self->request(drive.writer, close_timeout, caf::close_atom_v);
+  };
+  std::vector<decltype(close(list.front()))> closing;
+  for (const auto& drive : list)
+    if (drive.store)
+      closing.push_back(close(drive));
+  for (auto& answer : closing)
+    answer.receive([](v1::Done&) {}, [](caf::error&) {});
+  for (const auto& drive : list) {
+    if (!drive.store)
+      continue;
+    self->send_exit(drive.writer, caf::exit_reason::user_shutdown);
+    for (const auto& reader : drive.readers)
+      self->send_exit(reader, caf::exit_reason::user_shutdown);
+    self->wait_for(drive.writer);
+    for (const auto& reader : drive.readers)
+      self->wait_for(reader);
+  }
 }
 
 void node_core::start_supervisor() {
@@ -236,7 +252,7 @@ void node_core::drive_fell(const drive_id& id, const std::string& why) {
   found->readers.clear();
   found->reason = error{errc::drive_failed, "serve drive", fallen.folder};
   drives->replace(std::move(list));
-  stop_drive(fallen);
+  stop_drives({fallen});
   report_drive(fallen, severity::error, "an actor of the drive fell: " + why, errc::drive_failed);
 }
 
@@ -302,7 +318,7 @@ result<drive_report> node_core::add_drive(const std::string& folder, bool adopt)
   else
     list.push_back(entry);
   if (auto saved = save_drives(list); !saved) {
-    stop_drive(entry);
+    stop_drives({entry});
     return fail(saved.error());
   }
   drives->replace(std::move(list));
@@ -325,7 +341,7 @@ result<void> node_core::remove_drive(const std::string& which, bool force) {
   if (auto saved = save_drives(list); !saved)
     return saved;
   drives->replace(std::move(list));
-  stop_drive(*drive);
+  stop_drives({*drive});
   return {};
 }
 
@@ -575,6 +591,8 @@ result<void> vault_runtime::start(bool fresh_catalog) {
   auto threads = core->options.codec_threads > 0 ? core->options.codec_threads : std::max(1u, std::thread::hardware_concurrency());
   context->team = std::make_shared<storage::codec_team>(core->system(), *context->codec, threads);
   context->catalog_writer = storage::spawn_catalog(core->system(), context->names, core->env.clock);
+  // The drives open meanwhile; no actor shall be the one that waits for them.
+  (void) core->drives->all();
   if (!fresh_catalog && context->names->was_interrupted()) {
     auto adopted = wait_for<rebuild_summary>({}, [this](auto job, auto done) { storage::start_adopt(context, {job, std::move(done)}); });
     if (!adopted)

@@ -82,7 +82,8 @@ private:
   void drive_fell(const drive_id& id, const std::string& why);
   [[nodiscard]] bool restart_drive(const drive_id& id);
   void report_drive(const storage::drive_entry& drive, severity level, std::string detail, std::optional<errc> code);
-  void stop_drive(const storage::drive_entry& drive);
+  [[nodiscard]] storage::drive_table::list start_drives(const std::vector<known_drive>& known);
+  void stop_drives(const storage::drive_table::list& list);
   [[nodiscard]] result<storage::drive_entry> find_drive(const std::string& which) const;
   [[nodiscard]] result<crypto::key_file> unlock(const std::string& name, const credential& with);
   [[nodiscard]] result<std::shared_ptr<vault_runtime>> start_rebuilding(const std::string& name, crypto::key_file keys,

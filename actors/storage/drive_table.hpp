@@ -1,13 +1,15 @@
 // The drives of a node as all its actors see them: who writes, who reads, how much
 // room there is. A drive that is missing stays in the table without actors.
 //
-// Thread rule: any thread; `all` answers a frozen list.
+// Thread rule: any thread; `all` answers a frozen list, and waits while it is loaded.
 #pragma once
 
 #include "storage/drive_actor.hpp"
 #include "storage/placement.hpp"
 
 #include <atomic>
+#include <functional>
+#include <future>
 #include <mutex>
 
 namespace datamesh::storage {
@@ -35,12 +37,23 @@ public:
 
   [[nodiscard]] std::shared_ptr<const list> all() const {
     std::lock_guard guard{mutex_};
+    if (loading_.valid())
+      drives_ = std::make_shared<const list>(loading_.get());
     return drives_;
+  }
+
+  /// Calls *make* on a thread of its own; until it is done, all who want the list wait.
+  void load(std::function<list()> make) {
+    std::lock_guard guard{mutex_};
+    loading_ = std::async(std::launch::async, std::move(make));
   }
 
   void replace(list drives) {
     auto next = std::make_shared<const list>(std::move(drives));
     std::lock_guard guard{mutex_};
+    if (loading_.valid())
+      loading_.wait();
+    loading_ = {};
     drives_ = std::move(next);
   }
 
@@ -57,7 +70,8 @@ public:
 
 private:
   mutable std::mutex mutex_;
-  std::shared_ptr<const list> drives_ = std::make_shared<const list>();
+  mutable std::future<list> loading_;
+  mutable std::shared_ptr<const list> drives_ = std::make_shared<const list>();
 };
 
 } // namespace datamesh::storage
