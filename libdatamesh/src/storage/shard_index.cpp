@@ -275,6 +275,10 @@ result<void> shard_index::write_state(drive_state next) {
   return {};
 }
 
+result<void> shard_index::sync() {
+  return with_store([](ordered_store& store) { return store.write({}, durability::synced); });
+}
+
 result<void> shard_index::flush() {
   return with_store([](ordered_store& store) { return store.flush(); });
 }

@@ -81,6 +81,9 @@ public:
   /// Synced, with all earlier writes.
   [[nodiscard]] result<void> write_state(drive_state next);
 
+  /// What the index answers is durable, also what an earlier process wrote and did not sync.
+  [[nodiscard]] result<void> sync();
+
   [[nodiscard]] result<void> flush();
 
 private:

@@ -199,7 +199,7 @@ result<void> shard_store::impl::load() {
     return {};
   // A process may have ended between a write of the index and its sync. Rows that
   // only the page cache holds must be durable before a store relies on them.
-  auto ready = index->write_state(state);
+  auto ready = index->sync();
   if (!ready)
     ready = fail(index_refused(ready.error(), "sync the drive's index"));
   if (ready)
