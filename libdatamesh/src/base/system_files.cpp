@@ -428,8 +428,9 @@ public:
 
 private:
   result<void> link_unnamed(const std::string& path) {
+    static const bool has_proc = ::access("/proc/self/fd", F_OK) == 0;
     auto alias = "/proc/self/fd/" + std::to_string(file_.get());
-    if (::access(alias.c_str(), F_OK) == 0)
+    if (has_proc)
       return on_path("link", path, [&](const char* raw) { return ::linkat(AT_FDCWD, alias.c_str(), AT_FDCWD, raw, AT_SYMLINK_FOLLOW); });
     // Without /proc; before Linux 6.10 this is for root only.
     return on_path("link", path, [&](const char* raw) { return ::linkat(file_.get(), "", AT_FDCWD, raw, AT_EMPTY_PATH); });
