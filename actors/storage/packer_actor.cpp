@@ -307,8 +307,14 @@ private:
   void stamp(const run_ptr& run) {
     v1::StampOperations request;
     uint32_t size = 0;
-    while (!state_.submissions.empty() && state_.submissions.front().after_serial <= run->pack->serial()
-           && (size == 0 || size + state_.submissions.front().size <= operation_bytes_max)) {
+    auto takes = [&](const submission& next) {
+      // Room was kept for what had been submitted when the pack was filled; what came
+      // after that may not fit.
+      if (next.after_serial > run->pack->serial() || (size > 0 && size + next.size > operation_bytes_max))
+        return false;
+      return run->pack->has_room_for(size + next.size + operation_batch_overhead) || (size == 0 && run->pack->empty());
+    };
+    while (!state_.submissions.empty() && takes(state_.submissions.front())) {
       auto& next = state_.submissions.front();
       size += next.size;
       for (auto& body : next.bodies)
@@ -327,12 +333,12 @@ private:
     }
     self_->request(state_.context.catalog_writer, answer_timeout, std::move(request))
         .then(
-            [this, run](v1::StampedOperations& stamped) {
+            [this, run, size](v1::StampedOperations& stamped) {
               state_.announced = true;
               run->stamped = stamped.operations_size() > 0;
               if (run->dead)
                 return take_back_stamps(*run);
-              add_pending_runs(*run);
+              add_pending_runs(*run, size);
               if (run->stamped)
                 *run->finish.add_runs() = std::move(stamped);
               if (run->finish.runs_size() == 0 && run->finish.copied_size() == 0 && run->pack->empty())
@@ -353,21 +359,23 @@ private:
       fail_all(reason);
   }
 
-  /// Operations that are in the catalog only travel along, in stretches without a gap.
-  void add_pending_runs(pack_run& run) {
+  /// Operations that are in the catalog only travel along, in stretches without a
+  /// gap, as far as there is room behind the *taken* bytes.
+  void add_pending_runs(pack_run& run, uint32_t taken) {
     constexpr size_t pending_max = 4096;
     auto pending = state_.context.names->pending_operations(pending_max);
     if (!pending)
       return;
-    size_t size = 0;
+    uint32_t size = 0;
     v1::StampedOperations* stretch = nullptr;
     uint64_t expected = 0;
     for (const auto& op : *pending) {
       auto encoded = encode(op);
-      size += encoded.size() + 8;
-      if (size > operation_bytes_max / 4)
+      auto begins = stretch == nullptr || op.sequence != expected;
+      size += static_cast<uint32_t>(encoded.size()) + 8 + (begins ? operation_batch_overhead : 0);
+      if (size > operation_bytes_max / 4 || !run.pack->has_room_for(taken + size + operation_batch_overhead))
         break;
-      if (stretch == nullptr || op.sequence != expected) {
+      if (begins) {
         stretch = run.finish.add_runs();
         stretch->set_device(write_id(op.at.device));
         stretch->set_first_sequence(op.sequence);

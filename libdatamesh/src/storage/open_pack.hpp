@@ -1,7 +1,7 @@
 // The pack that is being filled: several workers take room in it and seal their
 // chunks there side by side. Wraps a pack_builder and its buffer.
 //
-// Thread rule: `reserve` and `set_operation_bytes` from any thread; `builder` once
+// Thread rule: `reserve`, `set_operation_bytes` and `has_room_for` from any thread; `builder` once
 // no worker is at it any more.
 #pragma once
 
@@ -36,6 +36,12 @@ public:
   void set_operation_bytes(uint32_t count) {
     std::lock_guard guard{mutex_};
     operation_bytes_ = count;
+  }
+
+  /// True when operations of that many bytes fit, in batches of whatever size.
+  [[nodiscard]] bool has_room_for(uint32_t operation_bytes) const {
+    std::lock_guard guard{mutex_};
+    return builder_.fits(0, operation_bytes);
   }
 
   [[nodiscard]] bool empty() const {
