@@ -12,6 +12,8 @@ constexpr size_t operations_at_once = 1000;
 constexpr size_t packs_at_once = 256;
 /// Sealed chunks that are read and copied together.
 constexpr uint32_t copy_bytes_max = 6 << 20;
+/// A file without a row that is younger may be a shard on its way.
+constexpr auto sweep_grace = std::chrono::hours{1};
 
 class cleaner {
 public:
@@ -52,6 +54,7 @@ public:
               {dead.begin() + static_cast<ptrdiff_t>(i), dead.begin() + static_cast<ptrdiff_t>(std::min(i + packs_at_once, dead.size()))});
           !deleted)
         return fail(deleted.error());
+    sweep();
     return summary_;
   }
 
@@ -203,6 +206,17 @@ private:
         summary_.bytes_freed -= std::min(summary_.bytes_freed, uint64_t{(*record)->seal.shape.shard_length} * (*record)->shards_present());
     }
     return {};
+  }
+
+  /// What a crash left on the drives. A drive that can not be swept now says so when
+  /// something is stored on it; nothing depends on the sweep.
+  void sweep() {
+    v1::SweepDrive request;
+    request.set_grace_ns(std::chrono::nanoseconds{sweep_grace}.count());
+    auto drives = context_->drives->all();
+    for (const auto& drive : *drives)
+      if (drive.store && !task_.job->ended())
+        (void) ask<v1::Done>(self_, drive.writer, step_timeout, request);
   }
 
   using copy_handle =

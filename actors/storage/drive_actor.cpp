@@ -20,12 +20,6 @@ struct writer_state {
   static inline constexpr const char* name = "drive-writer";
   std::shared_ptr<shard_store> store;
   std::deque<waiting_store> waiting;
-
-  /// A writer that falls leaves nobody waiting.
-  ~writer_state() {
-    for (auto& request : waiting)
-      request.promise.deliver(to_caf(error{errc::unavailable, "store shards"}));
-  }
 };
 
 result<std::vector<shard_write>> read_writes(const v1::StoreShards& request, const slices& bodies) {
@@ -46,8 +40,6 @@ result<std::vector<shard_write>> read_writes(const v1::StoreShards& request, con
 /// One call for all that waits; one by one where that fails, so that a request
 /// that is at fault does not take the others with it.
 void store_waiting(writer_state& state) {
-  if (state.waiting.empty())
-    return;
   std::vector<shard_write> all;
   for (const auto& request : state.waiting)
     all.insert(all.end(), request.writes.begin(), request.writes.end());
@@ -99,6 +91,10 @@ drive_writer_actor::behavior_type writer(drive_writer_actor::stateful_pointer<wr
         if (request.state() > static_cast<uint32_t>(drive_state::failed))
           return to_caf(error{errc::invalid_argument, "set the drive's state"});
         return answer(self->state.store->set_state(static_cast<drive_state>(request.state())));
+      },
+      [=](const v1::SweepDrive& request) -> caf::result<v1::Done> {
+        auto swept = self->state.store->sweep(request.grace_ns());
+        return answer(swept ? result<void>{} : fail(swept.error()));
       },
       [=](caf::flush_atom) { store_waiting(self->state); },
       [=](caf::close_atom) -> caf::result<v1::Done> {
