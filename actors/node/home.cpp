@@ -86,6 +86,8 @@ result<std::vector<known_drive>> node_home::drives() const {
   if (lines.empty() || std::string{lines[0]} + "\n" != drives_heading)
     return fail(lines.empty() || !lines[0].starts_with("datamesh node ") ? errc::format_alien : errc::format_newer,
                 "read the list of drives", drives_file());
+  if (as_text(*text).back() != '\n')
+    return fail(errc::format_damaged, "read the list of drives", drives_file());
   std::vector<known_drive> drives;
   for (size_t i = 1; i < lines.size(); ++i) {
     constexpr std::string_view keyword = "drive ";

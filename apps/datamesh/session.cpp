@@ -126,7 +126,8 @@ outcome<vault*> session::open_vault(bool may_ask) {
   auto facts = chosen_vault();
   if (!facts)
     return refuse(facts.error());
-  auto with = credential_for(*facts, may_ask);
+  // A key file that tells no locks can not be opened; no password is needed to hear why.
+  auto with = credential_for(*facts, may_ask && !facts->locks.empty());
   if (!with)
     return refuse(with.error());
   auto opened = node_->open_vault(facts->name, *with);
