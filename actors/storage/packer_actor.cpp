@@ -48,7 +48,8 @@ struct pack_run {
   stage at = stage::filling;
   bool closing = false;
   bool dead = false;
-  size_t jobs = 0; ///< Workers that fill it.
+  std::optional<error> reason; ///< Why it is dead.
+  size_t jobs = 0;             ///< Workers that fill it.
   std::vector<submission> submissions;
   std::vector<flush_wait> flushes;
   v1::FinishPack finish;
@@ -57,6 +58,7 @@ struct pack_run {
   pack_record record;
   std::vector<bool> stored;   ///< By shard index.
   std::set<drive_id> refused; ///< Drives that failed this pack.
+  bool full = false;          ///< One of them for want of room.
   size_t answers_due = 0;
   bool stamped = false;
 };
@@ -179,7 +181,7 @@ private:
     auto done = static_cast<size_t>(reply.chunks_size());
     batch.reply.mutable_chunks()->MergeFrom(reply.chunks());
     if (run->dead) {
-      answer(batch, to_caf(error{errc::too_few_drives, "store a pack"}));
+      answer(batch, to_caf(*run->reason));
     } else if (done < batch.data.size()) {
       if (auto* copy = std::get_if<v1::CopyChunks>(&batch.request))
         copy->mutable_chunks()->DeleteSubrange(0, static_cast<int>(done));
@@ -477,8 +479,9 @@ private:
               }
               settle();
             },
-            [run, id = id, settle](caf::error&) {
+            [run, id = id, settle](caf::error& reason) {
               run->refused.insert(id);
+              run->full = run->full || from_caf(reason).code() == errc::drive_full;
               settle();
             });
   }
@@ -490,7 +493,7 @@ private:
     if (run->dead || stored < state_.context.how.shards_min()) {
       remove_stored(*run);
       if (!run->dead)
-        fail_all(error{errc::too_few_drives, "store a pack", run->record.seal.id.brief()});
+        fail_all(error{run->full ? errc::drive_full : errc::too_few_drives, "store a pack", run->record.seal.id.brief()});
       return;
     }
     commit(run);
@@ -558,6 +561,7 @@ private:
     state_.current = nullptr;
     for (auto& run : runs) {
       run->dead = true;
+      run->reason = reason;
       take_back_stamps(*run);
       state_.context.codec->claims->settle({state_.context.intake, run->pack->serial()});
       for (auto& waiter : run->submissions)

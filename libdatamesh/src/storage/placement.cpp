@@ -128,9 +128,13 @@ result<std::vector<std::optional<drive_id>>> place(std::span<const drive_candida
       ++next->shards;
     }
   }
-  if (placed < how.shards_min())
-    return fail(errc::too_few_drives, "place shards",
+  if (placed < how.shards_min()) {
+    // With room enough on them, would they be enough?
+    auto ok = static_cast<size_t>(std::ranges::count(drives, drive_state::ok, &drive_candidate::state));
+    auto full = ok >= (how.level == domain_level::drive ? how.shards_min() : 1);
+    return fail(full ? errc::drive_full : errc::too_few_drives, "place shards",
                 fmt::format("{}: {} of at least {} placed", to_string(how), placed, how.shards_min()));
+  }
   return answer;
 }
 

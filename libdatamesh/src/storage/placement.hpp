@@ -46,8 +46,8 @@ struct drive_candidate {
 /// are not ok or lack room for *shard_bytes* are left out, and the tail of the answer
 /// is empty (nullopt) where drives run short. At level block shards share drives
 /// evenly as far as each has room. Deterministic: *seed* (the pack id) and the drives
-/// decide, not their order. `too_few_drives` when fewer than *shards_min* can be
-/// placed, `policy_invalid` for k = 0 or k+m > 128. A new drive takes the place of one
+/// decide, not their order. When fewer than *shards_min* can be placed, `drive_full` if
+/// room is all that lacks, else `too_few_drives`. `policy_invalid` for k = 0 or k+m > 128. A new drive takes the place of one
 /// drive of a pack, so at most one shard of it has to move; which index lies where
 /// among the drives that stay is of no matter. @pre Ids differ.
 [[nodiscard]] result<std::vector<std::optional<drive_id>>> place(std::span<const drive_candidate> drives, const policy& how, byte_view seed,

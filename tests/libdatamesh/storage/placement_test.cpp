@@ -200,6 +200,9 @@ TEST_CASE("fewer drives than the minimum are refused", "[placement]") {
   auto refused = place(drives, four_two, pack, 1000);
   REQUIRE(!refused);
   CHECK(refused.error().code() == errc::too_few_drives);
+  auto crowded = make_equal_drives(random, 6);
+  crowded[0].bytes_free = crowded[1].bytes_free = 999;
+  CHECK(place(crowded, four_two, pack, 1000).error().code() == errc::drive_full);
   CHECK(place({}, single, pack, 0).error().code() == errc::too_few_drives);
   CHECK(place(drives, {0, 2, domain_level::drive}, pack, 0).error().code() == errc::policy_invalid);
   CHECK(place(drives, {120, 20, domain_level::drive}, pack, 0).error().code() == errc::policy_invalid);
@@ -247,7 +250,7 @@ TEST_CASE("level block shares the drives evenly as far as they have room", "[pla
     REQUIRE(placed);
     CHECK(count_of(*placed) == 11);
     drives[1].bytes_free = 7000;
-    CHECK(place(drives, ten_two, random.make(32), 1000).error().code() == errc::too_few_drives);
+    CHECK(place(drives, ten_two, random.make(32), 1000).error().code() == errc::drive_full);
   }
 }
 
