@@ -20,6 +20,12 @@ struct writer_state {
   static inline constexpr const char* name = "drive-writer";
   std::shared_ptr<shard_store> store;
   std::deque<waiting_store> waiting;
+
+  /// A writer that falls leaves nobody waiting.
+  ~writer_state() {
+    for (auto& request : waiting)
+      request.promise.deliver(to_caf(error{errc::unavailable, "store shards"}));
+  }
 };
 
 result<std::vector<shard_write>> read_writes(const v1::StoreShards& request, const slices& bodies) {
@@ -40,6 +46,8 @@ result<std::vector<shard_write>> read_writes(const v1::StoreShards& request, con
 /// One call for all that waits; one by one where that fails, so that a request
 /// that is at fault does not take the others with it.
 void store_waiting(writer_state& state) {
+  if (state.waiting.empty())
+    return;
   std::vector<shard_write> all;
   for (const auto& request : state.waiting)
     all.insert(all.end(), request.writes.begin(), request.writes.end());
