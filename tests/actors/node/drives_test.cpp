@@ -1,0 +1,410 @@
+// Drives that are few, missing, damaged, failing or leaving, and what a node makes of them.
+#include "tests/actors/node/hooked_files.hpp"
+#include "tests/actors/node/house.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace datamesh::test {
+
+namespace {
+
+constexpr size_t mib = 1 << 20;
+
+/// Shard files of a drive; small shards lie in its index.
+std::vector<std::string> shard_files(house& h, size_t drive) {
+  return h.files_below(join_path(h.drive(drive), "shards"));
+}
+
+void flip_bit(house& h, const std::string& path, uint64_t offset) {
+  auto content = must(read_whole(h.files(), path, 64 * mib));
+  std::string text{as_text(content)};
+  REQUIRE(offset < text.size());
+  text[offset] ^= 0x10;
+  auto file = must(h.files().open_write(path));
+  const byte_view parts[] = {as_view(text).subspan(offset, 1)};
+  must(file->write_at(offset, parts));
+}
+
+uint64_t shards_on(house& h, size_t drive) {
+  for (const auto& report : h.node().drives())
+    if (report.folder == h.drive(drive))
+      return report.shards;
+  return 0;
+}
+
+/// A house whose files a test may fail.
+struct hooked_house {
+  std::shared_ptr<hooked_files> files = std::make_shared<hooked_files>(system_files());
+  house h;
+  explicit hooked_house(size_t drives) : h{drives, disk::system, with(files)} {}
+  static node_options with(std::shared_ptr<hooked_files> files) {
+    node_options options;
+    options.environment.files = std::move(files);
+    return options;
+  }
+  /// From now on all that changes *drive* fails.
+  void break_drive(size_t drive, errc code = errc::io_failed) {
+    files->set([folder = h.drive(drive), code](std::string_view call, const std::string& path) -> result<void> {
+      static const std::set<std::string_view> changes{"create_unnamed", "write", "sync", "sync_folder", "link", "create"};
+      if (path.starts_with(folder) && changes.count(call) > 0)
+        return fail(code, "use the broken drive", path);
+      return {};
+    });
+  }
+};
+
+} // namespace
+
+TEST_CASE("the policy follows the number of drives", "[drives]") {
+  house h{1};
+  auto policy = [&] {
+    auto status = must(h.vault().status());
+    return status.policy + " " + status.policy_level;
+  };
+  CHECK(policy() == "10+2 block");
+  std::vector<std::string> expected{"1+1 drive", "2+1 drive", "2+2 drive", "2+2 drive", "4+2 drive", "4+2 drive"};
+  for (size_t i = 0; i < expected.size(); ++i) {
+    must(h.node().add_drive(h.drive(i + 2)));
+    CHECK(policy() == expected[i]);
+  }
+  put_stream_request what{std::make_shared<text_source>("x"), "/x", if_exists::version, "3+4"};
+  must(h.vault().put(what));
+  CHECK(must(h.vault().info("/x")).margin == 4);
+  for (std::string bad : {"0+1", "3", "3+5", "x+y", "100+29", "4+-1"}) {
+    what = {std::make_shared<text_source>("x"), "/y", if_exists::version, bad};
+    CHECK(code_of(h.vault().put(what)) == errc::policy_invalid);
+  }
+}
+
+TEST_CASE("a single drive survives bit rot", "[drives]") {
+  house h{1};
+  auto text = noise(1, 3 * mib);
+  h.put_text("/file", text);
+  auto files = shard_files(h, 1);
+  REQUIRE(files.size() == 12);
+  flip_bit(h, files[0], 100'000);
+  must(h.files().remove(files[7]));
+  CHECK(h.get_text("/file") == text);
+  auto found = must(h.vault().verify({.deep = true, .repair = true}));
+  CHECK(found.shards_damaged + found.shards_missing == 2);
+  CHECK(found.shards_repaired == 2);
+  CHECK(must(h.vault().verify({.deep = true})).shards_damaged == 0);
+  CHECK(h.get_text("/file") == text);
+}
+
+TEST_CASE("without drives nothing is stored, and it is said", "[drives]") {
+  house h{0};
+  put_stream_request what{std::make_shared<text_source>("x"), "/x"};
+  CHECK(code_of(h.vault().put(what)) == errc::too_few_drives);
+  must(h.vault().make_folder("/kept in the catalog"));
+  CHECK(h.list() == std::vector<std::string>{"/kept in the catalog"});
+  h.reopen();
+  must(h.node().add_drive(h.drive(1)));
+  must(h.vault().flush());
+  CHECK(h.list() == std::vector<std::string>{"/kept in the catalog"});
+}
+
+TEST_CASE("too few drives that answer store nothing", "[drives]") {
+  hooked_house hooked{3};
+  auto& h = hooked.h;
+  h.put_text("/before", "kept");
+  auto folder = h.path("drive");
+  hooked.files->set([&](std::string_view call, const std::string& path) -> result<void> {
+    if (path.starts_with(folder) && !path.starts_with(h.drive(1)) && (call == "create_unnamed" || call == "write"))
+      return fail(errc::io_failed, "write", path);
+    return {};
+  });
+  put_stream_request what{std::make_shared<text_source>(noise(2, 3 * mib)), "/lost"};
+  CHECK(code_of(h.vault().put(what)) == errc::too_few_drives);
+  CHECK(h.list() == std::vector<std::string>{"/before"});
+  hooked.files->set({});
+  h.reopen();
+  CHECK(h.list() == std::vector<std::string>{"/before"});
+  CHECK(h.get_text("/before") == "kept");
+}
+
+TEST_CASE("a drive that fails in mid-put leaves the put degraded and is healed later", "[drives]") {
+  hooked_house hooked{6};
+  auto& h = hooked.h;
+  hooked.break_drive(3);
+  auto text = noise(3, 5 * mib);
+  auto stored = h.put_text("/file", text);
+  CHECK(stored.shards_short == 1);
+  CHECK(h.get_text("/file") == text);
+  auto status = must(h.vault().status());
+  CHECK(status.overall == status_report::answer::degraded);
+  CHECK(status.margin_min == 1);
+  CHECK(must(h.vault().info("/file")).margin == 1);
+  hooked.files->set({});
+  SECTION("by a new drive") {
+    must(h.node().remove_drive(h.drive(3), true));
+    must(h.node().add_drive(h.drive(7)));
+  }
+  SECTION("by the drive itself when it works again") {
+    h.reopen();
+  }
+  auto found = must(h.vault().verify({.repair = true}));
+  CHECK(found.shards_missing > 0);
+  CHECK(found.shards_repaired == found.shards_missing);
+  CHECK(must(h.vault().status()).overall == status_report::answer::safe);
+  CHECK(h.get_text("/file") == text);
+}
+
+TEST_CASE("a failed sync fails the drive for good", "[drives]") {
+  hooked_house hooked{4};
+  auto& h = hooked.h;
+  hooked.files->set([&](std::string_view call, const std::string& path) -> result<void> {
+    if (call == "sync" && path.starts_with(h.drive(2)))
+      return fail(errc::sync_failed, "sync", path);
+    return {};
+  });
+  auto text = noise(4, 2 * mib);
+  CHECK(h.put_text("/file", text).shards_short == 1);
+  hooked.files->set({});
+  for (int round = 0; round < 2; ++round) {
+    auto reports = h.node().drives();
+    CHECK(reports[1].state == "failed");
+    CHECK(h.get_text("/file") == text);
+    h.reopen();
+  }
+  // Its place is taken by a new one.
+  must(h.node().remove_drive(h.drive(2)));
+  must(h.node().add_drive(h.drive(5)));
+  auto found = must(h.vault().verify({.repair = true}));
+  CHECK(found.shards_repaired > 0);
+  CHECK(must(h.vault().status()).overall == status_report::answer::safe);
+}
+
+TEST_CASE("a drive that is missing when the node opens is reported, and data is there all the same", "[drives]") {
+  house h{4};
+  auto text = noise(5, 4 * mib);
+  h.put_text("/file", text);
+  h.close();
+  must(h.files().rename(h.drive(2), h.path("elsewhere")));
+  h.open();
+  auto reports = h.node().drives();
+  REQUIRE(reports.size() == 4);
+  CHECK(reports[1].state == "missing");
+  REQUIRE(reports[1].reason);
+  CHECK(reports[1].reason->code() == errc::drive_missing);
+  CHECK(h.get_text("/file") == text);
+  CHECK(must(h.vault().status()).overall == status_report::answer::degraded);
+  CHECK(must(h.vault().verify({})).shards_missing > 0);
+  SECTION("it may come back at another place") {
+    must(h.node().adopt_drive(h.path("elsewhere")));
+    CHECK(h.node().drives().size() == 4);
+    CHECK(h.node().drives()[1].state == "ok");
+    CHECK(must(h.vault().verify({.deep = true})).shards_missing == 0);
+    CHECK(must(h.vault().status()).overall == status_report::answer::safe);
+  }
+  SECTION("or stay away, and be replaced") {
+    auto id = h.node().drives()[1].id.hex();
+    must(h.node().remove_drive(id.substr(0, 8)));
+    must(h.node().add_drive(h.drive(5)));
+    auto healed = must(h.vault().verify({.repair = true}));
+    CHECK(healed.shards_repaired == healed.shards_missing);
+    CHECK(must(h.vault().status()).overall == status_report::answer::safe);
+  }
+  CHECK(h.get_text("/file") == text);
+}
+
+TEST_CASE("verify finds, repair heals, and what is beyond repair is named", "[drives]") {
+  house h{6};
+  auto one = noise(6, 2 * mib);
+  auto two = noise(7, 2 * mib);
+  h.put_text("/lost", one);
+  h.put_text("/kept", two);
+  h.put_text("/small", "in the index");
+  // All six shards of the first pack, by the names of their files.
+  std::map<std::string, std::vector<std::string>> packs;
+  for (size_t drive = 1; drive <= 6; ++drive)
+    for (const auto& file : shard_files(h, drive)) {
+      auto name = file.substr(file.rfind('/') + 1);
+      packs[name.substr(0, name.rfind('.'))].push_back(file);
+    }
+  REQUIRE(packs.size() == 2);
+  auto& victim = packs.begin()->second;
+  REQUIRE(victim.size() == 6);
+  SECTION("damage is found by a deep verify and healed") {
+    flip_bit(h, victim[0], 200'000);
+    flip_bit(h, victim[4], 70'000);
+    CHECK(must(h.vault().verify({.deep = true})).shards_damaged == 2);
+    auto dry = must(h.vault().verify({.deep = true, .repair = true, .dry_run = true}));
+    CHECK(dry.shards_damaged == 2);
+    CHECK(dry.shards_repaired == 0);
+    auto to = std::make_shared<text_sink>();
+    CHECK(h.get_text("/lost") == one);
+    CHECK(h.get_text("/kept") == two);
+    CHECK(must(h.vault().verify({.deep = true, .repair = true})).shards_repaired == 2);
+    CHECK(must(h.vault().verify({.deep = true})).shards_damaged == 0);
+    CHECK(must(h.vault().status()).last_deep_verify_ns.has_value());
+  }
+  SECTION("loss is found by a quick verify and healed") {
+    must(h.files().remove(victim[1]));
+    must(h.files().remove(victim[5]));
+    CHECK(must(h.vault().verify({.paths = {"/small"}})).shards_missing == 0);
+    auto found = must(h.vault().verify({.repair = true}));
+    CHECK(found.shards_missing == 2);
+    CHECK(found.shards_repaired == 2);
+    CHECK(must(h.files().status(victim[1])).kind == file_kind::regular);
+  }
+  SECTION("beyond parity, exactly the lost files are named and the rest is served") {
+    for (size_t i : {0u, 2u, 3u})
+      must(h.files().remove(victim[i]));
+    auto found = must(h.vault().verify({.deep = true, .repair = true}));
+    CHECK(found.packs_lost == 1);
+    REQUIRE(found.files_lost.size() == 1);
+    auto lost = found.files_lost[0];
+    CHECK((lost == "/lost" || lost == "/kept"));
+    auto to = std::make_shared<text_sink>();
+    CHECK(code_of(h.vault().get(lost, to)) == errc::damaged);
+    CHECK(h.get_text(lost == "/lost" ? "/kept" : "/lost") == (lost == "/lost" ? two : one));
+    CHECK(h.get_text("/small") == "in the index");
+    // A get of all writes what can be read.
+    must(h.files().make_folder(h.path("back")));
+    auto fetched = must(h.vault().get(get_request{.paths = {"/lost", "/kept", "/small"}, .target_folder = h.path("back")}));
+    CHECK(fetched.failure_count == 1);
+    CHECK(fetched.files == 2);
+  }
+}
+
+TEST_CASE("a drained drive is emptied by a rebalance, and may then be removed", "[drives]") {
+  house h{4};
+  std::vector<std::string> texts;
+  for (uint64_t i = 0; i < 4; ++i) {
+    texts.push_back(noise(10 + i, i % 2 == 0 ? 2 * mib : 5000));
+    h.put_text("/f" + std::to_string(i), texts.back());
+  }
+  must(h.node().add_drive(h.drive(5)));
+  REQUIRE(shards_on(h, 2) > 0);
+  CHECK(code_of(h.node().remove_drive(h.drive(2))) == errc::conflict);
+  must(h.node().drain_drive(h.drive(2)));
+  CHECK(h.node().drives()[1].state == "draining");
+  auto before = shards_on(h, 2);
+  h.put_text("/while draining", "x");
+  CHECK(shards_on(h, 2) == before);
+  auto dry = must(h.vault().rebalance(true));
+  CHECK(shards_on(h, 2) == before);
+  auto moved = must(h.vault().rebalance());
+  CHECK(moved.shards_left == 0);
+  CHECK(dry.shards_moved >= before);
+  CHECK(shards_on(h, 2) == 0);
+  must(h.node().remove_drive(h.drive(2)));
+  CHECK(must(h.vault().status()).overall == status_report::answer::safe);
+  h.reopen();
+  CHECK(h.node().drives().size() == 4);
+  for (uint64_t i = 0; i < 4; ++i)
+    CHECK(h.get_text("/f" + std::to_string(i)) == texts[i]);
+  CHECK(must(h.vault().verify({.deep = true})).shards_missing == 0);
+}
+
+TEST_CASE("drives are added by an absolute path, once, and never one of others", "[drives]") {
+  house h{2};
+  CHECK(code_of(h.node().add_drive("relative")) == errc::invalid_argument);
+  CHECK(code_of(h.node().add_drive("")) == errc::invalid_argument);
+  CHECK(code_of(h.node().add_drive(h.drive(1))) == errc::already_exists);
+  CHECK(code_of(h.node().adopt_drive(h.path("nowhere"))) == errc::drive_missing);
+  must(h.files().make_folder(h.path("plain")));
+  CHECK(code_of(h.node().adopt_drive(h.path("plain"))) == errc::drive_alien);
+  CHECK(code_of(h.node().remove_drive(h.path("nowhere"))) == errc::not_found);
+  CHECK(code_of(h.node().drain_drive("0")) == errc::not_found);
+  // A drive that serves can not be served twice.
+  CHECK(code_of(h.node().adopt_drive(h.drive(1))) == errc::locked);
+  CHECK(h.node().drives().size() == 2);
+  CHECK(h.node().drives()[0].state == "ok");
+}
+
+TEST_CASE("a full drive is left out, and full drives refuse a put before it is lost", "[drives]") {
+  house h{3, disk::simulated};
+  auto text = noise(8, mib);
+  h.put_text("/kept", text);
+  auto& simulated = dynamic_cast<simulated_files&>(h.files());
+  // The reserve of a drive is 64 MiB: this is below it.
+  simulated.set_capacity(simulated.used() + (60ull << 20));
+  put_stream_request what{std::make_shared<text_source>(noise(9, 2 * mib)), "/refused"};
+  auto refused = h.vault().put(what);
+  CHECK((code_of(refused) == errc::too_few_drives || code_of(refused) == errc::drive_full || code_of(refused) == errc::no_space));
+  CHECK(h.get_text("/kept") == text);
+  CHECK(h.list() == std::vector<std::string>{"/kept"});
+  // Names may still change, and space be made.
+  must(h.vault().remove("/kept"));
+  simulated.set_capacity(1ull << 40);
+  h.put_text("/refused", "now it fits");
+  CHECK(h.get_text("/refused") == "now it fits");
+}
+
+TEST_CASE("sources that can not be read are listed and the rest is stored", "[put]") {
+  hooked_house hooked{3};
+  auto& h = hooked.h;
+  h.write("tree/good", "good");
+  h.write("tree/secret", "secret");
+  h.write("tree/rotten", noise(1, mib));
+  h.write("tree/closed/inner", "x");
+  hooked.files->set([&](std::string_view call, const std::string& path) -> result<void> {
+    if (call == "open_read" && path == h.path("tree/secret"))
+      return fail(errc::permission_denied, "open", path);
+    if (call == "read" && path == h.path("tree/rotten"))
+      return fail(errc::io_failed, "read", path);
+    if (call == "list" && path == h.path("tree/closed"))
+      return fail(errc::permission_denied, "list", path);
+    return {};
+  });
+  auto stored = must(h.vault().put(put_request{.sources = {{h.path("tree"), "/tree"}}}));
+  CHECK(stored.files == 1);
+  CHECK(stored.failure_count == 3);
+  std::map<std::string, errc> failures;
+  for (const auto& failure : stored.failures)
+    failures[failure.path] = failure.reason.code();
+  CHECK(failures
+        == std::map<std::string, errc>{{h.path("tree/secret"), errc::permission_denied},
+                                       {h.path("tree/rotten"), errc::io_failed},
+                                       {h.path("tree/closed"), errc::permission_denied}});
+  CHECK(h.list() == std::vector<std::string>{"/tree", "/tree/good"});
+  CHECK(h.get_text("/tree/good") == "good");
+}
+
+TEST_CASE("a file that changes while it is read is reported", "[put]") {
+  hooked_house hooked{3};
+  auto& h = hooked.h;
+  h.write("tree/busy", noise(1, 3 * mib));
+  h.write("tree/calm", "calm");
+  bool changed = false;
+  hooked.files->set([&](std::string_view call, const std::string& path) -> result<void> {
+    if (call == "read" && path == h.path("tree/busy") && !changed) {
+      changed = true;
+      (void) system_files()->set_attributes(path, 0644, 42);
+    }
+    return {};
+  });
+  auto stored = must(h.vault().put(put_request{.sources = {{h.path("tree"), "/tree"}}}));
+  CHECK(changed);
+  REQUIRE(stored.failure_count == 1);
+  CHECK(stored.failures[0].reason.code() == errc::source_changed);
+  CHECK(h.get_text("/tree/calm") == "calm");
+}
+
+TEST_CASE("a put that was interrupted is resumed by dedup", "[put]") {
+  hooked_house hooked{3};
+  auto& h = hooked.h;
+  h.write("long", noise(1, 40 * mib));
+  size_t links = 0;
+  hooked.files->set([&](std::string_view call, const std::string& path) -> result<void> {
+    if (call == "link" && path.find("/shards/") != std::string::npos && ++links > 7)
+      return fail(errc::io_failed, "link", path);
+    return {};
+  });
+  auto request = put_request{.sources = {{h.path("long"), "/long"}}};
+  CHECK(code_of(h.vault().put(request)) == errc::too_few_drives);
+  CHECK(h.list().empty());
+  hooked.files->set({});
+  h.reopen();
+  auto stored = must(h.vault().put(request));
+  CHECK(stored.bytes_known > 8 * mib);
+  CHECK(stored.bytes_known + stored.bytes_new_plain == 40 * mib);
+  must(h.files().make_folder(h.path("back")));
+  must(h.vault().get(get_request{.paths = {"/long"}, .target_folder = h.path("back")}));
+  CHECK(h.look("back/long") == h.look("long"));
+}
+
+} // namespace datamesh::test

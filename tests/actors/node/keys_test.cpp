@@ -1,0 +1,180 @@
+// Who may open what: locks of a vault, epochs, several vaults and several nodes.
+#include "tests/actors/node/house.hpp"
+
+#include <algorithm>
+
+namespace datamesh::test {
+
+TEST_CASE("a password opens its vault, and no other one does", "[keys]") {
+  house h{1};
+  auto created = must(h.node().create_vault({.name = "sealed", .password = credential::password("correct horse")}));
+  CHECK(code_of(h.node().open_vault("sealed", credential::password("battery staple"))) == errc::wrong_password);
+  CHECK(code_of(h.node().open_vault("sealed", credential::password(""))) == errc::wrong_password);
+  CHECK(code_of(h.node().open_vault("sealed", credential::this_device())) == errc::wrong_password);
+  {
+    auto v = must(h.node().open_vault("sealed", credential::password("correct horse")));
+    CHECK(v.id() == created.id);
+    must(v.change_password(credential::password("new horse")));
+    CHECK(code_of(v.change_password(credential::this_device())) == errc::invalid_argument);
+    auto locks = must(v.key_locks());
+    CHECK(std::count_if(locks.begin(), locks.end(), [](const auto& lock) { return lock.kind == "password"; }) == 1);
+  }
+  CHECK(code_of(h.node().open_vault("sealed", credential::password("correct horse"))) == errc::wrong_password);
+  h.reopen();
+  must(h.node().open_vault("sealed", credential::password("new horse")));
+}
+
+TEST_CASE("a recovery phrase opens a vault, with typing errors told apart", "[keys]") {
+  house h{1};
+  auto created = must(h.node().create_vault({.name = "other", .trust_this_device = true}));
+  {
+    auto v = must(h.node().open_vault("other", credential::recovery_phrase(created.recovery_phrase)));
+    auto second = must(v.add_recovery_phrase());
+    CHECK(second != created.recovery_phrase);
+    must(h.node().open_vault("other", credential::recovery_phrase(second)));
+  }
+  CHECK(code_of(h.node().open_vault("other", credential::recovery_phrase("no words of ours"))) == errc::phrase_invalid);
+  auto strange = must(h.node().create_vault({.name = "third", .trust_this_device = true}));
+  CHECK(code_of(h.node().open_vault("other", credential::recovery_phrase(strange.recovery_phrase))) == errc::wrong_password);
+}
+
+TEST_CASE("locks come and go, but the last one stays", "[keys]") {
+  house h{1};
+  auto locks = must(h.vault().key_locks());
+  REQUIRE(locks.size() == 2);
+  for (const auto& lock : locks)
+    if (lock.kind == "device")
+      must(h.vault().remove_key_lock(lock.number));
+  CHECK(code_of(h.node().open_vault("main", credential::this_device())) == errc::wrong_password);
+  CHECK(code_of(h.vault().remove_key_lock(999)) == errc::not_found);
+  auto last = must(h.vault().key_locks());
+  REQUIRE(last.size() == 1);
+  CHECK(!h.vault().remove_key_lock(last[0].number));
+  must(h.vault().trust_this_device());
+  h.reopen();
+}
+
+TEST_CASE("after a rotation old data is readable and new data is sealed anew", "[keys]") {
+  house h{3};
+  auto old_text = noise(1, 300'000);
+  h.put_text("/old", old_text);
+  CHECK(must(h.vault().rotate_epoch()) == 2);
+  auto new_text = noise(2, 300'000);
+  h.put_text("/new", new_text);
+  CHECK(h.put_text("/again", old_text).chunks_known == 1);
+  CHECK(must(h.vault().rotate_epoch()) == 3);
+  h.reopen();
+  CHECK(h.get_text("/old") == old_text);
+  CHECK(h.get_text("/new") == new_text);
+  // The catalog can be made again from packs of all epochs.
+  h.put_text("/newest", "x");
+  h.close();
+  auto node = must(datamesh::node::open(h.options));
+  must(node->rebuild_catalog("main", credential::this_device()));
+  node.reset();
+  h.open();
+  CHECK(h.list() == std::vector<std::string>{"/again", "/new", "/newest", "/old"});
+  CHECK(h.get_text("/new") == new_text);
+}
+
+TEST_CASE("two vaults of one node do not see each other", "[keys]") {
+  house h{3};
+  must(h.node().create_vault({.name = "second", .trust_this_device = true}));
+  auto second = must(h.node().open_vault("second", credential::this_device()));
+  auto text = noise(1, 500'000);
+  h.put_text("/mine", text);
+  put_stream_request what{std::make_shared<text_source>(text), "/yours"};
+  // Dedup never crosses a space.
+  CHECK(must(second.put(what)).chunks_known == 0);
+  CHECK(must(second.list({})).entries.at(0).path == "/yours");
+  CHECK(h.list() == std::vector<std::string>{"/mine"});
+  CHECK(code_of(second.get("/mine", std::make_shared<text_sink>())) == errc::not_found);
+  // Neither the catalog of one nor its making from packs takes in what is the other's.
+  { auto gone = std::move(second); }
+  must(h.node().rebuild_catalog("second", credential::this_device()));
+  second = must(h.node().open_vault("second", credential::this_device()));
+  CHECK(must(second.list({})).entries.size() == 1);
+  CHECK(must(second.stats()).packs == 1);
+  CHECK(must(h.node().vaults()).size() == 2);
+  CHECK(code_of(h.node().destroy_vault("second")) == errc::locked);
+  { auto gone = std::move(second); }
+  must(h.node().destroy_vault("second"));
+  CHECK(code_of(h.node().open_vault("second", credential::this_device())) == errc::no_vault);
+  CHECK(code_of(h.node().destroy_vault("second")) == errc::no_vault);
+  CHECK(h.get_text("/mine") == text);
+}
+
+TEST_CASE("handles of one vault share it, and it opens again at once when they are gone", "[keys]") {
+  house h{3};
+  auto twin = must(h.node().open_vault("main", credential::this_device()));
+  h.put_text("/file", "x");
+  CHECK(must(twin.list({})).entries.size() == 1);
+  { auto gone = std::move(twin); }
+  CHECK(h.list().size() == 1);
+  { auto gone = std::move(h.vault()); }
+  for (int round = 0; round < 20; ++round) {
+    auto v = must(h.node().open_vault("main", credential::this_device()));
+    put_stream_request what{std::make_shared<text_source>(std::to_string(round)), "/file"};
+    must(v.put(what));
+    auto to = std::make_shared<text_sink>();
+    must(v.get("/file", to));
+    CHECK(to->text == std::to_string(round));
+  }
+}
+
+TEST_CASE("names and options of vaults are checked", "[keys]") {
+  house h{1};
+  for (const auto& bad : std::vector<std::string>{"", ".", "..", ".hidden", "a/b", "a b", std::string(65, 'x'), "\xff"})
+    CHECK(code_of(h.node().create_vault({.name = bad, .trust_this_device = true})) == errc::name_invalid);
+  CHECK(code_of(h.node().create_vault({.name = "main", .trust_this_device = true})) == errc::vault_exists);
+  CHECK(code_of(h.node().create_vault({.name = "open"})) == errc::invalid_argument);
+  CHECK(code_of(h.node().open_vault("none", credential::this_device())) == errc::no_vault);
+  CHECK(code_of(h.node().open_vault("../main", credential::this_device())) == errc::name_invalid);
+}
+
+TEST_CASE("a damaged key file is told from a wrong password", "[keys]") {
+  house h{1};
+  h.close();
+  auto key = join_path(h.options.home, "vaults/main/key");
+  auto whole = must(read_whole(h.files(), key, 1 << 20));
+  auto node = must(datamesh::node::open(h.options));
+  must(write_whole(h.files(), key, whole.view().first(whole.size() / 2)));
+  CHECK(code_of(node->open_vault("main", credential::this_device())) == errc::key_file_damaged);
+  auto facts = must(node->vaults());
+  REQUIRE(facts.size() == 1);
+  CHECK(!facts[0].id);
+  must(write_whole(h.files(), key, as_view("something else")));
+  auto alien = code_of(node->open_vault("main", credential::this_device()));
+  CHECK((alien == errc::format_alien || alien == errc::key_file_damaged));
+  must(write_whole(h.files(), key, whole));
+  must(node->open_vault("main", credential::this_device()));
+}
+
+TEST_CASE("a second opener of a node is told that it is locked", "[node]") {
+  house h{1};
+  CHECK(code_of(node::open(h.options)) == errc::locked);
+  CHECK(code_of(node::create(h.options)) == errc::vault_exists);
+  auto elsewhere = h.options;
+  elsewhere.home = h.path("nowhere");
+  CHECK(code_of(node::open(elsewhere)) == errc::no_vault);
+  elsewhere.home = "";
+  CHECK(code_of(node::open(elsewhere)) == errc::invalid_argument);
+  h.put_text("/still", "here");
+  CHECK(h.get_text("/still") == "here");
+}
+
+TEST_CASE("two nodes in one process are two nodes", "[node]") {
+  house a{3, disk::system};
+  house b{2, disk::simulated};
+  a.put_text("/a", "of a");
+  b.put_text("/b", "of b");
+  CHECK(a.list() == std::vector<std::string>{"/a"});
+  CHECK(b.list() == std::vector<std::string>{"/b"});
+  CHECK(a.vault().id() != b.vault().id());
+  a.close();
+  CHECK(b.get_text("/b") == "of b");
+  a.open();
+  CHECK(a.get_text("/a") == "of a");
+}
+
+} // namespace datamesh::test
