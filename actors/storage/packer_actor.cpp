@@ -65,10 +65,19 @@ struct pack_run {
 
 using run_ptr = std::shared_ptr<pack_run>;
 
+/// Who uses the packer.
+struct open_job {
+  uint32_t shards_short = 0;    ///< Most that any pack lacked while the job ran.
+  bool used = false;            ///< Packs that are not committed may hold something of it.
+  bool closed = false;          ///< Gone, but for batches at workers.
+  size_t at_workers = 0;        ///< Batches.
+  std::optional<error> failure; ///< Why something of it is lost.
+};
+
 struct packer_state {
   static inline constexpr const char* name = "packer";
   packer_context context;
-  std::map<uint64_t, uint32_t> jobs; ///< Most shards that any pack lacked while the job ran.
+  std::map<uint64_t, open_job> jobs;
   std::deque<intake_batch> queue;
   size_t under_way = 0; ///< Batches at workers.
   std::deque<run_ptr> runs;
@@ -88,6 +97,27 @@ public:
   using self_pointer = packer_actor::stateful_pointer<packer_state>;
 
   explicit packer(self_pointer self) : self_(self), state_(self->state) {}
+
+  /// A job that lost chunks with a pack must not go on as if they were there.
+  [[nodiscard]] result<void> admit(uint64_t number) {
+    auto& job = state_.jobs[number];
+    if (job.failure)
+      return fail(*job.failure);
+    job.used = true;
+    return {};
+  }
+
+  void close_job(uint64_t number) {
+    auto gone = std::stable_partition(state_.queue.begin(), state_.queue.end(), [&](const auto& batch) { return batch.job != number; });
+    for (auto batch = gone; batch != state_.queue.end(); ++batch)
+      answer(*batch, to_caf(error{errc::cancelled, "seal chunks"}));
+    state_.queue.erase(gone, state_.queue.end());
+    state_.jobs[number].closed = true;
+    forget_if_idle(number);
+    // A dry run opens a pack that nobody closes.
+    if (state_.jobs.empty() && state_.submissions.empty() && state_.current && state_.current->jobs == 0 && state_.current->pack->empty())
+      drop_current();
+  }
 
   void enqueue(intake_batch batch) {
     state_.queue.push_back(std::move(batch));
@@ -125,6 +155,23 @@ public:
   }
 
 private:
+  // -- jobs ------------------------------------------------------------------------
+
+  /// What a worker looks up is pinned, so pins go only when no worker is at it.
+  void forget_if_idle(uint64_t number) {
+    auto job = state_.jobs.find(number);
+    if (job == state_.jobs.end() || !job->second.closed || job->second.at_workers > 0)
+      return;
+    state_.jobs.erase(job);
+    state_.context.codec->claims->release(number);
+  }
+
+  /// Until its operations are committed, nothing else says that a job needs the pack.
+  void pin_for_jobs(const pack_id& pack) {
+    for (const auto& [number, job] : state_.jobs)
+      state_.context.codec->claims->pin(pack, number);
+  }
+
   // -- filling ---------------------------------------------------------------------
 
   void dispatch() {
@@ -152,13 +199,14 @@ private:
   void send_to_worker(std::shared_ptr<intake_batch> batch, run_ptr run) {
     ++state_.under_way;
     ++run->jobs;
+    ++state_.jobs[batch->job].at_workers;
     auto [number, worker] = state_.context.team->pick();
     auto done = [this, batch, run, number = number](v1::SealedChunks& reply) {
-      leave_worker(number, *run);
+      leave_worker(number, *run, batch->job);
       take_reply(*batch, run, reply);
     };
     auto failed = [this, batch, run, number = number](caf::error& reason) {
-      leave_worker(number, *run);
+      leave_worker(number, *run, batch->job);
       answer(*batch, to_caf(from_caf(reason).within("seal chunks")));
       if (!run->dead)
         fail_all(from_caf(reason));
@@ -170,10 +218,12 @@ private:
           .then(done, failed);
   }
 
-  void leave_worker(size_t number, pack_run& run) {
+  void leave_worker(size_t number, pack_run& run, uint64_t job) {
     state_.context.team->finished(number);
     --state_.under_way;
     --run.jobs;
+    --state_.jobs[job].at_workers;
+    forget_if_idle(job);
   }
 
   /// What did not fit goes to the next pack.
@@ -182,6 +232,10 @@ private:
     batch.reply.mutable_chunks()->MergeFrom(reply.chunks());
     if (run->dead) {
       answer(batch, to_caf(*run->reason));
+    } else if (done == 0 && !batch.data.empty() && run->pack->empty()) {
+      answer(batch, to_caf(error{errc::capacity_exceeded, "put a chunk into a pack"}));
+    } else if (done < batch.data.size() && state_.jobs.count(batch.job) == 0) {
+      answer(batch, to_caf(error{errc::cancelled, "seal chunks"}));
     } else if (done < batch.data.size()) {
       if (auto* copy = std::get_if<v1::CopyChunks>(&batch.request))
         copy->mutable_chunks()->DeleteSubrange(0, static_cast<int>(done));
@@ -247,7 +301,7 @@ private:
   void deliver(flush_wait& waiter) {
     auto figures = state_.figures;
     auto job = state_.jobs.find(waiter.job);
-    figures.set_shards_short(job == state_.jobs.end() ? 0 : job->second);
+    figures.set_shards_short(job == state_.jobs.end() ? 0 : job->second.shards_short);
     waiter.promise.deliver(std::move(figures));
   }
 
@@ -347,18 +401,17 @@ private:
                 return leave(run);
               finish(run);
             },
-            [this, run](caf::error& reason) { fail_with(*run, from_caf(reason)); });
+            [this, run](caf::error& reason) {
+              // The catalog may answer later than we wait.
+              run->stamped = true;
+              take_back_stamps(*run);
+              fail_with(*run, from_caf(reason));
+            });
   }
 
   void take_back_stamps(pack_run& run) {
     if (std::exchange(run.stamped, false))
       self_->send(state_.context.catalog_writer, caf::delete_atom_v);
-  }
-
-  /// A pack failed; if it is dead already, everybody was told.
-  void fail_with(const pack_run& run, const error& reason) {
-    if (!run.dead)
-      fail_all(reason);
   }
 
   /// Operations that are in the catalog only travel along, in stretches without a
@@ -487,14 +540,14 @@ private:
   }
 
   void all_answered(const run_ptr& run, bool try_others) {
+    if (run->dead)
+      return remove_stored(*run);
     auto stored = static_cast<size_t>(std::count(run->stored.begin(), run->stored.end(), true));
     if (try_others && stored < run->stored.size())
       return place_and_store(run);
-    if (run->dead || stored < state_.context.how.shards_min()) {
+    if (stored < state_.context.how.shards_min()) {
       remove_stored(*run);
-      if (!run->dead)
-        fail_all(error{run->full ? errc::drive_full : errc::too_few_drives, "store a pack", run->record.seal.id.brief()});
-      return;
+      return fail_with(*run, error{run->full ? errc::drive_full : errc::too_few_drives, "store a pack", run->record.seal.id.brief()});
     }
     commit(run);
   }
@@ -512,6 +565,7 @@ private:
   }
 
   void commit(const run_ptr& run) {
+    pin_for_jobs(run->record.seal.id);
     v1::CommitCatalog request;
     auto* pack = request.add_packs();
     *pack = std::move(*run->finished.mutable_pack());
@@ -537,25 +591,41 @@ private:
     figures.set_packs(figures.packs() + 1);
     figures.set_bytes_written(figures.bytes_written()
                               + present * (run->record.seal.shape.shard_length + shard_header_length(run->record.seal.shape, true)));
-    for (auto& [job, shards_short] : state_.jobs)
-      shards_short = std::max(shards_short, static_cast<uint32_t>(run->stored.size() - present));
+    for (auto& [number, job] : state_.jobs)
+      job.shards_short = std::max(job.shards_short, static_cast<uint32_t>(run->stored.size() - present));
+    pin_for_jobs(run->record.seal.id); // Those that came meanwhile found its chunks pending.
     state_.context.codec->claims->settle({state_.context.intake, run->pack->serial()});
     leave(run);
   }
 
-  /// Nothing of this pack is left to be done; who waited for it is told.
+  /// Nothing of this pack is left to be done; who waited for it is told. Packs
+  /// without operations overtake each other, and a flush waits for all before it.
   void leave(const run_ptr& run) {
     for (auto& waiter : run->submissions)
       waiter.promise.deliver(state_.figures);
-    for (auto& waiter : run->flushes)
-      deliver(waiter);
-    std::erase(state_.runs, run);
+    auto at = std::find(state_.runs.begin(), state_.runs.end(), run);
+    for (auto& waiter : run->flushes) {
+      if (at == state_.runs.begin())
+        deliver(waiter);
+      else
+        (*std::prev(at))->flushes.push_back(std::move(waiter));
+    }
+    state_.runs.erase(at);
     advance();
   }
 
   // -- failing ------------------------------------------------------------------------------
 
+  /// A pack failed; if it is dead already, everybody was told.
+  void fail_with(const pack_run& run, const error& reason) {
+    if (!run.dead)
+      fail_all(reason);
+  }
+
   void fail_all(const error& reason) {
+    for (auto& [number, job] : state_.jobs)
+      if (job.used && !job.failure)
+        job.failure = reason;
     auto told = to_caf(reason);
     auto runs = std::exchange(state_.runs, {});
     state_.current = nullptr;
@@ -588,16 +658,17 @@ packer_actor::behavior_type packer_behavior(packer_actor::stateful_pointer<packe
   auto logic = std::make_shared<packer>(self);
   return {
       [=](const v1::OpenIntake& request) -> caf::result<v1::PackFigures> {
-        self->state.jobs[request.job()] = 0;
+        self->state.jobs.try_emplace(request.job());
         return self->state.figures;
       },
-      [=](const v1::CloseIntake& request) {
-        self->state.jobs.erase(request.job());
-        self->state.context.codec->claims->release(request.job());
-      },
+      [=](const v1::CloseIntake& request) { logic->close_job(request.job()); },
       [=](v1::SealChunks& request, slices& data) -> caf::result<v1::SealedChunks> {
         if (self->state.queue.size() >= packer_queue_max)
           return to_caf(error{errc::capacity_exceeded, "seal chunks"});
+        if (std::any_of(data.begin(), data.end(), [](const bytes& plain) { return plain.empty() || plain.size() > chunk_plain_max; }))
+          return to_caf(error{errc::invalid_argument, "seal chunks"});
+        if (auto admitted = logic->admit(request.job()); !admitted)
+          return to_caf(admitted.error());
         request.set_intake(self->state.context.intake);
         auto promise = self->make_response_promise<seal_promise>();
         auto job = request.job();
@@ -607,12 +678,18 @@ packer_actor::behavior_type packer_behavior(packer_actor::stateful_pointer<packe
       [=](v1::CopyChunks& request, slices& data) -> caf::result<v1::Done> {
         if (self->state.queue.size() >= packer_queue_max)
           return to_caf(error{errc::capacity_exceeded, "copy chunks"});
+        if (static_cast<size_t>(request.chunks_size()) != data.size())
+          return to_caf(error{errc::invalid_argument, "copy chunks"});
+        if (auto admitted = logic->admit(request.job()); !admitted)
+          return to_caf(admitted.error());
         auto promise = self->make_response_promise<done_promise>();
         auto job = request.job();
         logic->enqueue({std::move(request), std::move(data), promise, {}, job});
         return promise;
       },
       [=](v1::SubmitOperations& request) -> caf::result<v1::PackFigures> {
+        if (auto admitted = logic->admit(request.job()); !admitted)
+          return to_caf(admitted.error());
         auto promise = self->make_response_promise<figures_promise>();
         submission what;
         for (auto& body : *request.mutable_bodies()) {
@@ -624,6 +701,8 @@ packer_actor::behavior_type packer_behavior(packer_actor::stateful_pointer<packe
         return promise;
       },
       [=](v1::CopyOperations& request) -> caf::result<v1::PackFigures> {
+        if (auto admitted = logic->admit(request.job()); !admitted)
+          return to_caf(admitted.error());
         auto promise = self->make_response_promise<figures_promise>();
         submission what;
         for (auto& batch : *request.mutable_batches()) {
@@ -635,6 +714,9 @@ packer_actor::behavior_type packer_behavior(packer_actor::stateful_pointer<packe
         return promise;
       },
       [=](const v1::FlushPacks& request) -> caf::result<v1::PackFigures> {
+        auto job = self->state.jobs.find(request.job());
+        if (job != self->state.jobs.end() && job->second.failure)
+          return to_caf(*job->second.failure);
         auto promise = self->make_response_promise<figures_promise>();
         logic->flush({request.job(), promise}, request.at_once());
         return promise;
