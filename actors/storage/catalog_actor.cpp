@@ -12,14 +12,18 @@ using stamp_promise = caf::typed_response_promise<v1::StampedOperations>;
 using done_promise = caf::typed_response_promise<v1::Done>;
 
 struct waiting_request {
-  std::variant<std::pair<v1::StampOperations, stamp_promise>, std::pair<v1::ApplyOperations, done_promise>> what;
+  caf::actor_addr from;
+  std::variant<std::pair<v1::StampOperations, stamp_promise>, std::pair<v1::ApplyOperations, done_promise>,
+               std::pair<v1::CommitCatalog, done_promise>>
+      what;
 };
 
 struct catalog_state {
   static inline constexpr const char* name = "catalog";
   std::shared_ptr<catalog> names;
   std::shared_ptr<clock> time;
-  bool stamped = false; ///< A pack with stamped operations is under way.
+  bool stamped = false;   ///< A pack with stamped operations is under way.
+  caf::actor_addr holder; ///< Whose pack that is.
   std::deque<waiting_request> waiting;
 
   int64_t now_ns() const {
@@ -104,63 +108,128 @@ void deliver(done_promise& promise, const result<void>& outcome) {
     promise.deliver(to_caf(outcome.error()));
 }
 
-/// Serves what waited, up to the next stamp.
-void serve_waiting(catalog_state& state) {
-  while (!state.stamped && !state.waiting.empty()) {
-    auto next = std::move(state.waiting.front());
-    state.waiting.pop_front();
-    if (auto* stamping = std::get_if<0>(&next.what)) {
-      auto reply = stamp_now(state, stamping->first);
-      state.stamped = reply && reply->operations_size() > 0;
-      if (reply)
-        stamping->second.deliver(std::move(*reply));
+class catalog_queue {
+public:
+  using self_pointer = catalog_actor::stateful_pointer<catalog_state>;
+
+  explicit catalog_queue(self_pointer self) : self_(self), state_(self->state) {}
+
+  template <class Answer, class Request>
+  caf::result<Answer> add(const Request& request, const char* attempted) {
+    if (state_.waiting.size() >= catalog_queue_max)
+      return to_caf(error{errc::capacity_exceeded, attempted});
+    auto from = sender(); // The promise takes it over.
+    auto promise = self_->template make_response_promise<caf::typed_response_promise<Answer>>();
+    state_.waiting.push_back({from, std::pair{request, promise}});
+    serve_waiting();
+    return promise;
+  }
+
+  /// True when the sender's operations are the stamped ones, or there are none.
+  [[nodiscard]] bool may_commit() const {
+    return !state_.stamped || state_.holder == sender();
+  }
+
+  /// One commit ends the wait that the sender's stamp began.
+  [[nodiscard]] result<void> commit(const v1::CommitCatalog& request) {
+    auto outcome = commit_now(state_, request);
+    if (state_.stamped && request.operations_size() > 0)
+      end_stamp(!outcome);
+    return outcome;
+  }
+
+  /// The sender's pack failed, or the sender waits for its stamp no more.
+  void take_back() {
+    auto from = sender();
+    if (state_.stamped && state_.holder == from)
+      end_stamp(true);
+    else
+      drop_first_stamp(from);
+    serve_waiting();
+  }
+
+  /// Whoever is gone commits nothing.
+  void forget(const caf::actor_addr& gone) {
+    if (!state_.stamped || state_.holder != gone)
+      return;
+    end_stamp(true);
+    serve_waiting();
+  }
+
+  /// Serves what waited, up to the next stamp.
+  void serve_waiting() {
+    while (!state_.stamped && !state_.waiting.empty()) {
+      auto next = std::move(state_.waiting.front());
+      state_.waiting.pop_front();
+      if (auto* stamping = std::get_if<0>(&next.what))
+        stamp(next.from, *stamping);
+      else if (auto* applying = std::get_if<1>(&next.what))
+        deliver(applying->second, apply_now(state_, applying->first));
       else
-        stamping->second.deliver(to_caf(reply.error()));
-    } else {
-      auto& [request, promise] = std::get<1>(next.what);
-      deliver(promise, apply_now(state, request));
+        deliver(std::get<2>(next.what).second, commit_now(state_, std::get<2>(next.what).first));
     }
   }
-}
+
+private:
+  [[nodiscard]] caf::actor_addr sender() const {
+    return caf::actor_cast<caf::actor_addr>(self_->current_sender());
+  }
+
+  void stamp(const caf::actor_addr& from, std::pair<v1::StampOperations, stamp_promise>& stamping) {
+    auto& [request, promise] = stamping;
+    auto holder = caf::actor_cast<caf::strong_actor_ptr>(from);
+    auto reply = holder ? stamp_now(state_, request) : fail(errc::cancelled, "stamp operations");
+    if (!reply) {
+      promise.deliver(to_caf(reply.error()));
+      return;
+    }
+    if (reply->operations_size() > 0) {
+      state_.stamped = true;
+      state_.holder = from;
+      self_->monitor(holder);
+    }
+    promise.deliver(std::move(*reply));
+  }
+
+  void end_stamp(bool failed) {
+    if (failed)
+      state_.names->unstamp();
+    state_.stamped = false;
+    self_->demonitor(std::exchange(state_.holder, {}));
+  }
+
+  void drop_first_stamp(const caf::actor_addr& from) {
+    auto first = std::find_if(state_.waiting.begin(), state_.waiting.end(),
+                              [&](const auto& request) { return request.from == from && request.what.index() == 0; });
+    if (first == state_.waiting.end())
+      return;
+    std::get<0>(first->what).second.deliver(to_caf(error{errc::cancelled, "stamp operations"}));
+    state_.waiting.erase(first);
+  }
+
+  self_pointer self_;
+  catalog_state& state_;
+};
 
 catalog_actor::behavior_type catalog_writer(catalog_actor::stateful_pointer<catalog_state> self, std::shared_ptr<catalog> names,
                                             std::shared_ptr<clock> time) {
   self->state.names = std::move(names);
   self->state.time = std::move(time);
+  auto queue = std::make_shared<catalog_queue>(self);
+  self->set_down_handler([=](const caf::down_msg& gone) { queue->forget(gone.source); });
   return {
-      [=](const v1::StampOperations& request) -> caf::result<v1::StampedOperations> {
-        if (self->state.waiting.size() >= catalog_queue_max)
-          return to_caf(error{errc::capacity_exceeded, "stamp operations"});
-        auto promise = self->make_response_promise<stamp_promise>();
-        self->state.waiting.push_back({std::pair{request, promise}});
-        serve_waiting(self->state);
-        return promise;
-      },
-      [=](caf::delete_atom) {
-        self->state.names->unstamp();
-        self->state.stamped = false;
-        serve_waiting(self->state);
-      },
+      [=](const v1::StampOperations& request) { return queue->add<v1::StampedOperations>(request, "stamp operations"); },
+      [=](caf::delete_atom) { queue->take_back(); },
       [=](const v1::CommitCatalog& request) -> caf::result<v1::Done> {
-        auto outcome = commit_now(self->state, request);
-        if (request.operations_size() > 0) {
-          if (!outcome)
-            self->state.names->unstamp();
-          self->state.stamped = false;
-        }
+        // Operations of others could take the numbers that were just given.
+        if (request.operations_size() > 0 && !queue->may_commit())
+          return queue->add<v1::Done>(request, "commit to catalog");
         auto promise = self->make_response_promise<done_promise>();
-        deliver(promise, outcome);
-        serve_waiting(self->state);
+        deliver(promise, queue->commit(request));
+        queue->serve_waiting();
         return promise;
       },
-      [=](const v1::ApplyOperations& request) -> caf::result<v1::Done> {
-        if (self->state.waiting.size() >= catalog_queue_max)
-          return to_caf(error{errc::capacity_exceeded, "apply operations"});
-        auto promise = self->make_response_promise<done_promise>();
-        self->state.waiting.push_back({std::pair{request, promise}});
-        serve_waiting(self->state);
-        return promise;
-      },
+      [=](const v1::ApplyOperations& request) { return queue->add<v1::Done>(request, "apply operations"); },
       [=](caf::close_atom) -> caf::result<v1::Done> {
         if (auto closed = self->state.names->close(); !closed)
           return to_caf(closed.error());

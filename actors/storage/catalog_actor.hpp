@@ -3,7 +3,8 @@
 //
 // Operations that travel in a pack are stamped when the pack closes and committed
 // when it is durable. Between the two nothing else is stamped, so that a device's
-// log has no gap when the pack fails: other writers wait for that long.
+// log has no gap when the pack fails: other writers wait for that long. The stamp
+// belongs to the actor that asked for it; when that ends, it is taken back.
 #pragma once
 
 #include "datamesh/base/clock.hpp"
@@ -17,7 +18,8 @@ using catalog_actor = caf::typed_actor<
     // release. From the first on a crash is noticed when the catalog is opened next:
     // asked for before anything is stored.
     caf::replies_to<v1::StampOperations>::with<v1::StampedOperations>,
-    // The pack with the stamped operations failed; the stamps are taken back.
+    // The sender's pack with the stamped operations failed; the stamps are taken back.
+    // A sender that holds none withdraws the first of its requests that wait.
     caf::reacts_to<caf::delete_atom>,
     // One durable, atomic step. Ends the wait that a stamp began.
     caf::replies_to<v1::CommitCatalog>::with<v1::Done>,
