@@ -40,6 +40,7 @@ struct put_state {
   packer_actor packer;
   source_actor source;
   std::map<uint64_t, put_item> items;
+  std::vector<move_node> folders;    ///< Made on the way to items, and in no operation yet.
   std::unordered_set<chunk_id> seen; ///< Of a dry run.
   size_t batches_max = 2;
   size_t batches = 0; ///< At the packer.
@@ -123,7 +124,7 @@ private:
         continue;
       }
       if (piece.what_case() == v1::SourcePiece::kFailure) {
-        state_.items.erase(piece.item());
+        forget_item(piece.item());
         const auto& failure = piece.failure();
         add_failure(failure.path(), error{static_cast<errc>(failure.code()), failure.attempted(), failure.path()});
         continue;
@@ -161,6 +162,9 @@ private:
       if (!target)
         return add_failure(begin.path(), target.error());
       item.target = std::move(*target);
+      // Others may need them, whatever becomes of this item.
+      std::move(item.target.folders.begin(), item.target.folders.end(), std::back_inserter(state_.folders));
+      item.target.folders.clear();
     }
     auto version = random_id<version_id>(*state_.context->env.random);
     if (!version)
@@ -168,6 +172,14 @@ private:
     item.version = *version;
     item.begin = std::move(begin);
     state_.items.emplace(number, std::move(item));
+  }
+
+  void forget_item(uint64_t number) {
+    auto found = state_.items.find(number);
+    if (found == state_.items.end())
+      return;
+    state_.context->claims->withdraw(found->second.target, state_.task.job->number);
+    state_.items.erase(found);
   }
 
   void end_item(put_item& item, const v1::SourceEnd& end) {
@@ -230,6 +242,8 @@ private:
   void submit_complete() {
     v1::SubmitOperations request;
     request.set_job(state_.task.job->number);
+    for (auto& folder : std::exchange(state_.folders, {}))
+      add_body(request, std::move(folder));
     for (auto it = state_.items.begin(); it != state_.items.end();) {
       auto& item = it->second;
       if (item.unresolved > 0 || (!item.ended && item.extents.size() < extents_per_operation_max)) {
@@ -280,8 +294,6 @@ private:
 
   void end_with_operations(put_item& item, v1::SubmitOperations& request) {
     count(item);
-    for (auto& folder : item.target.folders)
-      add_body(request, std::move(folder));
     auto kind = static_cast<node_kind>(item.begin.kind());
     if (item.target.fresh)
       add_body(request, move_node{item.target.node, item.target.parent, item.target.name, kind});
