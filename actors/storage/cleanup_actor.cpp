@@ -20,6 +20,12 @@ public:
   cleaner(caf::blocking_actor* self, std::shared_ptr<vault_context> context, cleanup_task& task)
       : self_(self), context_(std::move(context)), task_(task), reader_(spawn_pack_reader(*context_->sys, context_, task.job)) {}
   ~cleaner() {
+    context_->chunks->spare(free_);
+    if (packer_) {
+      v1::CloseIntake close;
+      close.set_job(task_.job->number);
+      self_->send(packer_, close);
+    }
     self_->send_exit(reader_, caf::exit_reason::user_shutdown);
   }
 
@@ -32,12 +38,15 @@ public:
     summary_.versions_forgotten = plan->versions_forgotten;
     if (task_.dry_run)
       return dry(*plan);
+    packer_ = context_->packer_for(task_.how);
+    if (auto condemned = condemn(*plan, now); !condemned)
+      return fail(condemned.error());
     for (size_t i = 0; i < plan->forget.size(); i += operations_at_once)
       if (auto applied = apply({plan->forget.begin() + static_cast<ptrdiff_t>(i),
                                 plan->forget.begin() + static_cast<ptrdiff_t>(std::min(i + operations_at_once, plan->forget.size()))});
           !applied)
         return fail(applied.error());
-    auto dead = plan->dead;
+    auto dead = plan->dead; // Free ones, as are those that are copied.
     for (const auto& copy : plan->copied) {
       if (auto reason = task_.job->ended())
         return fail(*reason);
@@ -59,6 +68,33 @@ public:
   }
 
 private:
+  /// From here on no put finds chunks in those packs. Puts that found some there
+  /// and have ended are in the catalog, so only what is planned now is safe to go.
+  result<void> condemn(cleanup_plan& plan, int64_t now) {
+    auto candidates = plan.dead;
+    for (const auto& copy : plan.copied)
+      candidates.push_back(copy.pack);
+    free_ = context_->chunks->condemn(candidates);
+    std::set<pack_id> pinned{candidates.begin(), candidates.end()};
+    for (const auto& id : free_)
+      pinned.erase(id);
+    auto again = plan_cleanup(*context_->names, task_.rules, now, pinned);
+    if (!again)
+      return fail(again.error());
+    plan = std::move(*again);
+    std::vector<pack_id> planned = plan.dead;
+    for (const auto& copy : plan.copied)
+      planned.push_back(copy.pack);
+    std::set<pack_id> free{free_.begin(), free_.end()};
+    if (auto kept = keep_others(planned, free, plan); !kept)
+      return kept;
+    std::erase_if(plan.dead, [&](const auto& id) { return free.count(id) == 0; });
+    std::erase_if(plan.copied, [&](const auto& copy) { return free.count(copy.pack) == 0; });
+    summary_.nodes_forgotten = plan.nodes_forgotten;
+    summary_.versions_forgotten = plan.versions_forgotten;
+    return {};
+  }
+
   result<cleanup_summary> dry(const cleanup_plan& plan) {
     summary_.packs_deleted = plan.dead.size() + plan.copied.size();
     summary_.packs_copied = plan.copied.size();
@@ -98,7 +134,6 @@ private:
     if (!*record)
       return {};
     auto pack = to_proto(**record);
-    auto packer = context_->packer_for(task_.how);
     v1::CopyChunks batch;
     slices data;
     uint32_t bytes_in_batch = 0;
@@ -106,7 +141,7 @@ private:
       if (data.empty())
         return {};
       batch.set_job(task_.job->number);
-      auto sent = ask<v1::Done>(self_, packer, caf::infinite, std::exchange(batch, {}), std::exchange(data, {}));
+      auto sent = ask<v1::Done>(self_, packer_, caf::infinite, std::exchange(batch, {}), std::exchange(data, {}));
       bytes_in_batch = 0;
       if (!sent)
         return fail(sent.error());
@@ -138,7 +173,7 @@ private:
     ++summary_.packs_copied;
     summary_.bytes_copied += copy.bytes;
     if (operations.batches_size() > 0)
-      copying_.push_back(self_->request(packer, caf::infinite, std::move(operations)));
+      copying_.push_back(self_->request(packer_, caf::infinite, std::move(operations)));
     return {};
   }
 
@@ -147,7 +182,7 @@ private:
     v1::FlushPacks request;
     request.set_job(task_.job->number);
     request.set_at_once(true);
-    auto flushed = ask<v1::PackFigures>(self_, context_->packer_for(task_.how), caf::infinite, request);
+    auto flushed = ask<v1::PackFigures>(self_, packer_, caf::infinite, request);
     if (!flushed)
       return fail(flushed.error());
     result<void> outcome;
@@ -156,12 +191,7 @@ private:
     return outcome;
   }
 
-  result<void> delete_packs(const std::vector<pack_id>& dead) {
-    auto free = context_->chunks->condemn(dead);
-    if (auto kept = keep_pinned(dead, free); !kept)
-      return kept;
-    if (free.empty())
-      return {};
+  result<void> delete_packs(const std::vector<pack_id>& free) {
     if (auto applied = apply({condemn_packs{free}}); !applied)
       return applied;
     std::map<drive_id, v1::RemoveShards> by_drive;
@@ -193,17 +223,16 @@ private:
     return {};
   }
 
-  /// What stays because a put relies on it is not freed.
-  result<void> keep_pinned(const std::vector<pack_id>& dead, const std::vector<pack_id>& free) {
-    std::set<pack_id> going{free.begin(), free.end()};
-    for (const auto& id : dead) {
-      if (going.count(id) > 0)
+  /// What stays until the next time is not freed.
+  result<void> keep_others(const std::vector<pack_id>& planned, const std::set<pack_id>& free, cleanup_plan& plan) {
+    for (const auto& id : planned) {
+      if (free.count(id) > 0)
         continue;
       auto record = context_->names->find_pack(id);
       if (!record)
         return fail(record.error());
       if (*record)
-        summary_.bytes_freed -= std::min(summary_.bytes_freed, uint64_t{(*record)->seal.shape.shard_length} * (*record)->shards_present());
+        plan.bytes_freed -= std::min(plan.bytes_freed, uint64_t{(*record)->seal.shape.shard_length} * (*record)->shards_present());
     }
     return {};
   }
@@ -226,6 +255,8 @@ private:
   std::shared_ptr<vault_context> context_;
   cleanup_task& task_;
   pack_reader_actor reader_;
+  packer_actor packer_;
+  std::vector<pack_id> free_; ///< No running put relies on them.
   cleanup_summary summary_;
   std::vector<copy_handle> copying_;
 };
