@@ -87,7 +87,7 @@ result<void> restore_plan::load_page() {
 
 result<std::optional<restore_plan::piece>> restore_plan::next_extent() {
   auto range_end = range_.length && *range_.length < UINT64_MAX - range_.first ? range_.first + *range_.length : UINT64_MAX;
-  while (ordinal_ < extent_count_ && offset_ < range_end) {
+  while (ordinal_ < extent_count_ && offset_ < range_end && range_.first < range_end) {
     if (auto loaded = load_page(); !loaded)
       return fail(loaded.error());
     const auto& next = page_[ordinal_ - page_first_];

@@ -72,6 +72,7 @@ TEST_CASE("a range wants parts of the extents that it touches, and no others", "
   CHECK(range(3999, std::nullopt) == rows{{3, 999, 1}});
   CHECK(range(3500, UINT64_MAX) == rows{{3, 500, 500}});
   CHECK(range(3500, UINT64_MAX - 3500) == rows{{3, 500, 500}});
+  CHECK(range(100, 0).empty());
   CHECK(range(4000, std::nullopt).empty());
   CHECK(range(UINT64_MAX, UINT64_MAX).empty());
 }
