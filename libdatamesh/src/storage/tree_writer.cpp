@@ -122,6 +122,9 @@ public:
         failures.push_back({what.path, made.error()});
     }
     for (auto it = folders_.rbegin(); it != folders_.rend(); ++it) {
+      // A folder that was made in the vault, not stored, has no attributes to restore.
+      if (it->first.mode == 0 && it->first.modified_ns == 0)
+        continue;
       auto set = enter_parents(it->first.path).and_then([&] {
         return files_->set_attributes(it->second, it->first.mode & permission_bits, it->first.modified_ns);
       });
