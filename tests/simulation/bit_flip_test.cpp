@@ -155,6 +155,14 @@ TEST_CASE("beyond the parity exactly the lost files are named and all others com
     }
     REQUIRE(!lost.empty());
     REQUIRE(lost == std::set<std::string>(found.files_lost.begin(), found.files_lost.end()));
+    // Stored again, they are there again.
+    store->time().advance(std::chrono::seconds{1});
+    for (const auto& path : lost) {
+      auto again = store->put(path, store->expected().all().at(path).front());
+      INFO((again ? std::string{} : again.error().message()));
+      REQUIRE(again);
+    }
+    compare_all(*store);
   }
 }
 

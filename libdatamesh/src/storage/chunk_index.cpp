@@ -24,7 +24,17 @@ std::string copy_key(const chunk_id& chunk, const pack_id& pack) {
   return pair_key(row_kind::copy, chunk, pack);
 }
 
-void add_chunk(fold& f, const pack_id& pack, const chunk_entry& entry) {
+/// True when a chunk is read from the newer pack: stored again, it was because the
+/// older one is condemned or was found to be lost.
+bool gives_way(fold& f, const pack_id& old, int64_t newer_ns) {
+  if (is_condemned(f.rows, old))
+    return true;
+  auto record = load_pack(f.rows, old);
+  return !record || record->created_ns < newer_ns;
+}
+
+void add_chunk(fold& f, const pack_record& record, const chunk_entry& entry) {
+  const auto& pack = record.seal.id;
   auto key = id_key(row_kind::chunk, entry.id);
   auto known = f.rows.load<chunk_row>(key);
   chunk_row mine{{pack, entry}, false};
@@ -35,7 +45,7 @@ void add_chunk(fold& f, const pack_id& pack, const chunk_entry& entry) {
   }
   if (known->where.pack == pack)
     return;
-  if (!f.rows.has(id_key(row_kind::condemned, known->where.pack))) {
+  if (!gives_way(f, known->where.pack, record.created_ns)) {
     f.rows.put(copy_key(entry.id, pack), mine.encode());
     if (known->copies)
       return;
@@ -105,7 +115,7 @@ void add_pack(fold& f, const catalog_commit::new_pack& pack) {
     condemn_pack(f, id);
   count_pack(f, pack.record, true);
   for (const auto& entry : pack.table.chunks)
-    add_chunk(f, id, entry);
+    add_chunk(f, pack.record, entry);
 }
 
 void place_pack(fold& f, const pack_record& record) {

@@ -298,7 +298,7 @@ TEST_CASE("a tag has the value that was set last", "[catalog]") {
 
 // -- packs -------------------------------------------------------------------------
 
-TEST_CASE("a chunk is found where it was first, until that pack is condemned", "[catalog]") {
+TEST_CASE("a chunk is found where it was first, until that pack is condemned or it is stored again later", "[catalog]") {
   fixture f;
   add(*f.names, {new_pack(pack(1), {chunk(1), chunk(2)})});
   add(*f.names, {new_pack(pack(2), {chunk(2), chunk(3)})});
@@ -331,6 +331,11 @@ TEST_CASE("a chunk is found where it was first, until that pack is condemned", "
   for (uint64_t i = 1; i <= 3; ++i)
     CHECK(f.names->find_chunk(chunk(i)).value());
   CHECK(f.names->totals()->packs == 2);
+  CHECK(f.names->totals()->chunks == 3);
+  auto later = new_pack(pack(4), {chunk(3)});
+  later.record.created_ns += 1;
+  add(*f.names, {later});
+  CHECK(f.names->find_chunk(chunk(3)).value()->pack == pack(4));
   CHECK(f.names->totals()->chunks == 3);
   CHECK(f.names->check());
 }
