@@ -136,10 +136,16 @@ DATAMESH_C_EXPORT int datamesh_drive_list(const datamesh_node* node, int (*visit
 
 /* -- vaults ----------------------------------------------------------------------- */
 
-typedef enum datamesh_credential {
-  DATAMESH_PASSWORD = 0,
-  DATAMESH_RECOVERY_PHRASE = 1,
-  DATAMESH_THIS_DEVICE = 2 /* its secret is null */
+/* A caller in C may pass any number: in C++ all of them are values, too, and are
+   answered with the code of an invalid argument. */
+#ifdef __cplusplus
+#define DATAMESH_ENUM(name) enum name : unsigned int
+#else
+#define DATAMESH_ENUM(name) enum name
+#endif
+
+typedef DATAMESH_ENUM(datamesh_credential){
+    DATAMESH_PASSWORD = 0, DATAMESH_RECOVERY_PHRASE = 1, DATAMESH_THIS_DEVICE = 2 /* its secret is null */
 } datamesh_credential;
 
 /* At least one of *password* (else null) and *trust_this_device*. The phrase is
@@ -152,7 +158,7 @@ DATAMESH_C_EXPORT void datamesh_vault_close(datamesh_vault* vault);
 
 /* -- data ----------------------------------------------------------------------------- */
 
-typedef enum datamesh_if_exists { DATAMESH_VERSION = 0, DATAMESH_FAIL = 1, DATAMESH_RENAME = 2 } datamesh_if_exists;
+typedef DATAMESH_ENUM(datamesh_if_exists){DATAMESH_VERSION = 0, DATAMESH_FAIL = 1, DATAMESH_RENAME = 2} datamesh_if_exists;
 
 typedef struct datamesh_put_summary {
   size_t struct_size;
