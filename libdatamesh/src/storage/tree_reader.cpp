@@ -52,7 +52,7 @@ void tree_reader::begin(waiting entry, pieces& out, const buffer_pool::buffer& b
   auto item = items_++;
   if (entry.stream) {
     out.push_back({item, source_begin{entry.target_path, node_kind::file, entry.mode, entry.modified_ns, {}}});
-    open_.emplace();
+    open_ = open_file{};
     open_->item = item;
     open_->path = entry.target_path;
     open_->stream = std::move(entry.stream);
