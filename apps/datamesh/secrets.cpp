@@ -8,6 +8,7 @@
 #include <memory>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -46,17 +47,34 @@ tl::unexpected<failure> cancelled() {
   return refuse(errc::cancelled, "the question was not answered");
 }
 
+/// Waits until *fd* has something to read or *cancel* was asked for. A signal may come
+/// just before the wait begins, or to another thread, and then would not end it.
+void wait_for_input(int fd, const cancel_token& cancel) {
+  constexpr int look_again_ms = 100;
+  pollfd input{fd, POLLIN, 0};
+  while (!cancel.cancelled()) {
+    auto ready = ::poll(&input, 1, look_again_ms);
+    if (ready > 0 || (ready < 0 && errno != EINTR))
+      return;
+  }
+}
+
 /// The first line from *fd*, without its end, byte by byte so that nothing behind the
 /// line is taken away.
 outcome<secret_text> read_line(int fd, const std::string& what, const cancel_token& cancel) {
   std::string line;
   line.reserve(secret_size_max + 1); // So that no copy is left behind in freed memory.
   for (;;) {
+    wait_for_input(fd, cancel);
+    if (cancel.cancelled()) {
+      wipe(line);
+      return cancelled();
+    }
     char c = 0;
     auto got = ::read(fd, &c, 1);
-    if (cancel.cancelled() || (got < 0 && errno != EINTR)) {
+    if (got < 0 && errno != EINTR) {
       wipe(line);
-      return cancel.cancelled() ? cancelled() : refuse(from_errno(errno, "read the " + what));
+      return refuse(from_errno(errno, "read the " + what));
     }
     if (got == 0 || (got == 1 && c == '\n'))
       break;
