@@ -115,7 +115,11 @@ struct simulated_files::core {
   bool powered = true;
   std::vector<name_change> unsynced;
   std::set<uint64_t> locked;
-  std::set<std::string> unplugged;
+  struct ending {
+    drive_end how = drive_end::unplugged;
+    uint64_t from = 0; ///< The first change that meets it.
+  };
+  std::map<std::string, ending> ended; ///< By folder.
   uint64_t capacity = uint64_t{1} << 40;
   uint64_t pages_used = 0;
   uint64_t changes = 0;
@@ -144,10 +148,23 @@ struct simulated_files::core {
   [[nodiscard]] std::optional<error> refusal(const char* attempted, const std::string& path) const {
     if (!powered)
       return error{errc::io_failed, std::string{attempted} + ": power is off", path};
-    for (const auto& folder : unplugged)
-      if (is_below(path, folder))
-        return error{errc::io_failed, std::string{attempted} + ": unplugged", path};
+    if (has_ended(path, drive_end::unplugged))
+      return error{errc::io_failed, std::string{attempted} + ": unplugged", path};
     return std::nullopt;
+  }
+
+  [[nodiscard]] std::optional<error> change_refusal(const char* attempted, const std::string& path) const {
+    if (auto refused = refusal(attempted, path))
+      return refused;
+    if (has_ended(path, drive_end::read_only))
+      return error{errc::read_only, attempted, path};
+    return std::nullopt;
+  }
+
+  [[nodiscard]] bool has_ended(const std::string& path, drive_end how) const {
+    return std::any_of(ended.begin(), ended.end(), [&](const auto& one) {
+      return one.second.how == how && changes + 1 >= one.second.from && is_below(path, one.first);
+    });
   }
 
   fate count(disk_call kind) {
@@ -161,7 +178,7 @@ struct simulated_files::core {
   // Runs a change that has its effect at once or not at all.
   template <class Effect>
   auto change(disk_call kind, const char* attempted, const std::string& path, Effect effect) -> decltype(effect()) {
-    if (auto refused = refusal(attempted, path))
+    if (auto refused = change_refusal(attempted, path))
       return fail(*refused);
     auto how = count(kind);
     if (how == fate::fails)
@@ -179,7 +196,9 @@ struct simulated_files::core {
 
   // -- space
 
-  [[nodiscard]] uint64_t free_pages() const {
+  [[nodiscard]] uint64_t free_pages(const std::string& path) const {
+    if (has_ended(path, drive_end::full))
+      return 0;
     auto all = capacity / simulated_pages::page_size;
     return all > pages_used ? all - pages_used : 0;
   }
@@ -524,6 +543,10 @@ public:
       return error{errc::io_failed, std::string{attempted} + ": opened before the power went", path_};
     return disk_->refusal(attempted, path_);
   }
+  [[nodiscard]] std::optional<error> change_refusal(const char* attempted) const {
+    auto refused = refusal(attempted);
+    return refused ? refused : disk_->change_refusal(attempted, path_);
+  }
 
   std::shared_ptr<simulated_files::core> disk_;
   inode_ptr file_;
@@ -581,7 +604,7 @@ public:
 
   result<void> write_at(uint64_t offset, std::span<const byte_view> parts) override {
     std::lock_guard guard{at_.disk_->mutex};
-    if (auto refused = at_.refusal("write"))
+    if (auto refused = at_.change_refusal("write"))
       return fail(*refused);
     uint64_t size = 0;
     for (const auto& part : parts)
@@ -596,7 +619,7 @@ public:
     if (how == fate::fails)
       data.resize(data.size() / 2);
     auto& file = *at_.file_;
-    auto written = at_.disk_->accounted(file, [&] { return file.content.write(offset, data, at_.disk_->free_pages()); });
+    auto written = at_.disk_->accounted(file, [&] { return file.content.write(offset, data, at_.disk_->free_pages(at_.path_)); });
     file.now.modified_ns = at_.disk_->wall_ns();
     if (how == fate::power_goes)
       return fail(at_.disk_->power_off("write", at_.path_));
@@ -614,7 +637,7 @@ public:
       auto& content = at_.file_->content;
       auto trial = content;
       trial.reserve(size);
-      if (trial.pages_used() - content.pages_used() > at_.disk_->free_pages())
+      if (trial.pages_used() - content.pages_used() > at_.disk_->free_pages(at_.path_))
         return fail(errc::no_space, "allocate", at_.path_);
       at_.disk_->accounted(*at_.file_, [&] {
         content.reserve(size);
@@ -639,7 +662,7 @@ public:
 
   result<void> sync() override {
     std::lock_guard guard{at_.disk_->mutex};
-    if (auto refused = at_.refusal("sync"))
+    if (auto refused = at_.change_refusal("sync"))
       return fail(*refused);
     auto how = at_.disk_->count(disk_call::sync);
     if (how == fate::power_goes)
@@ -664,7 +687,7 @@ public:
     return change(disk_call::link, "link", [&]() -> result<void> {
       if (named_)
         return fail(errc::invalid_argument, "link a file that has a name", path);
-      if (auto refused = at_.disk_->refusal("link", path))
+      if (auto refused = at_.disk_->change_refusal("link", path))
         return fail(*refused);
       auto to = at_.disk_->find_vacant("link", path);
       if (!to)
@@ -722,6 +745,11 @@ std::string_view to_string(disk_call kind) noexcept {
   return texts[static_cast<size_t>(kind)];
 }
 
+std::string_view to_string(drive_end how) noexcept {
+  static constexpr std::array<std::string_view, 3> texts{"unplugged", "read-only", "full"};
+  return texts[static_cast<size_t>(how)];
+}
+
 simulated_files::simulated_files(std::shared_ptr<clock> time) : core_(std::make_shared<core>()) {
   core_->time = std::move(time);
   core_->root = core_->make_inode(file_kind::folder, 0755);
@@ -775,12 +803,18 @@ void simulated_files::fail_read(uint64_t n, errc code) {
 
 void simulated_files::unplug(const std::string& folder) {
   std::lock_guard guard{core_->mutex};
-  core_->unplugged.insert(folder);
+  core_->ended[folder] = {drive_end::unplugged, 0};
+}
+
+void simulated_files::end_drive(uint64_t n, const std::string& folder, drive_end how) {
+  std::lock_guard guard{core_->mutex};
+  assert(n > 0);
+  core_->ended[folder] = {how, core_->changes + n};
 }
 
 void simulated_files::plug_in(const std::string& folder) {
   std::lock_guard guard{core_->mutex};
-  core_->unplugged.erase(folder);
+  core_->ended.erase(folder);
 }
 
 void simulated_files::set_capacity(uint64_t bytes) {
@@ -891,7 +925,7 @@ result<std::unique_ptr<writable_file>> simulated_files::create(const std::string
 
 result<std::unique_ptr<writable_file>> simulated_files::open_write(const std::string& path) {
   std::lock_guard guard{core_->mutex};
-  if (auto refused = core_->refusal("open for writing", path))
+  if (auto refused = core_->change_refusal("open for writing", path))
     return fail(*refused);
   auto file = core_->find("open for writing", path, false);
   if (!file)
@@ -985,7 +1019,7 @@ result<void> simulated_files::make_folder(const std::string& path, uint32_t mode
 
 result<void> simulated_files::sync_folder(const std::string& path) {
   std::lock_guard guard{core_->mutex};
-  if (auto refused = core_->refusal("open folder", path))
+  if (auto refused = core_->change_refusal("open folder", path))
     return fail(*refused);
   auto how = core_->count(disk_call::sync_folder);
   if (how == fate::power_goes)
@@ -1072,8 +1106,8 @@ result<disk_space> simulated_files::space(const std::string& path) {
   std::lock_guard guard{core_->mutex};
   if (auto refused = core_->refusal("read free space", path))
     return fail(*refused);
-  return core_->find("read free space", path).map([this](const inode_ptr&) {
-    return disk_space{.total = core_->capacity, .available = core_->free_pages() * simulated_pages::page_size};
+  return core_->find("read free space", path).map([&](const inode_ptr&) {
+    return disk_space{.total = core_->capacity, .available = core_->free_pages(path) * simulated_pages::page_size};
   });
 }
 

@@ -53,6 +53,14 @@ constexpr size_t disk_call_kinds = 15;
 
 [[nodiscard]] std::string_view to_string(disk_call kind) noexcept;
 
+/// What may become of a drive in the middle of something.
+enum class drive_end : uint8_t {
+  unplugged, ///< Every call fails with `io_failed`.
+  read_only, ///< Every change fails with `read_only`, syncs among them.
+  full,      ///< No room is free: what needs some fails with `no_space`.
+};
+[[nodiscard]] std::string_view to_string(drive_end how) noexcept;
+
 /// Thread rule: any thread; one mutex.
 class simulated_files : public file_system {
 public:
@@ -97,6 +105,10 @@ public:
   /// `plug_in`, as for a drive that was pulled out. Its content stays.
   void unplug(const std::string& folder);
   void plug_in(const std::string& folder);
+
+  /// From the *n*-th change from now, of whatever drive, calls for a path at or below
+  /// *folder* meet *how* until `plug_in`. Its content stays.
+  void end_drive(uint64_t n, const std::string& folder, drive_end how);
 
   /// The size of the disk; names are free, content is counted by pages of 4096 bytes.
   void set_capacity(uint64_t bytes);

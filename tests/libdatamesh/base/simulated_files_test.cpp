@@ -17,6 +17,7 @@
 
 using namespace datamesh;
 using test::disk_call;
+using test::drive_end;
 using test::simulated_files;
 
 namespace {
@@ -605,6 +606,44 @@ TEST_CASE("a drive that is pulled out fails until it is back, and alone", "[simu
   disk.plug_in("/d1");
   CHECK((*reader)->read_at(0, buffer) == 1u);
   CHECK(get(disk, "/d1/a") == "x");
+}
+
+TEST_CASE("a drive ends at the change that was named, and others go on", "[simulated]") {
+  simulated_files disk;
+  for (const auto* drive : {"/d1", "/d2"})
+    REQUIRE(make_folders(disk, drive));
+  make_durable(disk, "/d1/a", "x");
+  SECTION("read-only") {
+    disk.end_drive(3, "/d1", drive_end::read_only);
+    auto file = disk.create("/d1/b");
+    REQUIRE(write(**file, 0, "b"));
+    CHECK(code_of((*file)->sync()) == errc::read_only);
+    CHECK(code_of(write(**file, 0, "c")) == errc::read_only);
+    CHECK(code_of(disk.create("/d1/c")) == errc::read_only);
+    CHECK(code_of(disk.remove("/d1/a")) == errc::read_only);
+    CHECK(code_of(disk.sync_folder("/d1")) == errc::read_only);
+    CHECK(get(disk, "/d1/b") == "b");
+  }
+  SECTION("full") {
+    disk.end_drive(2, "/d1", drive_end::full);
+    auto file = disk.create("/d1/b");
+    CHECK(disk.space("/d1")->available == 0);
+    CHECK(disk.space("/d2")->available > 0);
+    CHECK(code_of(write(**file, 0, "b")) == errc::no_space);
+    CHECK(code_of((*file)->allocate(1)) == errc::no_space);
+    // Room that is there serves on, and names are free.
+    REQUIRE(write(**disk.open_write("/d1/a"), 0, "y"));
+    REQUIRE(disk.remove("/d1/a"));
+  }
+  SECTION("unplugged") {
+    disk.end_drive(2, "/d1", drive_end::unplugged);
+    REQUIRE(disk.create("/d1/b"));
+    CHECK(code_of(disk.create("/d1/c")) == errc::io_failed);
+    CHECK(code_of(disk.list("/d1")) == errc::io_failed);
+  }
+  (void) make(disk, "/d2/b", "y");
+  disk.plug_in("/d1");
+  REQUIRE(disk.create("/d1/d"));
 }
 
 // -- space and damage --------------------------------------------------------------------
