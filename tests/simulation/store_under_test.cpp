@@ -125,7 +125,7 @@ node_options store_under_test::options() const {
   options.environment.random = random_;
   options.environment.files = disk_;
   options.environment.stores = simple_stores(disk_, random_);
-  options.codec_threads = 1;
+  options.codec_threads = 2;
   return options;
 }
 
