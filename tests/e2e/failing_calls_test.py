@@ -112,7 +112,7 @@ def main() -> None:
         raise
     finally:
         sweep.store.close()
-    print(f"{sweep.succeeded + sweep.refused} calls failed: the command went on {sweep.succeeded} times, refused {sweep.refused} times; nothing lost")
+    print(f"figure system calls failed: {sweep.succeeded + sweep.refused}\nfigure of these refused to the caller: {sweep.refused}")
 
 
 if __name__ == "__main__":

@@ -214,8 +214,9 @@ def main() -> None:
         raise
     finally:
         killer.store.close()
-    told = ", ".join(f"{count} {name}" for name, count in sorted(killer.killed.items()))
-    print(f"{options.points} points, killed: {told}; {killer.resumed} bytes resumed, nothing lost, nothing half")
+    print(f"figure points: {options.points}")
+    for name, count in sorted(killer.killed.items()):
+        print(f"figure {name} killed: {count}")
 
 
 if __name__ == "__main__":

@@ -90,6 +90,12 @@ class Store(World):
         with open(self.path("out"), "rb") as file:
             return [json.loads(line) for line in file.read().split(b"\n")[:-1]]
 
+    def parsed(self, line: bytes) -> dict:
+        try:
+            return json.loads(line)
+        except ValueError:
+            raise AssertionError(f"a line that is no JSON: {line!r}") from None
+
     def acknowledged(self, code: int) -> bool:
         """Either the exit code or the summary tells a caller that it is done."""
         return code == 0 or any(line["message_type"] == "summary" and line.get("failed", 0) == 0 for line in self.lines())
