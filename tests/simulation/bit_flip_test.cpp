@@ -115,13 +115,15 @@ TEST_CASE("flipped bits in as many shards as there is parity are found, read aro
     REQUIRE(verify(*store, false).shards_damaged == 0);
     compare_all(*store);
   }
-  std::cout << fmt::format("bit flips, seed {}: {} bits in {} shards over {} rounds: {} found, 0 wrong bytes, {} healed\n", seed, flips,
-                           damaged, rounds, damaged, damaged);
+  std::cout << fmt::format(
+      "figure bits flipped: {}\nfigure rounds of scrub and comparison: {}\nfigure shards found damaged and healed: {}\n", flips, rounds,
+      damaged);
 }
 
 TEST_CASE("beyond the parity exactly the lost files are named and all others come back", "[simulation][bit_flip]") {
+  constexpr uint64_t rounds = 6;
   auto seed = test::seed();
-  for (uint64_t round = 0; round < 6; ++round) {
+  for (uint64_t round = 0; round < rounds; ++round) {
     CAPTURE(seed, round);
     seeded_random random{seed + round};
     auto store = store_under_test::make(seed + round);
@@ -164,6 +166,7 @@ TEST_CASE("beyond the parity exactly the lost files are named and all others com
     }
     compare_all(*store);
   }
+  std::cout << "figure packs lost beyond the parity, exactly their files named: " << rounds << '\n';
 }
 
 TEST_CASE("a deep verify finds every single flipped bit of a shard", "[simulation][bit_flip]") {
@@ -186,7 +189,7 @@ TEST_CASE("a deep verify finds every single flipped bit of a shard", "[simulatio
     ++found;
   }
   REQUIRE(verify(*store, false).shards_damaged == 0);
-  std::cout << fmt::format("single bits of a shard of {} bytes: {} flipped, {} found\n", shard.size, found, found);
+  std::cout << fmt::format("figure single bits of a shard flipped and found: {}\n", found);
 }
 
 TEST_CASE("a flipped bit in an index, a catalog or a key file never leads to wrong bytes", "[simulation][bit_flip]") {
@@ -242,10 +245,9 @@ TEST_CASE("a flipped bit in an index, a catalog or a key file never leads to wro
   }
   CHECK(refused > 0);
   CHECK(drives_out > 0);
-  std::cout << fmt::format(
-      "bits of indexes, catalog and keys: {} flipped: {} refused at opening, {} took one drive out, {} changed nothing; "
-      "0 wrong bytes\n",
-      flips, refused, drives_out, harmless);
+  std::cout << fmt::format("figure bits of indexes, catalogs and keys flipped: {}\nfigure of these refused at opening: {}\n"
+                           "figure of these that cost one drive: {}\nfigure of these without any effect: {}\n",
+                           flips, refused, drives_out, harmless);
 }
 
 } // namespace datamesh::test

@@ -59,8 +59,8 @@ TEST_CASE("any change of the disk may fail once in a put and in a delete", "[sim
           break;
       }
       CHECK(sums.points > 20);
-      std::cout << fmt::format("failed call {} in a {}: {} points, {} succeeded, {} refused, 0 lost\n", facts_of(code).name, name,
-                               sums.points, sums.succeeded, sums.refused);
+      std::cout << fmt::format("figure {} in a {}: {}\n", facts_of(code).name, name, sums.points)
+                << fmt::format("figure of these refused to the caller, {} in a {}: {}\n", facts_of(code).name, name, sums.refused);
     }
   }
 }

@@ -76,7 +76,6 @@ TEST_CASE("a power loss at any point loses, tears and brings back nothing", "[si
   auto points = from_environment("DATAMESH_POWER_POINTS", 300);
   auto only = std::getenv("DATAMESH_POWER_SCRIPT");
   auto scripts = all_scripts(seed);
-  std::string report;
   for (size_t i = 0; i < scripts.size(); ++i) {
     const auto& script = scripts[i];
     if (only != nullptr && script.name != std::string{only})
@@ -98,14 +97,14 @@ TEST_CASE("a power loss at any point loses, tears and brings back nothing", "[si
       CAPTURE(point, changes.by_script, n, dice);
       acknowledged += lose_power_at(script, start, point, dice) ? 1 : 0;
     }
-    report += fmt::format("  {:<24} {:>6} points over {:>5} changes of the disk, {:>4} with all acknowledged\n", script.name, here,
-                          changes.with_closing, acknowledged);
+    std::cout << fmt::format("figure power cuts during {}: {}\n", script.name, here)
+              << fmt::format("figure of these after all was acknowledged, {}: {}\n", script.name, acknowledged)
+              << fmt::format("{} makes {} changes of the disk\n", script.name, changes.with_closing);
   }
   const auto& found = store_under_test::found();
-  report += fmt::format("  reopened {}, files compared {}, old versions compared {}, rebuilds compared {}, shards checked {}\n"
-                        "  acknowledged files lost 0, deleted files back 0, files torn 0\n",
-                        found.reopened, found.files_compared, found.versions_compared, found.rebuilds_compared, found.shards_checked);
-  std::cout << "power loss, seed " << seed << ":\n" << report << std::flush;
+  std::cout << fmt::format("figure stores reopened: {}\nfigure files compared: {}\nfigure old versions compared: {}\n"
+                           "figure rebuilt catalogs compared: {}\nfigure shards checked: {}\n",
+                           found.reopened, found.files_compared, found.versions_compared, found.rebuilds_compared, found.shards_checked);
 }
 
 } // namespace datamesh::test
