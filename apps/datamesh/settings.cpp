@@ -1,16 +1,13 @@
 #include "settings.hpp"
 
 #include "display.hpp"
+#include "toml.hpp"
 #include "units.hpp"
 
 #include <algorithm>
 #include <cstdlib>
 
 #include <fmt/format.h>
-
-#define TOML_EXCEPTIONS 0
-#define TOML_ENABLE_FORMATTERS 0
-#include <toml++/toml.h>
 
 namespace datamesh::cli {
 
@@ -102,6 +99,14 @@ std::vector<std::string> split(const std::string& text, char separator) {
   return result;
 }
 
+bool same_but_for(const std::string& key, config_values a, config_values b) {
+  a.erase(key);
+  b.erase(key);
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& one, const auto& other) {
+    return one.first == other.first && one.second.values == other.second.values;
+  });
+}
+
 outcome<setting> from_variable(const option_spec& option, const std::string& name, const std::string& text) {
   setting result{{}, origin::environment, name};
   result.values = option.repeated ? split(text, ':') : std::vector<std::string>{text};
@@ -137,11 +142,11 @@ machine_paths standard_paths(const variables& env, uint32_t uid) {
 }
 
 outcome<config_values> parse_config(const std::string& text, const std::string& file) {
-  auto parsed = toml::parse(std::string_view{text}, std::string_view{file});
+  auto parsed = parse_toml(text, file);
   if (!parsed)
-    return refuse_config(file, parsed.error().source().begin.line, std::string{parsed.error().description()});
+    return refuse_config(file, parsed.error().line, parsed.error().what);
   config_values result;
-  for (auto& [key, node] : parsed.table()) {
+  for (auto& [key, node] : *parsed) {
     auto entry = read_entry(std::string{key.str()}, node, file);
     if (!entry)
       return refuse(entry.error());
@@ -155,17 +160,21 @@ outcome<std::string> set_in_config(const std::string& text, const std::string& f
   if (!parsed)
     return refuse(parsed.error());
   auto line = key + " = " + toml_quoted(value);
+  // Some editors put a byte order mark before all else.
+  size_t begin = text.starts_with("\xEF\xBB\xBF") ? 3 : 0;
   auto found = parsed->find(key);
   if (found == parsed->end())
-    return line + "\n" + text;
-  size_t begin = 0;
-  for (uint32_t i = 1; i < found->second.line; ++i)
+    return text.substr(0, begin) + line + "\n" + text.substr(begin);
+  auto line_number = found->second.line;
+  for (uint32_t i = 1; i < line_number; ++i)
     begin = text.find('\n', begin) + 1;
   auto end = text.find('\n', begin);
   auto changed = text.substr(0, begin) + line + (end == std::string::npos ? "\n" : text.substr(end));
-  // A value over several lines can not be replaced line by line.
-  if (!parse_config(changed, file))
-    return refuse_config(file, found->second.line, "'" + key + "' is not on a line of its own; change it by hand");
+  // A value over several lines can not be replaced line by line: what is left of it
+  // does not parse, or parses as something else.
+  auto after = parse_config(changed, file);
+  if (!after || !same_but_for(key, std::move(*parsed), std::move(*after)))
+    return refuse_config(file, line_number, "'" + key + "' is not on a line of its own; change it by hand");
   return changed;
 }
 

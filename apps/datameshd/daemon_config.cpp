@@ -2,13 +2,10 @@
 
 #include "command_line.hpp"
 #include "display.hpp"
+#include "toml.hpp"
 #include "units.hpp"
 
 #include <fmt/format.h>
-
-#define TOML_EXCEPTIONS 0
-#define TOML_ENABLE_FORMATTERS 0
-#include <toml++/toml.h>
 
 namespace datamesh::daemon {
 
@@ -107,10 +104,10 @@ std::string standard_config_file(const cli::variables& env, uint32_t uid) {
 }
 
 cli::outcome<daemon_config> read_config(const std::string& text, const std::string& file, daemon_config standard) {
-  auto parsed = toml::parse(std::string_view{text}, std::string_view{file});
+  auto parsed = cli::parse_toml(text, file);
   if (!parsed)
-    return refuse_at(file, parsed.error().source().begin.line, std::string{parsed.error().description()});
-  for (auto& [name, node] : parsed.table()) {
+    return refuse_at(file, parsed.error().line, parsed.error().what);
+  for (auto& [name, node] : *parsed) {
     std::string key{name.str()};
     auto line = node.source().begin.line;
     if (std::find(keys.begin(), keys.end(), key) == keys.end()) {

@@ -125,4 +125,41 @@ TEST_CASE("a value over several lines is not replaced by halves", "[settings]") 
   auto changed = set_in_config(text, "config.toml", "vault", "new");
   REQUIRE_FALSE(changed);
   CHECK(changed.error().code == errc::config_invalid);
+  // The same, but what is left over would pass for a setting.
+  text = "vault = \"\"\"\njson = true #\"\"\"\n";
+  REQUIRE(parse_config(text, "config.toml"));
+  CHECK_FALSE(set_in_config(text, "config.toml", "vault", "new"));
+}
+
+TEST_CASE("a byte order mark stays before all else", "[settings]") {
+  std::string mark = "\xEF\xBB\xBF";
+  CHECK(set_in_config(mark + "# mine\n", "config.toml", "vault", "x").value() == mark + "vault = \"x\"\n# mine\n");
+  CHECK(set_in_config(mark + "vault = \"old\"\n", "config.toml", "vault", "x").value() == mark + "vault = \"x\"\n");
+}
+
+TEST_CASE("a letter beyond ASCII outside of quotes is refused, as any other is", "[settings]") {
+  for (const auto* text : {"\xC3\xA9 = 1\n", "vault = \xC3\xA9\n", "vault = 'x' \xEF\xBB\xAF\n"}) {
+    auto parsed = parse_config(text, "config.toml");
+    REQUIRE_FALSE(parsed);
+    CHECK(parsed.error().code == errc::config_invalid);
+  }
+  CHECK(parse_config("vault = '\xC3\xA9' # \xC3\xA9\n", "config.toml"));
+}
+
+TEST_CASE("a configuration that is cut off, or no date where one begins, is refused", "[settings]") {
+  for (const auto* text : {"[\"xy", "[", "[ $", "vault = 1979-05-27Tz07:32:00Z", "vault = [", "vault = {", "vault =", "vault"}) {
+    auto parsed = parse_config(text, "config.toml");
+    REQUIRE_FALSE(parsed);
+    CHECK(parsed.error().code == errc::config_invalid);
+  }
+}
+
+TEST_CASE("a configuration with control characters, or not in UTF-8, is refused with its line", "[settings]") {
+  using namespace std::string_literals;
+  for (const auto& line : {"[ \0\0$\6"s, "[\0"s, "vault = '\x1b'"s, "# \x7f"s, "vault = '\xff'"s}) {
+    auto parsed = parse_config("json = true\r\n" + line + "\n", "config.toml");
+    REQUIRE_FALSE(parsed);
+    CHECK(parsed.error().code == errc::config_invalid);
+    CHECK(parsed.error().what.find("line 2") != std::string::npos);
+  }
 }
