@@ -337,12 +337,25 @@ servant::answered servant::answer(const v1::ControlCall& what, byte_view body) {
   return out;
 }
 
-bool servant::may_touch(const std::string& path) const {
+/// Below a root nothing on the way may be a symbolic link: it could lead out again.
+bool servant::passes_link(const std::string& root, const std::string& path, bool opens) const {
+  auto is_link = [&](const std::string& at) {
+    auto status = files_->status(at);
+    return status && status->kind == file_kind::symlink;
+  };
+  for (auto slash = path.find('/', root.size() + 1); slash != std::string::npos; slash = path.find('/', slash + 1))
+    if (is_link(path.substr(0, slash)))
+      return true;
+  return opens && path.size() > root.size() && is_link(path);
+}
+
+bool servant::may_touch(const std::string& path, bool opens) const {
   return std::any_of(roots_.begin(), roots_.end(), [&](const std::string& root) {
     if (!path.starts_with(root))
       return false;
     auto below = path.substr(root.size());
-    return below.empty() || ((root.ends_with('/') || below.front() == '/') && ("/" + below + "/").find("/../") == std::string::npos);
+    auto inside = below.empty() || ((root.ends_with('/') || below.front() == '/') && ("/" + below + "/").find("/../") == std::string::npos);
+    return inside && !passes_link(root, path, opens);
   });
 }
 
@@ -408,7 +421,7 @@ result<void> servant::on_writer(const v1::ControlCall& what, byte_view body) {
   case operation::SET_FILE_ATTRIBUTES:
     return file.set_attributes(what.mode(), what.modified_ns());
   case operation::LINK_AS:
-    if (!may_touch(what.path()))
+    if (!may_touch(what.path(), false))
       return fail(errc::permission_denied, "write outside of the target", what.path());
     return file.link_as(what.path());
   default:
@@ -422,7 +435,9 @@ result<void> servant::on_path(const v1::ControlCall& what, answered& out) {
   auto reads = number == operation::OPEN_READ || number == operation::LIST || number == operation::PATH_STATUS
                || number == operation::READ_LINK || number == operation::SPACE;
   auto renames = number == operation::RENAME || number == operation::RENAME_NEW;
-  if ((!reads && !writable_) || !may_touch(path) || (renames && !may_touch(what.other())))
+  auto opens =
+      number <= operation::CREATE_UNNAMED || number == operation::LIST || number == operation::SYNC_FOLDER || number == operation::SPACE;
+  if ((!reads && !writable_) || !may_touch(path, opens) || (renames && !may_touch(what.other(), false)))
     return fail(errc::permission_denied, "serve a path that the request did not name", path);
   if (readers_.size() + writers_.size() >= files_max && number <= operation::CREATE_UNNAMED)
     return fail(errc::capacity_exceeded, "hold more files open", path);

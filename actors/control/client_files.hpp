@@ -30,7 +30,8 @@ public:
 [[nodiscard]] std::shared_ptr<sink> sink_of(std::shared_ptr<caller> client);
 
 /// The other end: answers the calls of one request. Refuses what the request did not
-/// name: paths outside of *roots*, and changes unless *writable*.
+/// name: paths outside of *roots*, also by way of a symbolic link below them, and
+/// changes unless *writable*.
 class servant {
 public:
   servant(std::shared_ptr<file_system> files, std::vector<std::string> roots, bool writable);
@@ -50,7 +51,9 @@ private:
   [[nodiscard]] result<void> on_writer(const v1::ControlCall& what, byte_view body);
   [[nodiscard]] result<void> on_path(const v1::ControlCall& what, answered& out);
   [[nodiscard]] result<void> on_stream(const v1::ControlCall& what, byte_view body, answered& out);
-  [[nodiscard]] bool may_touch(const std::string& path) const;
+  /// *opens*: the last name is followed, too.
+  [[nodiscard]] bool may_touch(const std::string& path, bool opens) const;
+  [[nodiscard]] bool passes_link(const std::string& root, const std::string& path, bool opens) const;
 
   std::shared_ptr<file_system> files_;
   std::vector<std::string> roots_;
