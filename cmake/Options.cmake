@@ -18,6 +18,11 @@ set(CMAKE_C_FLAGS_DEBUG "-O1 -g1")
 set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1")
 set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g1")
 
+if(DATAMESH_FUZZERS)
+  # libFuzzer sees which paths its inputs take.
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 if(DATAMESH_SANITIZER)
   add_compile_options(-fsanitize=${DATAMESH_SANITIZER} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${DATAMESH_SANITIZER})

@@ -1,0 +1,328 @@
+// make-corpus FOLDER: writes known-good inputs for the fuzzers, and a few that are good
+// but for one thing, into FOLDER/NAME/.
+#include "control/frame.hpp"
+#include "crypto/merkle.hpp"
+#include "crypto/phrase.hpp"
+#include "datamesh/v1/control.pb.h"
+#include "datamesh/v1/pack.pb.h"
+#include "storage/operation.hpp"
+#include "storage/operation_batch.hpp"
+#include "storage/sealed_chunk.hpp"
+#include "tests/libdatamesh/crypto/key_file_fixture.hpp"
+#include "tests/libdatamesh/storage/pack_maker.hpp"
+#include "tests/support/seeded_random.hpp"
+
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+
+using namespace datamesh;
+using namespace datamesh::storage;
+
+namespace {
+
+std::filesystem::path top;
+
+void put(const std::string& fuzzer, const std::string& name, std::string_view content) {
+  std::filesystem::create_directories(top / fuzzer);
+  std::ofstream file{top / fuzzer / name, std::ios::binary};
+  file.write(content.data(), static_cast<std::streamsize>(content.size()));
+}
+
+void put(const std::string& fuzzer, const std::string& name, char mode, byte_view content) {
+  put(fuzzer, name, mode + std::string{as_text(content)});
+}
+
+template <class Id>
+Id some_id(uint8_t fill) {
+  Id id;
+  for (auto& b : id.span())
+    b = std::byte{fill};
+  return id;
+}
+
+std::vector<std::string> operations() {
+  extent chunk{some_id<chunk_id>(7), 5000};
+  extent hole{std::nullopt, 1 << 20};
+  std::vector<operation_body> bodies{
+      move_node{some_id<node_id>(1), root_node(), "folder", node_kind::folder},
+      move_node{some_id<node_id>(2), some_id<node_id>(1), "file", node_kind::file},
+      add_extents{some_id<version_id>(3), 0, {chunk, hole}},
+      put_version{.node = some_id<node_id>(2),
+                  .version = some_id<version_id>(4),
+                  .replaces = {some_id<version_id>(3)},
+                  .size = 5000 + (1 << 20),
+                  .mode = 0644,
+                  .modified_ns = 1'767'225'600'000'000'000,
+                  .symlink_target = {},
+                  .extent_count = 2,
+                  .extents = {chunk, hole}},
+      condemn_packs{{some_id<pack_id>(9)}},
+  };
+  std::vector<std::string> encoded;
+  for (auto& body : bodies) {
+    operation op;
+    op.at = {encoded.size() + 1, some_id<device_id>(5)};
+    op.sequence = encoded.size() + 1;
+    op.wall_ns = 1'767'225'600'000'000'000;
+    op.body = std::move(body);
+    encoded.push_back(encode(op));
+  }
+  return encoded;
+}
+
+void packs() {
+  // The vault of pack_fuzz.cpp: the same seed.
+  test::seeded_random random{1};
+  crypto::aead cipher;
+  auto keys = *crypto::make_keyring(random);
+  const auto& space = keys.spaces.front();
+  std::vector<std::byte> buffer(1 << 20);
+  pack_builder builder{buffer};
+  for (size_t size : {size_t{1}, size_t{300}, size_t{5000}}) {
+    auto plain = random.make(size);
+    chunk_entry entry;
+    entry.id = chunk_id_of(space.id_key, plain);
+    entry.sealed_length = static_cast<uint32_t>(size + seal_overhead);
+    entry.plain_length = static_cast<uint32_t>(size);
+    entry.epoch = space.epoch;
+    auto room = builder.add_chunk(entry);
+    if (!seal_chunk(cipher, space.epoch_keys.at(entry.epoch),
+                    {keys.vault, space.id, entry.epoch, entry.suite, entry.id, entry.method, entry.plain_length}, plain, random, room))
+      std::abort();
+  }
+  auto encoded = operations();
+  auto batch = seal_operations(keys.vault, space, some_id<device_id>(5), 1, encoded, cipher, random);
+  if (!batch || !builder.add_operations(batch->first, batch->second))
+    std::abort();
+  auto shape = builder.finish(keys.vault, space, 1'767'225'600'000'000'000, 4, 2, cipher, random);
+  if (!shape)
+    std::abort();
+  auto pack = byte_view{buffer}.first(shape->data_length());
+  put("pack", "whole", 0, pack);
+  put("pack", "stamped", 1, pack);
+
+  v1::PackTable table;
+  table.set_chunk_ids(std::string(32, 'i') + std::string(32, 'j'));
+  for (uint32_t at : {128u, 308u}) {
+    table.add_chunk_offset(at);
+    table.add_chunk_sealed_length(180);
+    table.add_chunk_plain_length(100);
+    table.add_chunk_epoch(1);
+    table.add_chunk_codec(at == 308);
+    table.add_chunk_suite(1);
+  }
+  auto& row = *table.add_operations();
+  row.set_offset(488);
+  row.set_sealed_length(85);
+  row.set_epoch(1);
+  row.set_suite(1);
+  row.set_device(std::string(16, 'd'));
+  row.set_first_sequence(1);
+  row.set_last_sequence(3);
+  put("pack", "table", 2, as_view(table.SerializeAsString()));
+
+  std::string content(1, static_cast<char>(encoded.size() - 1));
+  for (const auto& one : encoded) {
+    for (size_t i = 0; i < 4; ++i)
+      content += static_cast<char>(one.size() >> (8 * i));
+    content += one;
+  }
+  put("pack", "operations", 3, as_view(content));
+}
+
+void shards() {
+  test::seeded_random random{2};
+  auto pack = test::make_pack(random, {4, 2, 128});
+  put("shard", "inline", as_text(encode_shard_header(pack[0].header, false).view()));
+  put("shard", "parity", as_text(encode_shard_header(pack[5].header, false).view()));
+  auto large = test::make_pack(random, {2, 1, 3 * block_size + 4096});
+  put("shard", "file", as_text(encode_shard_header(large[1].header, true).view()));
+}
+
+void key_files() {
+  std::string raw;
+  for (size_t i = 0; i < test::key_file_v1.size(); i += 2) {
+    unsigned value = 0;
+    std::from_chars(test::key_file_v1.data() + i, test::key_file_v1.data() + i + 2, value, 16);
+    raw += static_cast<char>(value);
+  }
+  put("key_file", "v1", raw);
+  put("phrase", "v1", test::key_file_v1_phrase);
+  std::string shouted;
+  for (char c : test::key_file_v1_phrase)
+    shouted += c == '-' ? '\n' : static_cast<char>(c - 32);
+  put("phrase", "upper", shouted);
+}
+
+std::string framed(control::frame_type type, control::side reader, std::string_view header, std::string_view body = {}) {
+  auto prefix = control::write_prefix(type, reader, header.size(), body.size());
+  if (!prefix)
+    std::abort();
+  return std::string{as_text(*prefix)} + std::string{header} + std::string{body};
+}
+
+v1::ControlRequest request(uint64_t vault) {
+  v1::ControlRequest made;
+  made.set_timeout_ms(60'000);
+  made.set_vault(vault);
+  return made;
+}
+
+void control_requests() {
+  auto hello = request(0);
+  hello.mutable_hello();
+  auto put_in = request(1);
+  auto& trees = *put_in.mutable_put();
+  trees.add_sources()->set_source_path("/home/me/docs");
+  trees.mutable_sources(0)->set_target_path("docs");
+  trees.set_conflict(1);
+  trees.set_policy("4+2");
+  trees.add_exclude("*.o");
+  auto get_out = request(1);
+  get_out.mutable_get()->add_paths("docs");
+  get_out.mutable_get()->set_target_folder("/home/me/back");
+  get_out.mutable_get()->set_version(std::string(16, 'v'));
+  auto check = request(1);
+  check.mutable_verify()->set_deep(true);
+  check.mutable_verify()->set_after(std::string(32, 'p'));
+  v1::ControlAnswer status;
+  status.set_call(7);
+  status.mutable_status()->set_size(5000);
+  status.mutable_failure()->set_code(3);
+  status.mutable_failure()->mutable_cause()->set_attempted("open");
+  std::string stream = framed(control::frame_type::request, control::side::daemon, hello.SerializeAsString(), "a password");
+  stream += framed(control::frame_type::answer, control::side::daemon, status.SerializeAsString(), std::string(300, 'x'));
+  stream += framed(control::frame_type::cancel, control::side::daemon, {});
+  put("control_frame", "to_daemon", '\x28', as_view(stream));
+  put("control_frame", "put", 1, as_view(put_in.SerializeAsString()));
+  put("control_frame", "get", 1, as_view(get_out.SerializeAsString()));
+  put("control_frame", "verify", 1, as_view(check.SerializeAsString()));
+  put("control_frame", "answer", 4, as_view(status.SerializeAsString()));
+}
+
+void control_replies() {
+  v1::ControlReply page;
+  auto& entry = *page.mutable_page()->add_entries();
+  entry.set_path("docs/a");
+  entry.set_kind(1);
+  entry.set_node(std::string(16, 'n'));
+  entry.set_margin(2);
+  entry.add_tags()->set_key("k");
+  v1::ControlReply status;
+  auto& drive = *status.mutable_status()->mutable_drives()->add_drives();
+  drive.set_id(std::string(16, 'd'));
+  drive.mutable_reason()->set_code(12);
+  v1::ControlReply stored;
+  stored.mutable_put()->set_files(3);
+  stored.mutable_put()->add_stored_as("docs~");
+  stored.mutable_put()->add_failures()->mutable_reason()->set_object("docs/b");
+  v1::Event event;
+  event.set_kind(2);
+  event.set_code(12);
+  event.set_subject("drive");
+  v1::ControlCall call;
+  call.set_operation(v1::ControlCall::WRITE_AT);
+  std::string stream = framed(control::frame_type::event, control::side::client, event.SerializeAsString());
+  stream += framed(control::frame_type::call, control::side::client, call.SerializeAsString(), std::string(100, 'b'));
+  stream += framed(control::frame_type::reply, control::side::client, stored.SerializeAsString());
+  put("control_frame", "to_client", '\x2f', as_view(stream));
+  put("control_frame", "page", 2, as_view(page.SerializeAsString()));
+  put("control_frame", "status", 2, as_view(status.SerializeAsString()));
+  put("control_frame", "event", 5, as_view(event.SerializeAsString()));
+}
+
+template <class Message>
+void append(std::string& row, const Message& message) {
+  auto encoded = message.SerializeAsString();
+  row += static_cast<char>(encoded.size());
+  row += static_cast<char>(encoded.size() >> 8);
+  row += encoded;
+}
+
+void control_files() {
+  using operation = v1::ControlCall;
+  std::string calls;
+  for (auto [what, path, other] : {std::tuple{operation::LIST, "/tree", ""},
+                                   {operation::OPEN_READ, "/tree/folder/file", ""},
+                                   {operation::READ_AT, "", ""},
+                                   {operation::CREATE_UNNAMED, "/tree/folder", ""},
+                                   {operation::WRITE_AT, "", ""},
+                                   {operation::LINK_AS, "/tree/folder/new", ""},
+                                   {operation::MAKE_SYMLINK, "/tree/folder/link", "/private"},
+                                   {operation::RENAME, "/tree/folder/new", "/tree/folder/link/new"},
+                                   {operation::OPEN_READ, "/tree/away/key", ""}}) {
+    v1::ControlCall call;
+    call.set_operation(what);
+    call.set_path(path);
+    call.set_other(other);
+    call.set_file(what == operation::READ_AT ? 1 : 2);
+    call.set_length(4);
+    append(calls, call);
+  }
+  put("control_files", "calls_that_change", 0, as_view(calls));
+  put("control_files", "calls_that_read", 2, as_view(calls));
+
+  std::string answers;
+  v1::ControlAnswer folder;
+  folder.mutable_status()->set_kind(1);
+  append(answers, folder);
+  v1::ControlAnswer list;
+  list.add_entries()->set_name("a");
+  append(answers, list);
+  v1::ControlAnswer file;
+  file.mutable_status()->set_size(3);
+  v1::ControlAnswer opened;
+  opened.set_number(5);
+  opened.set_text("abc");
+  for (const auto& one : {file, opened, file, opened, file})
+    append(answers, one);
+  put("control_files", "answers", 1, as_view(answers));
+  v1::ControlAnswer sparse;
+  sparse.mutable_status()->set_size(1 << 20);
+  sparse.mutable_status()->set_allocated(4096);
+  v1::ControlAnswer data;
+  data.set_number(100'000);
+  data.set_text(std::string(100, 'd'));
+  std::string holes;
+  for (const auto& one : {sparse, opened, sparse, data, data, data, data})
+    append(holes, one);
+  put("control_files", "holes", 1, as_view(holes));
+}
+
+void texts() {
+  put("config", "all", "# mine\nmemory = '64M'\nquiet = true\ncolor = \"never\"\nthreads = 2\nexclude = ['*.o', \"b\\u00e4r\"]\n");
+  put("config", "dotted", "vault = '''\nx'''\n\n[table]\na.b = 1979-05-27T07:32:00Z\n");
+  put("config", "unknown", "memroy = 0x1F\n");
+  put("config", "marked", "\xEF\xBB\xBF# mine\nquiet = true\n");
+  put("config", "left_over", "memory = \"\"\"\nquiet = true #\"\"\"\n");
+  put("daemon_config", "all",
+      "home = '/srv/datamesh'\nsocket = \"/run/datamesh/control.sock\"\ngroup = 'datamesh'\nmemory = \"96MiB\"\nthreads = 2\n"
+      "compression = 3\nconnections = 32\nscrub = false\nnotify = ['/usr/bin/logger', '-t', 'datamesh']\n");
+  put("daemon_config", "wrong", "memory = 1\nnotfy = ['logger']\n");
+  put("drive_marker", "v1", "datamesh drive 1\nid 6f1d0c52a7be44f09c0b7d6f0be2a915\n");
+  put("drive_marker", "newer", "datamesh drive 2\nid 6f1d0c52a7be44f09c0b7d6f0be2a915\n");
+  put("drives", "three",
+      "datamesh node 1\ndrive 07e0902af79efa63625bd26d6ba74b25 /mnt/a\ndrive 05f63bcd30bb741b5d10e37c073c9a17 /mnt/%0ab\n"
+      "drive 00db265fe95eced3487a5d07f82b9b6d /mnt/100%25\n");
+  put("drives", "none", "datamesh node 1\n");
+  put("drives", "newer", "datamesh node 2\n");
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2)
+    return 2;
+  top = argv[1];
+  auto encoded = operations();
+  for (size_t i = 0; i < encoded.size(); ++i)
+    put("operation", std::to_string(i), encoded[i]);
+  packs();
+  shards();
+  key_files();
+  control_requests();
+  control_replies();
+  control_files();
+  texts();
+}
