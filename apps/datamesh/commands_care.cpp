@@ -205,7 +205,7 @@ outcome<int> run_repair(session& s) {
 }
 
 outcome<int> run_cleanup(session& s) {
-  constexpr uint64_t default_age = 30 * 86400;
+  constexpr uint64_t default_age = uint64_t{30} * 86400;
   cleanup_request request{.dry_run = s.dry_run(),
                           .trash_age = std::chrono::seconds{s.set.number("trash-age")},
                           .keep_versions = static_cast<uint32_t>(s.set.number("keep-versions"))};

@@ -12,7 +12,7 @@ using rocksdb::IOStatus;
 
 class careful_file_system : public rocksdb::FileSystemWrapper {
 public:
-  explicit careful_file_system(std::shared_ptr<rocksdb::FileSystem> below) : FileSystemWrapper(std::move(below)) {}
+  explicit careful_file_system(const std::shared_ptr<rocksdb::FileSystem>& below) : FileSystemWrapper(below) {}
 
   const char* Name() const override {
     return "datamesh-careful-files";

@@ -187,9 +187,9 @@ private:
 
 class encrypting_file_system : public rocksdb::FileSystemWrapper {
 public:
-  encrypting_file_system(std::shared_ptr<FileSystem> below, std::shared_ptr<const file_cipher> cipher,
+  encrypting_file_system(const std::shared_ptr<FileSystem>& below, std::shared_ptr<const file_cipher> cipher,
                          std::shared_ptr<random_source> random)
-      : FileSystemWrapper(std::move(below)), cipher_(std::move(cipher)), random_(std::move(random)) {}
+      : FileSystemWrapper(below), cipher_(std::move(cipher)), random_(std::move(random)) {}
 
   const char* Name() const override {
     return "datamesh-encrypted-files";

@@ -164,7 +164,7 @@ bool entries_fit(const pack_table& table, uint32_t table_offset) {
 } // namespace
 
 pack_builder::pack_builder(byte_span buffer, uint32_t size_limit) : buffer_(buffer), size_limit_(size_limit) {
-  assert(buffer.size() > 4 * direct_alignment);
+  assert(buffer.size() > 4 * size_t{direct_alignment});
   // A shard's length is rounded up to 4096 where it is a file, which takes 64 KiB
   // a shard at the least, and to 64 where it is not.
   auto length = std::min<uint64_t>(buffer.size(), pack_buffer_size);
