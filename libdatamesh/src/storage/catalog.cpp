@@ -111,6 +111,9 @@ result<std::unique_ptr<catalog>> catalog::open(std::unique_ptr<ordered_store> st
   if (auto good = self.load_own_log(); !good)
     return fail(good.error().within(open_failed));
   self.lamport = self.head.lamport;
+  // The pack that the crash cut short may lie on drives that are away.
+  if (self.interrupted)
+    self.skip_numbers();
   return result;
 }
 
@@ -139,6 +142,7 @@ result<void> catalog::impl::load_own_log() {
     sequence = log->runs().back().last;
     last_hash = log->runs().back().last_hash;
   }
+  sequence = std::max(sequence, floor);
   return rows.outcome();
 }
 
@@ -175,13 +179,27 @@ result<void> catalog::commit(const catalog_commit& what, durability level) {
 }
 
 result<void> catalog::impl::follow_own_log(fold& committed) {
-  // Operations of this device that came from a pack, as in a rebuild, move its head on.
   const auto& runs = committed.log_of(device).runs();
-  if (!runs.empty() && runs.back().last > sequence) {
+  if (runs.empty())
+    return committed.rows.outcome();
+  if (runs.back().last > sequence) {
+    // Operations of this device that came from a pack, as in a rebuild, move its head
+    // on. There may be more where they came from.
     sequence = runs.back().last;
     last_hash = runs.back().last_hash;
+    skip_numbers();
+  } else if (runs.back().last > floor) {
+    skipped = false;
   }
   return committed.rows.outcome();
+}
+
+void catalog::impl::skip_numbers() {
+  // More than one pack holds, and one pack with operations is on its way at a time.
+  // The clock of a device is never behind its numbers.
+  lamport += uint64_t{1} << 20;
+  sequence = floor = lamport;
+  skipped = true;
 }
 
 result<std::vector<operation>> catalog::pending_operations(size_t limit) const {
@@ -211,10 +229,11 @@ result<std::vector<operation>> catalog::pending_operations(size_t limit) const {
 result<void> catalog::impl::mark(bool dirty) {
   if (refusal)
     return fail(*refusal);
-  if (head.dirty == dirty)
+  if (head.dirty == dirty && head.lamport >= floor)
     return {};
   auto marked = head;
   marked.dirty = dirty;
+  marked.lamport = std::max(marked.lamport, floor);
   write_batch batch;
   batch.put(head_key(), marked.encode());
   if (auto good = store->write(batch, durability::synced); !good) {
@@ -231,7 +250,8 @@ result<void> catalog::begin_writing() {
 
 result<void> catalog::close() {
   auto& self = *impl_;
-  auto closed = self.mark(false);
+  // Numbers that were skipped are known as such once there are some behind them.
+  auto closed = self.skipped ? result<void>{} : self.mark(false);
   if (closed)
     closed = self.store->flush();
   // Whoever still holds this object must not keep the next process out.

@@ -12,12 +12,17 @@ struct catalog::impl {
   uint64_t lamport = 0;  ///< Highest seen or handed out.
   uint64_t sequence = 0; ///< Last handed out.
   digest last_hash;      ///< Of the operation with that sequence.
+  uint64_t floor = 0;    ///< Nothing at or below it is handed out any more; as a clock it is in the head.
+  bool skipped = false;  ///< No operation behind the floor is committed yet.
   bool interrupted = false;
   std::optional<error> refusal; ///< Why no more is written.
 
   result<void> mark(bool dirty);
   result<void> load_own_log();
   result<void> follow_own_log(fold& committed);
+  /// Leaves out the numbers that operations of this device may carry which lie in a
+  /// pack that is unknown here.
+  void skip_numbers();
 };
 
 } // namespace datamesh::storage
