@@ -191,6 +191,7 @@ void write(v1::Verify& to, const verify_request& from) {
     to.add_paths(path);
   to.set_dry_run(from.dry_run);
   to.set_packs_max(from.packs_max);
+  to.set_background(from.background);
   if (from.after)
     to.set_after(std::string{from.after->text()});
 }
@@ -198,6 +199,7 @@ void write(v1::Verify& to, const verify_request& from) {
 result<verify_request> read(const v1::Verify& from) {
   verify_request to;
   to.packs_max = from.packs_max();
+  to.background = from.background();
   if (from.has_after()) {
     auto after = read_id<pack_id>(from.after());
     if (!after)

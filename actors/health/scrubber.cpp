@@ -115,6 +115,7 @@ bool scrubber::take_step(vault& of, scrub_step step, scrub_state& state) {
   }
   verify_request what;
   what.repair = true;
+  what.background = true;
   if (step.what == scrub_step::kind::quick)
     return of.verify(what, job).has_value();
   auto now = env_.clock->wall().time_since_epoch().count();

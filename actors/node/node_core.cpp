@@ -173,6 +173,7 @@ storage::drive_entry node_core::start_drive(const drive_id& id, const std::strin
   entry.writer = storage::spawn_drive_writer(*system_, entry.store);
   for (size_t i = 0; i < storage::readers_per_drive; ++i)
     entry.readers.push_back(storage::spawn_drive_reader(*system_, entry.store));
+  entry.care = storage::spawn_yielding_drive_reader(*system_, entry.store, env.files);
   entry.next_reader = std::make_shared<std::atomic<uint32_t>>(0);
   return entry;
 }
@@ -212,9 +213,11 @@ void node_core::stop_drives(const storage::drive_table::list& list) {
     self->send_exit(drive.writer, caf::exit_reason::user_shutdown);
     for (const auto& reader : drive.readers)
       self->send_exit(reader, caf::exit_reason::user_shutdown);
+    self->send_exit(drive.care, caf::exit_reason::user_shutdown);
     self->wait_for(drive.writer);
     for (const auto& reader : drive.readers)
       self->wait_for(reader);
+    self->wait_for(drive.care);
   }
 }
 
@@ -250,6 +253,7 @@ void node_core::drive_fell(const drive_id& id, const std::string& why) {
   found->store = nullptr;
   found->writer = nullptr;
   found->readers.clear();
+  found->care = nullptr;
   found->reason = error{errc::drive_failed, "serve drive", fallen.folder};
   drives->replace(std::move(list));
   stop_drives({fallen});
@@ -362,8 +366,15 @@ result<void> node_core::set_drive_state(const std::string& which, storage::drive
 
 std::vector<drive_report> node_core::reports() const {
   std::vector<drive_report> reports;
-  for (const auto& drive : *drives->all())
-    reports.push_back(report_of(drive));
+  for (const auto& drive : *drives->all()) {
+    auto report = report_of(drive);
+    // What lies below the folder now may be another disk, or an empty mount point.
+    if (auto there = storage::shard_store::identify(*env.files, drive.folder); drive.store && (!there || *there != drive.id)) {
+      report.state = "missing";
+      report.reason = there ? error{errc::drive_alien, "find drive", drive.folder} : there.error();
+    }
+    reports.push_back(std::move(report));
+  }
   return reports;
 }
 

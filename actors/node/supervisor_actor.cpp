@@ -57,6 +57,7 @@ supervisor_actor::behavior_type supervisor(self_pointer self, supervisor_tasks t
         watch(drive->writer);
         for (const auto& reader : drive->readers)
           watch(reader);
+        watch(drive->care);
       },
       [=](caf::tick_atom) {
         for (auto& [id, drive] : self->state.fallen)

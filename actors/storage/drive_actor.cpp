@@ -115,9 +115,18 @@ drive_writer_actor::behavior_type writer(drive_writer_actor::stateful_pointer<wr
 struct reader_state {
   static inline constexpr const char* name = "drive-reader";
   std::shared_ptr<const shard_store> store;
+  /// Whose disk the thread is to yield, before its first read.
+  std::shared_ptr<file_system> yields_to_others;
   /// Of the shard read last: the blocks of a file come one behind the other.
   std::optional<shard_header> header;
 };
+
+/// The actor is detached: all of its reads are on the thread that yields. A system that
+/// can not do it reads like everybody else.
+void yield_once(reader_state& state) {
+  if (auto files = std::exchange(state.yields_to_others, nullptr))
+    (void) files->yield_disk();
+}
 
 result<void> read_blocks(reader_state& state, const v1::ReadBlocks& request, byte_span out) {
   auto seal = from_proto(request.seal());
@@ -139,17 +148,20 @@ result<void> read_blocks(reader_state& state, const v1::ReadBlocks& request, byt
   return state.store->read_checked(*header, request.first_block(), out);
 }
 
-drive_reader_actor::behavior_type reader(drive_reader_actor::stateful_pointer<reader_state> self,
-                                         std::shared_ptr<const shard_store> store) {
+drive_reader_actor::behavior_type reader(drive_reader_actor::stateful_pointer<reader_state> self, std::shared_ptr<const shard_store> store,
+                                         std::shared_ptr<file_system> yields_to_others) {
   self->state.store = std::move(store);
+  self->state.yields_to_others = std::move(yields_to_others);
   return {
       [=](const v1::ReadBlocks& request, memory& out) -> caf::result<v1::Done> {
+        yield_once(self->state);
         return answer(read_blocks(self->state, request, out.span));
       },
       [=](const v1::CheckShard& request) -> caf::result<v1::Done> {
         auto key = from_proto(request.shard());
         if (!key)
           return to_caf(key.error());
+        yield_once(self->state);
         return answer(request.deep() ? self->state.store->check_deep(*key) : self->state.store->check_quick(*key));
       },
   };
@@ -162,7 +174,12 @@ drive_writer_actor spawn_drive_writer(caf::actor_system& sys, std::shared_ptr<sh
 }
 
 drive_reader_actor spawn_drive_reader(caf::actor_system& sys, std::shared_ptr<const shard_store> store) {
-  return sys.spawn<caf::detached>(reader, std::move(store));
+  return sys.spawn<caf::detached>(reader, std::move(store), nullptr);
+}
+
+drive_reader_actor spawn_yielding_drive_reader(caf::actor_system& sys, std::shared_ptr<const shard_store> store,
+                                               std::shared_ptr<file_system> files) {
+  return sys.spawn<caf::detached>(reader, std::move(store), std::move(files));
 }
 
 } // namespace datamesh::storage

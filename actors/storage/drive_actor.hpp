@@ -32,5 +32,8 @@ inline constexpr size_t drive_queue_max = 256;
 
 [[nodiscard]] drive_writer_actor spawn_drive_writer(caf::actor_system& sys, std::shared_ptr<shard_store> store);
 [[nodiscard]] drive_reader_actor spawn_drive_reader(caf::actor_system& sys, std::shared_ptr<const shard_store> store);
+/// One whose thread gives way to all others that want the disk, by `yield_disk` of *files*.
+[[nodiscard]] drive_reader_actor spawn_yielding_drive_reader(caf::actor_system& sys, std::shared_ptr<const shard_store> store,
+                                                             std::shared_ptr<file_system> files);
 
 } // namespace datamesh::storage

@@ -23,6 +23,7 @@ struct drive_entry {
   std::shared_ptr<shard_store> store; ///< Null while the drive is missing.
   drive_writer_actor writer;
   std::vector<drive_reader_actor> readers;
+  drive_reader_actor care; ///< Its reads give way to all others.
   std::shared_ptr<std::atomic<uint32_t>> next_reader;
   std::optional<error> reason; ///< Why it is missing.
 

@@ -117,7 +117,8 @@ private:
     v1::CheckShard request;
     *request.mutable_shard() = to_proto(shard_key{pack.seal.id, index});
     request.set_deep(task_.request.deep);
-    asked.push_back({number, index, self_->request(drive->reader(), step_timeout, std::move(request))});
+    const auto& reader = task_.request.background ? drive->care : drive->reader();
+    asked.push_back({number, index, self_->request(reader, step_timeout, std::move(request))});
   }
 
   /// Reports what is bad of a pack, and rebuilds it when asked to.

@@ -47,8 +47,8 @@ private:
 };
 
 struct job_options {
-  cancel_token cancel;
-  std::optional<std::chrono::milliseconds> timeout; ///< Ends with `errc::timed_out`.
+  cancel_token cancel{};
+  std::optional<std::chrono::milliseconds> timeout{}; ///< Ends with `errc::timed_out`.
   /// Number that the events of this job carry; 0 lets the node choose one.
   uint64_t job = 0;
 };
@@ -120,24 +120,24 @@ enum class if_exists : uint8_t {
 
 struct put_request {
   struct item {
-    std::string source_path; ///< A file, folder or symlink of the node's file system.
-    std::string target_path; ///< Where it goes in the vault, its own name included.
+    std::string source_path{}; ///< A file, folder or symlink of the node's file system.
+    std::string target_path{}; ///< Where it goes in the vault, its own name included.
   };
-  std::vector<item> sources;
+  std::vector<item> sources{};
   if_exists conflict = if_exists::version;
-  std::string policy;                 ///< "4+2"; empty = by the drives there are.
-  std::vector<std::string> exclude;   ///< Globs over paths relative to their source.
-  bool dry_run = false;               ///< Reads and chunks, but stores nothing.
-  std::shared_ptr<file_system> files; ///< Where the sources are; the node's when empty.
+  std::string policy{};                 ///< "4+2"; empty = by the drives there are.
+  std::vector<std::string> exclude{};   ///< Globs over paths relative to their source.
+  bool dry_run = false;                 ///< Reads and chunks, but stores nothing.
+  std::shared_ptr<file_system> files{}; ///< Where the sources are; the node's when empty.
 };
 
 struct put_stream_request {
-  std::shared_ptr<source> from;
-  std::string target_path;
+  std::shared_ptr<source> from{};
+  std::string target_path{};
   if_exists conflict = if_exists::version;
-  std::string policy;
+  std::string policy{};
   uint32_t mode = 0644;
-  std::optional<int64_t> modified_ns; ///< Now when empty.
+  std::optional<int64_t> modified_ns{}; ///< Now when empty.
 };
 
 /// One failed item of a job over several.
@@ -166,18 +166,18 @@ struct put_summary {
 };
 
 struct get_request {
-  std::vector<std::string> paths; ///< Files or folders of the vault.
-  std::string target_folder;      ///< Must exist.
+  std::vector<std::string> paths{}; ///< Files or folders of the vault.
+  std::string target_folder{};      ///< Must exist.
   /// Name for a single path; empty = its own.
-  std::string target_name;
-  bool overwrite = false;             ///< Else `already_exists` before a byte is written.
-  std::optional<version_id> version;  ///< Of a single file.
-  std::shared_ptr<file_system> files; ///< Where the target is; the node's when empty.
+  std::string target_name{};
+  bool overwrite = false;               ///< Else `already_exists` before a byte is written.
+  std::optional<version_id> version{};  ///< Of a single file.
+  std::shared_ptr<file_system> files{}; ///< Where the target is; the node's when empty.
 };
 
 struct byte_range {
   uint64_t first = 0;
-  std::optional<uint64_t> length; ///< To the end when empty.
+  std::optional<uint64_t> length{}; ///< To the end when empty.
 };
 
 struct get_summary {
@@ -215,8 +215,8 @@ struct list_request {
   std::string path = "/";
   bool recursive = false;
   bool health = false;
-  std::string cursor;  ///< From the page before; empty = start.
-  size_t limit = 1000; ///< At most 10,000.
+  std::string cursor{}; ///< From the page before; empty = start.
+  size_t limit = 1000;  ///< At most 10,000.
 };
 
 struct list_page {
@@ -275,12 +275,15 @@ struct status_report {
 };
 
 struct verify_request {
-  bool deep = false;              ///< Reads and checks every block; else presence and roots.
-  bool repair = false;            ///< Rebuilds what is found missing or wrong.
-  std::vector<std::string> paths; ///< Only packs that these need; empty = all.
+  bool deep = false;                ///< Reads and checks every block; else presence and roots.
+  bool repair = false;              ///< Rebuilds what is found missing or wrong.
+  std::vector<std::string> paths{}; ///< Only packs that these need; empty = all.
   bool dry_run = false;
+  /// Reads only what nobody else keeps the drives from (idle I/O), one shard a drive
+  /// at a time: for looks that nobody waits for.
+  bool background = false;
   /// For a look in parts: only packs behind this one, and at most so many (0 = all).
-  std::optional<pack_id> after;
+  std::optional<pack_id> after{};
   uint64_t packs_max = 0;
 };
 
@@ -300,8 +303,8 @@ struct verify_summary {
 
 struct cleanup_request {
   bool dry_run = false;
-  std::optional<std::chrono::seconds> trash_age; ///< 30 days when empty.
-  uint32_t keep_versions = 0;                    ///< 0 = all.
+  std::optional<std::chrono::seconds> trash_age{}; ///< 30 days when empty.
+  uint32_t keep_versions = 0;                      ///< 0 = all.
 };
 
 struct cleanup_summary {
@@ -398,8 +401,8 @@ private:
 
 struct new_vault {
   std::string name = "main";
-  std::optional<credential> password; ///< At least one of the two.
-  bool trust_this_device = false;     ///< Opens without a password on this machine.
+  std::optional<credential> password{}; ///< At least one of the two.
+  bool trust_this_device = false;       ///< Opens without a password on this machine.
 };
 
 struct created_vault {

@@ -12,11 +12,11 @@ namespace datamesh {
 
 struct node_options {
   /// Folder of the node: its list of drives, its vaults' key files and catalogs.
-  std::string home;
+  std::string home{};
 
   /// Clock, random source, file system, ordered stores and log sink. Members left
   /// null are the system's.
-  datamesh::environment environment;
+  datamesh::environment environment{};
 
   /// Bytes that all running operations may hold together; at least 40 MiB.
   uint64_t memory_bytes = 96ull << 20;
@@ -29,11 +29,11 @@ struct node_options {
 
   /// Called in order for every event, on one thread of the node, which waits for
   /// it: return soon. May be empty.
-  std::function<void(const event&)> on_event;
+  std::function<void(const event&)> on_event{};
 
   /// Runs the callbacks of asynchronous calls; when empty they run on a thread of
   /// the node.
-  std::function<void(std::function<void()>)> executor;
+  std::function<void(std::function<void()>)> executor{};
 };
 
 } // namespace datamesh

@@ -12,6 +12,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -635,6 +636,14 @@ public:
     return on_path("read free space", path, [&](const char* name) { return ::statvfs(name, &raw); }).map([&] {
       return disk_space{.total = uint64_t{raw.f_blocks} * raw.f_frsize, .available = uint64_t{raw.f_bavail} * raw.f_frsize};
     });
+  }
+
+  [[nodiscard]] result<void> yield_disk() override {
+    // <linux/ioprio.h> is no C++ in Debian 12.
+    constexpr int who_process = 1, this_thread = 0, class_idle = 3, class_shift = 13;
+    if (::syscall(SYS_ioprio_set, who_process, this_thread, class_idle << class_shift) < 0)
+      return fail(from_errno(errno, "yield the disk"));
+    return {};
   }
 
   [[nodiscard]] result<std::unique_ptr<file_lock>> lock(const std::string& path) override {

@@ -133,6 +133,10 @@ result<disk_space> hooked_files::space(const std::string& path) {
   return shared_->pass("space", path).and_then([&] { return inner_->space(path); });
 }
 
+result<void> hooked_files::yield_disk() {
+  return shared_->pass("yield_disk", {}).and_then([&] { return inner_->yield_disk(); });
+}
+
 result<std::unique_ptr<file_lock>> hooked_files::lock(const std::string& path) {
   return shared_->pass("lock", path).and_then([&] { return inner_->lock(path); });
 }

@@ -37,6 +37,7 @@ public:
   result<std::string> read_link(const std::string& path) override;
   result<void> make_symlink(const std::string& target, const std::string& path) override;
   result<disk_space> space(const std::string& path) override;
+  result<void> yield_disk() override;
   result<std::unique_ptr<file_lock>> lock(const std::string& path) override;
 
   struct state {

@@ -12,9 +12,11 @@
 #include <array>
 #include <cstdlib>
 #include <filesystem>
+#include <thread>
 
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -591,4 +593,23 @@ TEST_CASE("paths are joined and taken apart", "[files]") {
   CHECK(parent_path("a") == ".");
   CHECK(parent_path("a/b") == "a");
   CHECK(parent_path("") == ".");
+}
+
+TEST_CASE("a thread that yields the disk is alone in that", "[file_system]") {
+  constexpr int who_process = 1, class_idle = 3, class_shift = 13;
+  auto io_class = [] {
+    return ::syscall(SYS_ioprio_get, who_process, 0) >> class_shift;
+  };
+  auto before = io_class();
+  auto files = system_files();
+  result<void> yielded;
+  long class_of_yielding = -1;
+  std::thread{[&] {
+    yielded = files->yield_disk();
+    class_of_yielding = io_class();
+  }}.join();
+  REQUIRE(yielded);
+  CHECK(class_of_yielding == class_idle);
+  CHECK(io_class() == before);
+  CHECK(before != class_idle);
 }

@@ -15,11 +15,11 @@ namespace datamesh {
 
 /// Every member is safe to call from several threads at once.
 struct environment {
-  std::shared_ptr<datamesh::clock> clock;
-  std::shared_ptr<random_source> random;
-  std::shared_ptr<file_system> files;
-  std::shared_ptr<ordered_store_opener> stores;
-  std::shared_ptr<log_sink> log;
+  std::shared_ptr<datamesh::clock> clock{};
+  std::shared_ptr<random_source> random{};
+  std::shared_ptr<file_system> files{};
+  std::shared_ptr<ordered_store_opener> stores{};
+  std::shared_ptr<log_sink> log{};
 };
 
 /// The system's clock, getrandom, POSIX files and RocksDB; logs to nowhere.

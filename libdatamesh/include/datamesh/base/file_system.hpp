@@ -155,6 +155,13 @@ public:
 
   [[nodiscard]] virtual result<disk_space> space(const std::string& path) = 0;
 
+  /// From now on the calling thread reads and writes only while nobody else wants the
+  /// disk (Linux: the idle I/O class, which the disk's scheduler may heed). No effect
+  /// unless overridden.
+  [[nodiscard]] virtual result<void> yield_disk() {
+    return {};
+  }
+
   /// Takes an exclusive advisory lock on *path*, creating the file. Fails with
   /// `locked` at once when another process, or this one, holds it.
   [[nodiscard]] virtual result<std::unique_ptr<file_lock>> lock(const std::string& path) = 0;
