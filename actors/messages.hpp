@@ -4,20 +4,14 @@
 #pragma once
 
 #include "base/buffer_pool.hpp"
-#include "datamesh/base/bytes.hpp"
-#include "datamesh/base/error.hpp"
+#include "datamesh/base/message_actor.hpp"
 
 #include "datamesh/v1/store.pb.h"
-
-#include <caf/all.hpp>
 
 #include <memory>
 #include <vector>
 
 namespace datamesh {
-
-/// Bulk bytes beside a header.
-using slices = std::vector<bytes>;
 
 /// Writable memory beside a header; the receiver fills it before it answers.
 struct memory {
@@ -48,10 +42,6 @@ using drive_watch = ref<const storage::drive_entry>;
 
 // References are not for the wire: asked for their content, they have none.
 template <class Inspector>
-typename Inspector::result_type inspect(Inspector& f, bytes&) {
-  return f(caf::meta::type_name("bytes"));
-}
-template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, memory&) {
   return f(caf::meta::type_name("memory"));
 }
@@ -61,23 +51,6 @@ typename Inspector::result_type inspect(Inspector& f, ref<T>&) {
 }
 
 } // namespace datamesh
-
-namespace datamesh::v1 {
-
-/// Serves all protobuf messages.
-template <class Inspector, class Message>
-requires std::is_base_of_v<google::protobuf::MessageLite, Message>
-typename Inspector::result_type inspect(Inspector& f, Message& message) {
-  std::string encoded;
-  if constexpr (Inspector::reads_state)
-    encoded = message.SerializeAsString();
-  auto load = [&]() -> caf::error {
-    return message.ParseFromString(encoded) ? caf::none : caf::make_error(caf::sec::invalid_argument);
-  };
-  return f(caf::meta::type_name("protobuf"), encoded, caf::meta::load_callback(load));
-}
-
-} // namespace datamesh::v1
 
 #define DATAMESH_MESSAGE(name) CAF_ADD_TYPE_ID(datamesh, (datamesh::v1::name))
 
@@ -127,15 +100,3 @@ DATAMESH_MESSAGE(WriteTarget)
 CAF_END_TYPE_ID_BLOCK(datamesh)
 
 #undef DATAMESH_MESSAGE
-
-namespace datamesh {
-
-/// Carries our error through CAF's: its own code has eight bits, so ours travels
-/// as the message. Each level of the cause chain is one element.
-[[nodiscard]] caf::error to_caf(const error& reason);
-
-/// The way back. CAF's own errors (timeouts, dead receivers) become `timed_out`
-/// or `unavailable`.
-[[nodiscard]] error from_caf(const caf::error& reason);
-
-} // namespace datamesh

@@ -1,6 +1,6 @@
 # What is installed, in components: `runtime` is the library and the programs,
-# `development` the headers and the CMake and pkg-config packages. `actors` adds the
-# typed handles for programs that run CAF themselves.
+# `development` the headers and the CMake and pkg-config packages. `actors` adds to it
+# the actors for programs that run CAF themselves: their headers and a static library.
 
 if(NOT TARGET datamesh)
   return()
@@ -24,6 +24,15 @@ install(TARGETS datamesh EXPORT datameshTargets
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/libdatamesh/include/datamesh DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   COMPONENT development FILES_MATCHING PATTERN "*.hpp" PATTERN "*.h" PATTERN "*_actor.hpp" EXCLUDE)
 install(EXPORT datameshTargets NAMESPACE datamesh:: DESTINATION ${package_folder} COMPONENT development)
+
+set_target_properties(datamesh-vault-actor PROPERTIES EXPORT_NAME actors OUTPUT_NAME datamesh_actors)
+target_include_directories(datamesh-vault-actor INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+install(TARGETS datamesh-vault-actor EXPORT datameshActorsTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT actors)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/libdatamesh/include/datamesh DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+  COMPONENT actors FILES_MATCHING PATTERN "*_actor.hpp")
+install(FILES ${PROJECT_BINARY_DIR}/proto/datamesh/v1/control.pb.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/datamesh/v1 COMPONENT actors)
+install(EXPORT datameshActorsTargets NAMESPACE datamesh:: DESTINATION ${package_folder} COMPONENT actors)
+install(FILES ${CMAKE_CURRENT_LIST_DIR}/FindCAF.cmake DESTINATION ${package_folder} COMPONENT actors)
 
 # Installed programs find the library beside them, wherever the prefix is moved to.
 # They install themselves, where they are defined.

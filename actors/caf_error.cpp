@@ -1,8 +1,8 @@
-#include "messages.hpp"
-
-#include <fmt/format.h>
+#include "datamesh/base/message_actor.hpp"
 
 #include <charconv>
+#include <optional>
+#include <tuple>
 
 namespace datamesh {
 
@@ -38,8 +38,8 @@ std::optional<std::tuple<errc, std::string, std::string>> take_level(std::string
 caf::error to_caf(const error& reason) {
   std::string text;
   for (auto level = &reason; level != nullptr; level = level->cause())
-    text += fmt::format("{} {} {} {}{}", static_cast<uint16_t>(level->code()), level->attempted().size(), level->object().size(),
-                        level->attempted(), level->object());
+    text += std::to_string(static_cast<uint16_t>(level->code())) + " " + std::to_string(level->attempted().size()) + " "
+            + std::to_string(level->object().size()) + " " + level->attempted() + level->object();
   return caf::error{our_code, our_category, caf::make_message(std::move(text))};
 }
 
