@@ -25,7 +25,8 @@ What the library offers has changed against the committed list.
   - What is gone or changed (-) breaks them: before 1.0 raise the minor version, from
     1.0 on the major one (project() in CMakeLists.txt, which the soname follows, and
     libdatamesh/include/datamesh/version.hpp), and say so in CHANGELOG.md. A member
-    added to a struct, or a virtual function, does the same without showing here.
+    added to a struct, or a virtual function, does the same without showing here:
+    tests/house/abi_types.py sees it.
   - Then write the list anew: tests/house/abi.py --update LIBRARY tests/house/abi/libdatamesh.symbols
 """
 
