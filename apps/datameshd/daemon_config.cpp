@@ -11,7 +11,21 @@ namespace datamesh::daemon {
 
 namespace {
 
-const std::vector<std::string_view> keys{"home", "socket", "group", "memory", "threads", "compression", "connections", "scrub", "notify"};
+const std::vector<std::string_view> keys{"home",
+                                         "socket",
+                                         "group",
+                                         "memory",
+                                         "threads",
+                                         "compression",
+                                         "connections",
+                                         "scrub",
+                                         "notify",
+                                         "webhook",
+                                         "webhook_token_file",
+                                         "webhook_ca_file",
+                                         "drive_check",
+                                         "drive_low",
+                                         "drive_full"};
 
 std::string wrong(const std::string& key, const char* due) {
   return fmt::format("'{}' must be {}", key, due);
@@ -43,6 +57,16 @@ std::string read_size(const std::string& key, const toml::node& node, uint64_t& 
   return {};
 }
 
+std::string read_span(const std::string& key, const toml::node& node, uint64_t& to) {
+  constexpr uint64_t day = 24 * 3600;
+  auto text = node.value_exact<std::string>();
+  auto seconds = text ? cli::parse_span(*text) : std::nullopt;
+  if (!seconds || *seconds < 1 || *seconds > day)
+    return wrong(key, "a time of at least a second and at most a day, as in \"5m\"");
+  to = *seconds;
+  return {};
+}
+
 std::string read_words(const std::string& key, const toml::node& node, std::vector<std::string>& to) {
   to.clear();
   if (auto* list = node.as_array())
@@ -60,6 +84,20 @@ std::string read_words(const std::string& key, const toml::node& node, std::vect
 
 /// What is wrong with the value, or nothing.
 std::string read_value(const std::string& key, const toml::node& node, daemon_config& to) {
+  if (key == "webhook_token_file")
+    return read_path(key, node, to.webhook.token_file);
+  if (key == "webhook_ca_file")
+    return read_path(key, node, to.webhook.ca_file);
+  if (key == "drive_check")
+    return read_span(key, node, to.drives.every_s);
+  if (key == "drive_low")
+    return read_number(key, node, 0, 100, to.drives.low_percent);
+  if (key == "drive_full")
+    return read_number(key, node, 0, 100, to.drives.full_percent);
+  if (key == "webhook") {
+    to.webhook.url = node.value_exact<std::string>().value_or("");
+    return node.is_string() ? "" : wrong(key, "a URL in quotes");
+  }
   if (key == "home")
     return read_path(key, node, to.home);
   if (key == "socket")
@@ -117,6 +155,8 @@ cli::outcome<daemon_config> read_config(const std::string& text, const std::stri
     if (auto why = read_value(key, node, standard); !why.empty())
       return refuse_at(file, line, why);
   }
+  if (auto why = what_is_wrong(standard.webhook); !why.empty())
+    return refuse_at(file, (*parsed)["webhook"].node()->source().begin.line, why);
   return standard;
 }
 

@@ -1,8 +1,10 @@
 // The daemon's settings: /etc/datamesh/datameshd.toml, or below XDG_CONFIG_HOME.
 #pragma once
 
+#include "drive_guard.hpp"
 #include "failure.hpp"
 #include "settings.hpp"
+#include "webhook_settings.hpp"
 
 #include <cstdint>
 #include <string>
@@ -20,6 +22,8 @@ struct daemon_config {
   uint64_t connections = 32;
   bool scrub = true;
   std::vector<std::string> notify; ///< A program and its arguments; gets events on stdin.
+  webhook_settings webhook;
+  drive_limits drives;
 
   friend bool operator==(const daemon_config&, const daemon_config&) = default;
 };

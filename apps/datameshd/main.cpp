@@ -3,8 +3,10 @@
 #include "control/server.hpp"
 #include "daemon_config.hpp"
 #include "display.hpp"
+#include "drive_guard.hpp"
 #include "health/scrubber.hpp"
 #include "notices.hpp"
+#include "webhook.hpp"
 
 #include "datamesh/version.hpp"
 
@@ -79,7 +81,8 @@ std::chrono::milliseconds watchdog_pause(const cli::variables& env) {
 
 class service {
 public:
-  service(arguments line, daemon_config config) : line_(std::move(line)), config_(std::move(config)), hook_(config_.notify) {}
+  service(arguments line, daemon_config config)
+      : line_(std::move(line)), config_(std::move(config)), hook_(config_.notify), webhook_(config_.webhook) {}
 
   int run(const cli::variables& env) {
     auto handled = handled_signals();
@@ -90,6 +93,7 @@ public:
     }};
     if (config_.scrub)
       scrubber_->start();
+    guard_->start();
     log_line(severity::info, "ready", config_.socket);
     tell_systemd(fmt::format("READY=1\nMAINPID={}\nSTATUS=Serving {}\n", getpid(), config_.home));
     auto pause = watchdog_pause(env);
@@ -128,6 +132,7 @@ private:
       if (drive.reason)
         log_line(severity::warning, drive.reason->message(), drive.folder);
     scrubber_ = std::make_unique<health::scrubber>(*node_, environment);
+    guard_ = std::make_unique<drive_guard>(*node_, environment, config_.drives, [this](const event& what) { take(what); });
     // Of the socket's folder only the last part is ours to make. Others must get through it.
     auto folder = parent_path(config_.socket);
     auto there = environment.files->status(folder).has_value();
@@ -155,6 +160,7 @@ private:
     if (what.kind != event_kind::job_progress && what.kind != event_kind::item_done && what.kind != event_kind::item_failed)
       log_event(what);
     hook_.take(what);
+    webhook_.take(what);
     std::lock_guard guard{mutex_};
     if (server_)
       server_->publish(what);
@@ -167,6 +173,10 @@ private:
         log_line(severity::warning, "this setting takes effect after a restart", name);
       config_.notify = next->notify;
       hook_.set_command(next->notify);
+      config_.webhook = next->webhook;
+      webhook_.set(next->webhook);
+      config_.drives = next->drives;
+      guard_->set(next->drives);
       log_line(severity::info, "read the settings again", line_.config_file);
     } else {
       log_line(severity::error, next.error().what, line_.config_file);
@@ -178,6 +188,7 @@ private:
     tell_systemd("STOPPING=1\nSTATUS=Draining\n");
     log_line(severity::info, "draining");
     scrubber_->stop();
+    guard_->stop();
     server_->stop(drain_limit);
     serving.join();
     std::unique_ptr<control::server> over;
@@ -187,6 +198,7 @@ private:
     }
     over.reset();
     scrubber_.reset();
+    guard_.reset();
     node_.reset();
     log_line(severity::info, "stopped");
   }
@@ -194,9 +206,11 @@ private:
   arguments line_;
   daemon_config config_;
   hook hook_;
+  webhook webhook_;
   std::mutex mutex_; ///< Guards `server_` against events.
   std::unique_ptr<node> node_;
   std::unique_ptr<health::scrubber> scrubber_;
+  std::unique_ptr<drive_guard> guard_;
   std::unique_ptr<control::server> server_;
 };
 

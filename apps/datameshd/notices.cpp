@@ -25,7 +25,6 @@ namespace datamesh::daemon {
 
 namespace {
 
-constexpr size_t queue_max = 64;
 constexpr int hook_limit_ms = 30'000;
 
 const char* name_of(severity level) {
@@ -151,57 +150,33 @@ void log_event(const event& what) {
   put_line(what.level, line_of(what));
 }
 
-hook::hook(std::vector<std::string> command) : command_(std::move(command)) {
-  thread_ = std::thread{[this] {
-    run();
-  }};
+std::string notice_of(const event& what) {
+  return line_of(what).text() + "\n";
 }
 
-hook::~hook() {
-  {
-    std::lock_guard guard{mutex_};
-    stopping_ = true;
-  }
-  changed_.notify_all();
-  thread_.join();
-}
+hook::hook(std::vector<std::string> command)
+    : command_(std::move(command)), box_("notify program", [this](outbox&, const event& what) {
+        auto now = this->command();
+        if (now.empty())
+          return;
+        auto child = start(now, notice_of(what));
+        if (child < 0 || await(child) != 0)
+          log_line(severity::warning, "the notify program failed", now.front());
+      }) {}
 
 void hook::set_command(std::vector<std::string> command) {
   std::lock_guard guard{mutex_};
   command_ = std::move(command);
 }
 
-void hook::take(const event& what) {
-  auto wanted = what.kind == event_kind::damage_found || what.kind == event_kind::damage_healed || what.kind == event_kind::data_lost
-                || what.kind == event_kind::drive_changed;
-  {
-    std::lock_guard guard{mutex_};
-    if (!wanted || command_.empty())
-      return;
-    if (queue_.size() >= queue_max)
-      return log_line(severity::warning, "an event was not told to the notify program: too many wait", what.subject);
-    queue_.push_back(what);
-  }
-  changed_.notify_all();
+std::vector<std::string> hook::command() {
+  std::lock_guard guard{mutex_};
+  return command_;
 }
 
-void hook::run() {
-  std::unique_lock lock{mutex_};
-  for (;;) {
-    changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-    if (stopping_)
-      return;
-    auto what = std::move(queue_.front());
-    queue_.pop_front();
-    auto command = command_;
-    lock.unlock();
-    if (!command.empty()) {
-      auto child = start(command, line_of(what).text() + "\n");
-      if (child < 0 || await(child) != 0)
-        log_line(severity::warning, "the notify program failed", command.front());
-    }
-    lock.lock();
-  }
+void hook::take(const event& what) {
+  if (!command().empty())
+    box_.take(what);
 }
 
 } // namespace datamesh::daemon

@@ -2,14 +2,10 @@
 // standard error, and a program of theirs (`notify`) by an event on its standard input.
 #pragma once
 
-#include "datamesh/event.hpp"
+#include "outbox.hpp"
 
-#include <condition_variable>
-#include <deque>
-#include <mutex>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 namespace datamesh::daemon {
@@ -21,23 +17,22 @@ void tell_systemd(std::string_view state);
 void log_line(severity level, std::string_view message, std::string_view subject = {});
 void log_event(const event& what);
 
-/// Runs the program for damage, loss and changes of drives, one after another, each
-/// for half a minute at most. What comes too fast is dropped, and that is logged.
+/// An event as others are told of it: a line of JSON with its end.
+[[nodiscard]] std::string notice_of(const event& what);
+
+/// Runs the program for each event, for half a minute at most.
 class hook {
 public:
   explicit hook(std::vector<std::string> command);
-  ~hook();
   void set_command(std::vector<std::string> command);
+  /// Any thread.
   void take(const event& what);
 
 private:
-  void run();
+  [[nodiscard]] std::vector<std::string> command();
   std::mutex mutex_;
-  std::condition_variable changed_;
   std::vector<std::string> command_;
-  std::deque<event> queue_;
-  bool stopping_ = false;
-  std::thread thread_;
+  outbox box_; ///< Last: its thread uses the rest.
 };
 
 } // namespace datamesh::daemon

@@ -3,10 +3,14 @@
 
 import array
 import fcntl
+import http.server
+import json
 import os
 import queue
+import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -66,6 +70,11 @@ class Daemon:
             if word in text.split("\n"):
                 return text
 
+    def wait_to_say(self, words: str):
+        """Looks at the log whenever the watchdog is told that all is well."""
+        while words not in self.said():
+            self.wait_for("WATCHDOG=1")
+
     def said(self) -> str:
         if self.log.closed:
             return self.last_words
@@ -88,6 +97,44 @@ class Daemon:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
                 last.sendto(b"END", self.world.path("notify"))
         return code
+
+
+class Receiver:
+    """An HTTP server on this machine that answers what it is told to, then 204."""
+
+    def __init__(self, answers=(), certificate: str = ""):
+        self.posts: queue.Queue = queue.Queue()
+        answers = list(answers)
+        posts = self.posts
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                status = answers.pop(0) if answers else 204
+                posts.put((status, self.path, dict(self.headers), body))
+                self.send_response(status)
+                if status == 302:
+                    self.send_header("Location", "/elsewhere")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def next(self):
+        return self.posts.get(timeout=LIMIT)
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 def read_exactly(from_: socket.socket, count: int) -> bytes:
@@ -207,6 +254,17 @@ class Requests(WithDaemon):
         self.assertIn("second", self.run_well("vault", "list").text)
         self.run_well("vault", "destroy", "second", "--yes")
         self.assertNotIn("second", self.run_well("vault", "list").text)
+
+
+class Socket(WithDaemon):
+    def test_a_command_asks_the_daemon_that_it_is_told_to(self):
+        self.world.write("work/file", b"kept")
+        elsewhere = {"XDG_RUNTIME_DIR": self.world.path("work")}
+        self.run_well("put", "file", "--socket", self.daemon.socket_path, env=elsewhere)
+        self.assertEqual(self.run_well("cat", "/file", env={**elsewhere, "DATAMESH_SOCKET": self.daemon.socket_path}).out, b"kept")
+        refused = self.world.run("ls", "--socket", self.world.path("none"))
+        self.assertEqual(refused.code, 8, str(refused))
+        self.assertIn("no daemon answers", refused.errors)
 
 
 class Others(WithDaemon):
@@ -348,6 +406,104 @@ class Life(WithDaemon):
         self.answers()
 
 
+class Told(WithDaemon):
+    """A webhook hears of the drives, which the daemon looks at by itself."""
+
+    TOKEN = "tok-3f9a"
+
+    def setUp(self):
+        super().setUp()
+        self.daemon.end()
+
+    def listen(self, *answers, certificate: str = "") -> Receiver:
+        receiver = Receiver(answers, certificate)
+        self.addCleanup(receiver.close)
+        return receiver
+
+    def begin(self, config: str):
+        self.daemon = Daemon(self.world, config)
+        self.addCleanup(self.daemon.end, signal.SIGKILL)
+
+    def test_a_drive_that_vanishes_is_posted_without_anybody_using_it(self):
+        receiver = self.listen()
+        self.begin(f'webhook = "http://127.0.0.1:{receiver.port}/hooks/secret-path"\ndrive_check = "1s"\ndrive_low = 0\ndrive_full = 0\n')
+        os.rename(self.drives[2], self.world.path("pulled-out"))
+        status, path, headers, body = receiver.next()
+        self.assertEqual((status, path, headers["Content-Type"]), (204, "/hooks/secret-path", "application/json"))
+        event = json.loads(body)
+        self.assertEqual((event["event"], event["subject"], event["level"]), ("drive-changed", self.drives[2], "error"))
+        self.assertEqual(event["code"], "DM-DRIVE-MISSING")
+        os.rename(self.world.path("pulled-out"), self.drives[2])
+        again = json.loads(receiver.next()[3])
+        self.assertEqual((again["subject"], again["level"]), (self.drives[2], "info"))
+        self.assertEqual(self.daemon.end(), 0, self.daemon.said())
+        self.assertNotIn("secret-path", self.daemon.said())
+
+    def test_a_receiver_that_is_at_fault_is_tried_again_with_the_token_that_is_there_then(self):
+        token = self.world.write("token", "old\n")
+        receiver = self.listen(503, 429)
+        self.begin(f'webhook = "http://127.0.0.1:{receiver.port}/"\nwebhook_token_file = "{token}"\ndrive_low = 100\n')
+        first = receiver.next()
+        self.assertEqual((first[0], first[2]["Authorization"]), (503, "Bearer old"))
+        self.world.write("token", self.TOKEN + "\n")
+        seen = [receiver.next() for _ in range(7)]
+        self.assertEqual([post[0] for post in seen], [429] + [204] * 6)
+        self.assertEqual(seen[1][3], first[3], "the same event comes again")
+        self.assertEqual(seen[-1][2]["Authorization"], "Bearer " + self.TOKEN)
+        self.assertEqual(sorted(json.loads(post[3])["subject"] for post in seen[1:]), sorted(self.drives))
+        self.assertEqual(self.daemon.end(), 0, self.daemon.said())
+        self.assertNotIn(self.TOKEN, self.daemon.said())
+
+    def test_what_is_refused_or_redirected_is_not_posted_again(self):
+        receiver = self.listen(400, 302)
+        self.begin(f'webhook = "http://127.0.0.1:{receiver.port}/here"\ndrive_low = 100\n')
+        seen = [receiver.next() for _ in range(6)]
+        self.assertEqual([post[0] for post in seen], [400, 302, 204, 204, 204, 204])
+        self.assertEqual(len({post[3] for post in seen}), 6)
+        self.assertEqual({post[1] for post in seen}, {"/here"})
+        self.assertEqual(self.daemon.end(), 0, self.daemon.said())
+        self.assertIn("did not take an event: it answered 400", self.daemon.said())
+
+    def test_while_nobody_listens_the_daemon_serves_and_ends_at_once(self):
+        receiver = Receiver()
+        receiver.close()
+        self.begin(f'webhook = "http://127.0.0.1:{receiver.port}/"\ndrive_low = 100\n')
+        self.daemon.wait_to_say("the webhook is tried again")
+        self.answers()
+        self.assertEqual(self.daemon.end(), 0, self.daemon.said())
+        self.assertIn("were not told to the webhook", self.daemon.said())
+
+    def test_a_sighup_turns_the_webhook_on_and_looks_at_the_drives(self):
+        receiver = self.listen()
+        self.begin("")
+        self.world.write("config/datamesh/datameshd.toml", f'webhook = "http://127.0.0.1:{receiver.port}/"\ndrive_low = 100\n')
+        self.daemon.process.send_signal(signal.SIGHUP)
+        self.assertEqual(json.loads(receiver.next()[3])["level"], "warning")
+
+    @unittest.skipUnless(shutil.which("openssl"), "openssl makes the certificate")
+    def test_certificates_are_verified(self):
+        certificate = self.world.path("certificate.pem")
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", certificate + ".key", "-out", certificate, "-days", "2"]
+            + ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
+            check=True,
+            capture_output=True,
+        )
+        both = self.world.path("both.pem")
+        with open(both, "wb") as out:
+            for part in (certificate + ".key", certificate):
+                with open(part, "rb") as file:
+                    out.write(file.read())
+        receiver = self.listen(certificate=both)
+        url = f'webhook = "https://127.0.0.1:{receiver.port}/"\ndrive_low = 100\n'
+        self.begin(url)
+        self.daemon.wait_to_say("the webhook is tried again")
+        self.assertTrue(receiver.posts.empty(), "a receiver that nobody vouches for was told")
+        self.daemon.end()
+        self.begin(url + f'webhook_ca_file = "{certificate}"\n')
+        self.assertEqual(receiver.next()[0], 204)
+
+
 class Settings(unittest.TestCase):
     def setUp(self):
         self.world = World(PROGRAM, os.path.join(ROOT, "docs"))
@@ -370,7 +526,7 @@ class Settings(unittest.TestCase):
         self.assertIn(b"'memory'", done.stderr)
 
     def test_values_out_of_bounds_are_refused(self):
-        for text in ('memory = "1MiB"', "memory = -1", "connections = 0", 'home = "relative"', 'notify = ["relative"]', "scrub = 1", "= x"):
+        for text in ('memory = "1MiB"', "memory = -1", "connections = 0", 'home = "relative"', 'notify = ["relative"]', "scrub = 1", "= x", 'webhook = "example.org"', "webhook = 1", 'drive_check = "0s"', "drive_low = 101", 'webhook = "http://example.org/"\nwebhook_token_file = "/t"'):
             with self.subTest(text):
                 self.assertEqual(self.check(text + "\n").returncode, 2)
 
