@@ -1,0 +1,280 @@
+// A node that a daemon holds, through `node::connect`: the same calls, the same
+// answers, and files of this process.
+#include "control/server.hpp"
+#include "tests/actors/node/house.hpp"
+
+#include <algorithm>
+#include <condition_variable>
+#include <future>
+#include <mutex>
+#include <thread>
+
+#include <unistd.h>
+
+namespace datamesh::test {
+
+namespace {
+
+/// A house that is served on a socket, and a connection to it.
+class served_house {
+public:
+  explicit served_house(uint32_t own_uid = geteuid()) : inner(3, disk::simulated, options_of(*this)) {
+    control::server_options options;
+    options.socket = join_path(folder_.path(), "control.sock");
+    options.group.clear();
+    options.own_uid = own_uid;
+    socket = options.socket;
+    server_ = must(control::server::listen(inner.node(), std::move(options)));
+    serving_ = std::thread{[this] {
+      server_->run();
+    }};
+  }
+  ~served_house() {
+    stop();
+  }
+
+  void stop() {
+    if (!serving_.joinable())
+      return;
+    server_->stop(std::chrono::seconds{30});
+    serving_.join();
+    std::lock_guard guard{mutex_};
+    server_.reset();
+  }
+
+  /// Files of the connection are on a disk of its own.
+  std::unique_ptr<datamesh::node> connect(std::function<void(const event&)> on_event = {}) {
+    node_options options;
+    options.environment.files = files;
+    options.on_event = std::move(on_event);
+    return must(datamesh::node::connect(socket, std::move(options)));
+  }
+
+  std::string socket;
+  std::shared_ptr<simulated_files> files = std::make_shared<simulated_files>();
+
+private:
+  static node_options options_of(served_house& of) {
+    node_options options;
+    options.on_event = [&of](const event& what) {
+      std::lock_guard guard{of.mutex_};
+      if (of.server_)
+        of.server_->publish(what);
+    };
+    return options;
+  }
+
+  std::mutex mutex_;
+  temp_folder folder_;
+
+public:
+  house inner;
+
+private:
+  std::unique_ptr<control::server> server_;
+  std::thread serving_;
+};
+
+void write_file(file_system& files, const std::string& path, const std::string& content) {
+  auto file = must(files.create(path, 0640));
+  const byte_view parts[] = {as_view(content)};
+  must(file->write_at(0, parts));
+}
+
+std::string read_file(file_system& files, const std::string& path) {
+  return std::string{as_text(must(read_whole(files, path, 1 << 30)))};
+}
+
+/// Holds its reader until it is let go.
+class held_source : public source {
+public:
+  result<size_t> read(byte_span) override {
+    std::unique_lock lock{mutex_};
+    asked_ = true;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return free_; });
+    return size_t{0};
+  }
+  void await_reader() {
+    std::unique_lock lock{mutex_};
+    changed_.wait(lock, [this] { return asked_; });
+  }
+  void let_go() {
+    std::lock_guard guard{mutex_};
+    free_ = true;
+    changed_.notify_all();
+  }
+
+private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool asked_ = false;
+  bool free_ = false;
+};
+
+/// Never ends, and cancels its job as soon as it is read.
+class endless_source : public source {
+public:
+  explicit endless_source(cancel_token job) : job_(std::move(job)) {}
+  result<size_t> read(byte_span out) override {
+    job_.cancel();
+    std::fill(out.begin(), out.end(), std::byte{7});
+    return out.size();
+  }
+
+private:
+  cancel_token job_;
+};
+
+} // namespace
+
+TEST_CASE("what goes through a connection comes back through it, from and to files of this process", "[connect]") {
+  served_house h;
+  auto node = h.connect();
+  CHECK(node->home() == h.inner.node().home());
+  REQUIRE(node->drives().size() == 3);
+  auto vaults = must(node->vaults());
+  REQUIRE(vaults.size() == 1);
+  CHECK(vaults[0].name == "main");
+  auto vault = must(node->open_vault("main", credential::this_device()));
+  CHECK(vault.id() == h.inner.vault().id());
+
+  auto content = noise(1, 3'000'000);
+  must(h.files->make_folder("/mine"));
+  write_file(*h.files, "/mine/large", content);
+  write_file(*h.files, "/mine/empty", "");
+  must(h.files->make_symlink("large", "/mine/link"));
+  auto stored = must(vault.put({.sources = {{"/mine", "/tree"}}}));
+  CHECK(stored.files == 2);
+  CHECK(stored.symlinks == 1);
+  CHECK(stored.bytes == content.size());
+  // It is in the vault that the daemon holds.
+  CHECK(h.inner.get_text("/tree/large") == content);
+
+  must(h.files->make_folder("/back"));
+  auto got = must(vault.get({.paths = {"/tree"}, .target_folder = "/back"}));
+  CHECK(got.files == 2);
+  CHECK(read_file(*h.files, "/back/tree/large") == content);
+  CHECK(must(h.files->status("/back/tree/large")).mode == 0640);
+  CHECK(must(h.files->read_link("/back/tree/link")) == "large");
+
+  CHECK(must(put_text(vault, "/stream", content)).bytes_known == content.size());
+  CHECK(must(get_text(vault, "/stream", {.first = 1000, .length = 5000})) == content.substr(1000, 5000));
+}
+
+TEST_CASE("names, care and keys answer over a connection as they do without it", "[connect]") {
+  served_house h;
+  auto node = h.connect();
+  auto vault = must(node->open_vault("main", credential::this_device()));
+  must(put_text(vault, "/a/one", "first"));
+  must(put_text(vault, "/a/one", "second"));
+  auto same = [](const list_page& a, const list_page& b) {
+    return std::equal(a.entries.begin(), a.entries.end(), b.entries.begin(), b.entries.end(), [](const entry& x, const entry& y) {
+      return x.path == y.path && x.size == y.size && x.version_count == y.version_count && x.node == y.node && x.kind == y.kind;
+    });
+  };
+  list_request all{.recursive = true};
+  CHECK(same(must(vault.list(all)), must(h.inner.vault().list(all))));
+  CHECK(must(vault.versions("/a/one")).size() == 2);
+  must(vault.move("/a/one", "/b"));
+  must(vault.copy("/b", "/c"));
+  must(vault.set_tag("/b", "colour", "red"));
+  CHECK(must(h.inner.vault().info("/b")).tags == must(vault.info("/b")).tags);
+  must(vault.remove("/c"));
+  auto trash = must(vault.trash());
+  REQUIRE(trash.size() == 1);
+  must(vault.restore_from_trash(trash[0].first.node, "/again"));
+  CHECK(must(get_text(vault, "/again")) == "second");
+  must(vault.flush());
+  CHECK(must(vault.stats()).files == must(h.inner.vault().stats()).files);
+  auto status = must(vault.status());
+  CHECK(status.sentence == must(h.inner.vault().status()).sentence);
+  CHECK(must(vault.verify({.deep = true})).shards_damaged == 0);
+  CHECK(must(vault.status()).last_deep_verify_ns.has_value());
+  CHECK(must(vault.cleanup({.dry_run = true})).packs_deleted == must(h.inner.vault().cleanup({.dry_run = true})).packs_deleted);
+  CHECK(must(vault.rebalance(true)).shards_moved == 0);
+  must(vault.change_password(credential::password("next")));
+  CHECK(must(vault.key_locks()).size() == must(h.inner.vault().key_locks()).size());
+  CHECK_FALSE(must(vault.add_recovery_phrase()).empty());
+}
+
+TEST_CASE("a failure has the same code over a connection", "[connect]") {
+  served_house h;
+  auto node = h.connect();
+  auto vault = must(node->open_vault("main", credential::this_device()));
+  CHECK(code_of(vault.info("/none")) == errc::not_found);
+  CHECK(code_of(get_text(vault, "/none")) == errc::not_found);
+  CHECK(code_of(vault.make_folder("/../x")) == errc::name_invalid);
+  CHECK(code_of(node->open_vault("none", credential::this_device())) == errc::no_vault);
+  CHECK(code_of(node->open_vault("main", credential::password("wrong"))) == errc::wrong_password);
+  CHECK(code_of(node->add_drive(h.inner.drive(1))) == errc::already_exists);
+  CHECK(code_of(node->destroy_vault("main")) == errc::locked);
+  auto stored = must(vault.put({.sources = {{"/none", "/x"}}}));
+  REQUIRE(stored.failure_count == 1);
+  CHECK(stored.failures[0].reason.code() == errc::not_found);
+  // What fails here while the daemon reads comes back as it was.
+  write_file(*h.files, "/broken", noise(2, 100'000));
+  h.files->fail_read(1, errc::io_failed);
+  auto broken = must(vault.put({.sources = {{"/broken", "/y"}}}));
+  REQUIRE(broken.failure_count == 1);
+  CHECK(broken.failures[0].reason.code() == errc::io_failed);
+}
+
+TEST_CASE("nobody listens: not found", "[connect]") {
+  temp_folder folder;
+  CHECK(code_of(datamesh::node::connect(folder.path() + "/none.sock")) == errc::not_found);
+}
+
+TEST_CASE("events of a connection's job come before its answer", "[connect]") {
+  served_house h;
+  std::vector<event> heard;
+  auto node = h.connect([&](const event& what) { heard.push_back(what); });
+  auto vault = must(node->open_vault("main", credential::this_device()));
+  write_file(*h.files, "/file", noise(3, 200'000));
+  must(vault.put({.sources = {{"/file", "/file"}}}));
+  auto done = std::find_if(heard.begin(), heard.end(), [](const event& what) { return what.kind == event_kind::item_done; });
+  REQUIRE(done != heard.end());
+  CHECK(done->bytes_done == 200'000);
+}
+
+TEST_CASE("a job over a connection is cancelled, and the connection serves on", "[connect]") {
+  served_house h;
+  auto node = h.connect();
+  auto vault = must(node->open_vault("main", credential::this_device()));
+  job_options job;
+  auto from = std::make_shared<endless_source>(job.cancel);
+  CHECK(code_of(vault.put(put_stream_request{.from = from, .target_path = "/x"}, job)) == errc::cancelled);
+  CHECK(code_of(vault.info("/x")) == errc::not_found);
+  CHECK(must(put_text(vault, "/y", "after")).files == 1);
+}
+
+TEST_CASE("a daemon that stops lets a job end, and then answers nobody", "[connect]") {
+  served_house h;
+  auto node = h.connect();
+  auto vault = must(node->open_vault("main", credential::this_device()));
+  auto from = std::make_shared<held_source>();
+  auto put = std::async(std::launch::async, [&] { return vault.put(put_stream_request{.from = from, .target_path = "/x"}); });
+  from->await_reader();
+  auto stopped = std::async(std::launch::async, [&] { h.stop(); });
+  from->let_go();
+  CHECK(must(put.get()).files == 1);
+  stopped.get();
+  CHECK(code_of(vault.info("/x")) == errc::unavailable);
+  CHECK(code_of(datamesh::node::connect(h.socket)) == errc::not_found);
+  CHECK(h.inner.get_text("/x").empty());
+}
+
+TEST_CASE("vaults of other people are neither seen nor opened", "[connect]") {
+  // The daemon runs as somebody else than we do.
+  served_house h{geteuid() + 1};
+  auto node = h.connect();
+  CHECK(must(node->vaults()).empty());
+  CHECK(code_of(node->open_vault("main", credential::this_device())) == errc::no_vault);
+  must(node->create_vault({.name = "main", .password = credential::password("ours")}));
+  auto vault = must(node->open_vault("main", credential::password("ours")));
+  CHECK(vault.id() != h.inner.vault().id());
+  CHECK(must(node->vaults()).size() == 1);
+  CHECK(must(h.inner.node().vaults()).size() == 2);
+}
+
+} // namespace datamesh::test
