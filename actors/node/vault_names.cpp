@@ -15,6 +15,10 @@ constexpr size_t page_size = 1000;
 constexpr size_t list_limit_max = 10'000;
 constexpr size_t bodies_at_once = 1000;
 
+/// The tag that keeps where something in the trash came from. Ours alone.
+constexpr std::string_view removed_from = "datamesh.removed-from";
+constexpr size_t removed_from_max = 64 << 10;
+
 entry entry_of(const node_view& node, std::string path) {
   entry result;
   result.path = std::move(path);
@@ -212,6 +216,7 @@ result<entry> local_vault::info(const std::string& path) const {
   if (!tags)
     return fail(tags.error());
   row.tags = std::move(*tags);
+  std::erase_if(row.tags, [](const auto& tag) { return tag.first == removed_from; });
   auto margin = margin_of(context, *node);
   if (!margin)
     return fail(margin.error());
@@ -249,7 +254,11 @@ result<change_result> local_vault::remove(const std::string& path, bool recursiv
       return fail(errc::folder_not_empty, "remove folder", path);
   }
   auto name = storage::split_path(path).back();
-  if (auto applied = runtime.apply({storage::move_node{node->node, storage::trash_node(), name, node->kind}}); !applied)
+  std::vector<operation_body> bodies;
+  if (auto from = clean_path(path); from.size() <= removed_from_max)
+    bodies.emplace_back(storage::set_tag{node->node, std::string{removed_from}, std::move(from)});
+  bodies.emplace_back(storage::move_node{node->node, storage::trash_node(), name, node->kind});
+  if (auto applied = runtime.apply(bodies); !applied)
     return fail(applied.error());
   return change_result{};
 }
@@ -393,7 +402,7 @@ result<change_result> local_vault::make_folder(const std::string& path) {
 }
 
 result<change_result> local_vault::set_tag(const std::string& path, const std::string& key, std::optional<std::string> value) {
-  if (key.empty() || key.size() > storage::name_size_max || (value && value->size() > 4096))
+  if (key.empty() || key == removed_from || key.size() > storage::name_size_max || (value && value->size() > 4096))
     return fail(errc::invalid_argument, "set a tag", key);
   auto node = runtime_->context->names->resolve(path);
   if (!node)
@@ -458,6 +467,12 @@ result<std::vector<std::pair<entry, int64_t>>> local_vault::trash() const {
       return fail(page.error());
     for (const auto& node : *page) {
       auto row = entry_of(node, node.node.hex());
+      auto tags = names.tags(node.node);
+      if (!tags)
+        return fail(tags.error());
+      for (auto& [key, value] : *tags)
+        if (key == removed_from)
+          row.path = std::move(value);
       rows.emplace_back(std::move(row), node.moved_ns);
     }
     if (page->size() < page_size)
@@ -483,6 +498,7 @@ result<change_result> local_vault::restore_from_trash(const node_id& node, const
   for (const auto& folder : claim->folders)
     bodies.emplace_back(folder);
   bodies.emplace_back(storage::move_node{node, claim->parent, claim->name, view->kind});
+  bodies.emplace_back(storage::set_tag{node, std::string{removed_from}, std::nullopt});
   auto applied = claim->fresh ? runtime.apply(bodies) : result<void>{fail(errc::already_exists, "restore to", target_path)};
   runtime.context->claims->release(job);
   if (!applied)

@@ -4,6 +4,7 @@
 #include "storage/sealed_chunk.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace datamesh::storage {
 
@@ -13,9 +14,10 @@ constexpr uint32_t permission_bits = 0777; // set-user-id and the like are not r
 
 constexpr size_t hole_check_size = 1 << 20; // bytes at once
 
+constexpr std::string_view partial_ending = ".datamesh-part";
+
 /// Where a long file grows. A name that leaves no room is shortened.
-std::string partial_path(const std::string& path) {
-  constexpr std::string_view ending = ".datamesh-part";
+std::string first_partial_path(const std::string& path, std::string_view ending) {
   constexpr size_t digits = 8;
   auto name = path.substr(path.rfind('/') + 1);
   if (name.size() + 1 + ending.size() > name_size_max)
@@ -32,6 +34,8 @@ public:
     if (auto parents = enter_parents(what.path); !parents)
       return fail(parents.error());
     auto path = join_path(folder_, what.path);
+    if (what.path.ends_with(partial_ending))
+      named_as_partial_.insert(path);
     auto there = files_->status(path);
     if (!there && there.error().code() != errc::not_found)
       return fail(there.error());
@@ -201,6 +205,15 @@ private:
     return there.kind == file_kind::regular && there.size == what.size && there.modified_ns == what.modified_ns;
   }
 
+  /// The same in every run, as long as nothing that is restored has the name.
+  std::string partial_path(const std::string& path) const {
+    std::string more;
+    auto chosen = first_partial_path(path, partial_ending);
+    while (named_as_partial_.count(chosen) > 0)
+      chosen = first_partial_path(path, (more += "~") + std::string{partial_ending});
+    return chosen;
+  }
+
   result<answer> open_partial() {
     auto path = partial_path(path_);
     auto there = files_->status(path);
@@ -239,6 +252,7 @@ private:
   crypto::key256 id_key_;
   std::vector<std::pair<target_file, std::string>> links_;
   std::vector<std::pair<target_file, std::string>> folders_;
+  std::set<std::string> named_as_partial_; ///< Restored files whose names are like those of partial ones.
   target_file current_;
   std::string path_;
   std::unique_ptr<writable_file> file_;

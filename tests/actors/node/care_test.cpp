@@ -49,6 +49,31 @@ void check_content(house& h) {
 
 } // namespace
 
+TEST_CASE("a deep look counts as a quick one; a look in parts only when it was quick", "[care]") {
+  auto time = std::make_shared<manual_clock>();
+  node_options options;
+  options.environment.clock = time;
+  house h{3, disk::simulated, options};
+  for (uint64_t i = 0; i < 3; ++i)
+    h.put_text("/file" + std::to_string(i), noise(i, 1000));
+  auto now = [&] {
+    return time->wall().time_since_epoch().count();
+  };
+  must(h.vault().verify({.deep = true}));
+  auto first = now();
+  CHECK(must(h.vault().status()).last_quick_verify_ns == first);
+  CHECK(must(h.vault().status()).last_deep_verify_ns == first);
+  time->advance(std::chrono::hours{1});
+  auto part = must(h.vault().verify({.deep = true, .packs_max = 1}));
+  REQUIRE(part.next_after);
+  CHECK(must(h.vault().status()).last_deep_verify_ns == first);
+  must(h.vault().verify({.deep = true, .after = part.next_after}));
+  CHECK(must(h.vault().status()).last_quick_verify_ns == first);
+  CHECK(must(h.vault().status()).last_deep_verify_ns == now());
+  must(h.vault().verify({.paths = {"/file0"}}));
+  CHECK(must(h.vault().status()).last_quick_verify_ns == first);
+}
+
 TEST_CASE("cleanup gives back what nobody can reach, as its dry run said", "[cleanup]") {
   house h{3};
   use(h);

@@ -184,6 +184,41 @@ TEST_CASE("what is removed lies in the trash until it is restored", "[names]") {
   must(h.vault().remove("/empty"));
 }
 
+TEST_CASE("the trash knows where everything came from, and so does a catalog that was made again", "[names]") {
+  house h;
+  h.put_text("/a/b/file", "one");
+  h.put_text("/other", "two");
+  must(h.vault().set_tag("/a/b/file", "colour", "red"));
+  must(h.vault().remove("//a/b//file"));
+  must(h.vault().remove("/a", true));
+  auto check = [&] {
+    auto trash = must(h.vault().trash());
+    REQUIRE(trash.size() == 2);
+    CHECK(trash[0].first.path == "/a");
+    CHECK(trash[1].first.path == "/a/b/file");
+    CHECK(trash[1].first.name == "file");
+  };
+  check();
+  must(h.vault().flush());
+  h.close();
+  {
+    auto node = must(datamesh::node::open(h.options));
+    must(node->rebuild_catalog("main", credential::this_device()));
+  }
+  h.open();
+  check();
+  auto file = must(h.vault().trash())[1].first;
+  must(h.vault().restore_from_trash(file.node, file.path));
+  CHECK(h.get_text("/a/b/file") == "one");
+  // What the vault keeps for itself is no tag of anybody's.
+  using tags = std::vector<std::pair<std::string, std::string>>;
+  CHECK(must(h.vault().info("/a/b/file")).tags == tags{{"colour", "red"}});
+  CHECK(code_of(h.vault().set_tag("/other", "datamesh.removed-from", "/x")) == errc::invalid_argument);
+  must(h.vault().move("/a/b/file", "/moved"));
+  must(h.vault().remove("/moved"));
+  CHECK(must(h.vault().trash())[0].first.path == "/moved");
+}
+
 TEST_CASE("many of one name fit into the trash", "[names]") {
   house h(1);
   for (int i = 0; i < 5; ++i) {

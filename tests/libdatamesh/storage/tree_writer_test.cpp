@@ -235,6 +235,31 @@ TEST_CASE("a long file is resumed behind the chunks that are good", "[tree_write
   CHECK(room.files->list("/out")->size() == 1);
 }
 
+TEST_CASE("a restored file whose name is that of a partial one is left alone", "[tree_writer]") {
+  write_room room;
+  auto named = file_of(".long.datamesh-part", 4);
+  auto what = file_of("long", resumable_size_min);
+  auto first = room.random.make(5000);
+  auto second = room.random.make(6000);
+  room.restore(named, as_view("mine"));
+  REQUIRE(room.writer->begin(what));
+  REQUIRE(room.writer->write(first));
+  room.writer->abandon();
+  CHECK(as_text(room.content(".long.datamesh-part")) == "mine");
+  // The next run finds both again.
+  room.open();
+  REQUIRE(room.writer->begin(named));
+  REQUIRE(room.writer->begin(what));
+  auto resumed = room.writer->resume({room.chunk_of(first), room.chunk_of(second)});
+  REQUIRE(resumed);
+  CHECK(*resumed == 1);
+  REQUIRE(room.writer->write(second));
+  REQUIRE(room.writer->end());
+  CHECK(room.content("long").size() == 11'000);
+  CHECK(as_text(room.content(".long.datamesh-part")) == "mine");
+  CHECK(room.files->list("/out")->size() == 2);
+}
+
 TEST_CASE("nothing of an earlier partial file shines through a hole", "[tree_writer]") {
   write_room room;
   auto what = file_of("long", resumable_size_min);
