@@ -238,6 +238,20 @@ outcome<int> run_drive_drain(session& s) {
   return 0;
 }
 
+namespace {
+
+/// Where another drive is out of service its shards wait for its replacement: that is no
+/// trouble of this one's.
+void tell_unplaced(session& s, const std::vector<drive_report>& drives, const drive_id& replaced, uint64_t count) {
+  for (const auto& drive : drives)
+    if (drive.id != replaced && (drive.state == "missing" || drive.state == "failed"))
+      return s.out.note("{} shards wait until {} is replaced, too: datamesh drive replace {} DIR", grouped(count), printable(drive.folder),
+                        printable(drive.folder));
+  s.out.warn(fmt::format("{} shards could be rebuilt, but no drive takes them yet; run: datamesh repair", count));
+}
+
+} // namespace
+
 outcome<int> run_drive_replace(session& s) {
   auto n = s.open_node();
   if (!n)
@@ -279,7 +293,7 @@ outcome<int> run_drive_replace(session& s) {
       line.add("shards_moved", moved->shards_moved).add("shards_repaired", mended->shards_repaired).add("removed", removed.has_value()));
   s.out.print("Moved {} shards and rebuilt {}.", grouped(moved->shards_moved), grouped(mended->shards_repaired));
   if (mended->shards_unplaced > 0)
-    s.out.warn(fmt::format("{} shards could be rebuilt, but no drive takes them yet; run: datamesh repair", mended->shards_unplaced));
+    tell_unplaced(s, (*n)->drives(), old->id, mended->shards_unplaced);
   if (!removed)
     return refuse(removed.error());
   s.out.print("{} is no drive of this node any more.", printable(old->folder));

@@ -3,9 +3,12 @@
 #include "session.hpp"
 #include "units.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 
+#include <fcntl.h>
+#include <fnmatch.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -266,6 +269,71 @@ outcome<int> stream_all(session& s) {
   return finish_get(s, all);
 }
 
+/// Bytes of the files that a put will read. What it can not see it leaves out.
+total_counter bytes_of_sources(const put_request& what) {
+  return [sources = what.sources, exclude = what.exclude](const std::atomic<bool>& stop) {
+    namespace fs = std::filesystem;
+    std::error_code failed;
+    auto left_out = [&](const fs::path& relative) {
+      return std::any_of(exclude.begin(), exclude.end(), [&](const std::string& pattern) {
+        return fnmatch(pattern.c_str(), relative.c_str(), FNM_PATHNAME) == 0
+               || fnmatch(pattern.c_str(), relative.filename().c_str(), 0) == 0;
+      });
+    };
+    uint64_t bytes = 0;
+    auto add = [&](const fs::directory_entry& file) {
+      if (!file.is_symlink(failed) && file.is_regular_file(failed))
+        if (auto size = file.file_size(failed); !failed)
+          bytes += size;
+    };
+    for (const auto& source : sources) {
+      fs::directory_entry root{source.source_path, failed};
+      add(root);
+      if (root.is_symlink(failed) || !root.is_directory(failed))
+        continue;
+      fs::recursive_directory_iterator below{source.source_path, fs::directory_options::skip_permission_denied, failed};
+      for (; !failed && !stop && below != fs::recursive_directory_iterator{}; below.increment(failed)) {
+        if (left_out(below->path().lexically_relative(source.source_path)))
+          below.disable_recursion_pending();
+        else
+          add(*below);
+      }
+    }
+    return stop ? 0 : bytes;
+  };
+}
+
+/// Bytes of the files that a get will bring back.
+total_counter bytes_of_paths(const vault& v, const std::vector<std::string>& paths) {
+  return [&v, paths](const std::atomic<bool>& stop) -> uint64_t {
+    uint64_t bytes = 0;
+    for (const auto& path : paths) {
+      list_request request{.path = path, .recursive = true, .limit = 10'000};
+      do {
+        auto page = stop ? fail(errc::cancelled) : v.list(request);
+        if (!page)
+          return 0;
+        for (const auto& one : page->entries)
+          bytes += one.kind == entry_kind::file ? one.size : 0;
+        request.cursor = page->next_cursor;
+      } while (!request.cursor.empty());
+    }
+    return bytes;
+  };
+}
+
+/// Until this was done, a power loss may take what was written.
+result<void> make_durable(const std::string& folder) {
+  auto raw = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (raw < 0)
+    return fail(from_errno(errno, "make durable what was brought back", folder));
+  auto failed = ::syncfs(raw) < 0 ? errno : 0;
+  ::close(raw);
+  if (failed != 0)
+    return fail(from_errno(failed, "make durable what was brought back", folder));
+  return {};
+}
+
 } // namespace
 
 outcome<int> run_put(session& s) {
@@ -288,7 +356,7 @@ outcome<int> run_put(session& s) {
   auto v = s.open_vault();
   if (!v)
     return refuse(v.error());
-  auto sum = s.with_progress([&](const job_options& job) { return (*v)->put(*request, job); });
+  auto sum = s.with_progress([&](const job_options& job) { return (*v)->put(*request, job); }, bytes_of_sources(*request));
   if (!sum)
     return refuse(sum.error());
   return finish_put(s, *sum);
@@ -321,9 +389,12 @@ outcome<int> run_get(session& s) {
   auto folder = std::filesystem::absolute(target, failed).string();
   get_request request{
       .paths = *paths, .target_folder = folder, .target_name = s.set.text("as"), .overwrite = s.set.flag("force"), .version = *version};
-  auto sum = s.with_progress([&](const job_options& job) { return (*v)->get(request, job); });
+  auto sum = s.with_progress([&](const job_options& job) { return (*v)->get(request, job); }, bytes_of_paths(**v, *paths));
   if (!sum)
     return refuse(sum.error());
+  if (!s.set.flag("no-sync"))
+    if (auto durable = make_durable(folder); !durable)
+      return refuse(durable.error());
   auto& out = s.out;
   auto what = counted(sum->files, "file", "files");
   if (sum->folders > 0)

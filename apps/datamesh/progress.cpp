@@ -28,28 +28,6 @@ std::string_view name_of(severity level) {
   return "info";
 }
 
-std::string_view name_of(event_kind kind) {
-  switch (kind) {
-  case event_kind::job_progress:
-    return "progress";
-  case event_kind::item_done:
-    return "item-done";
-  case event_kind::item_failed:
-    return "item-failed";
-  case event_kind::damage_found:
-    return "damage-found";
-  case event_kind::damage_healed:
-    return "damage-healed";
-  case event_kind::data_lost:
-    return "data-lost";
-  case event_kind::drive_changed:
-    return "drive-changed";
-  case event_kind::node_changed:
-    return "node-changed";
-  }
-  return "node-changed";
-}
-
 /// Figures first, so that a short line still says them.
 std::string figures_of(const progress_state& s) {
   auto text = s.title;
@@ -123,10 +101,21 @@ void progress::finish() {
       return;
     finished_ = true;
   }
+  stop_counting_ = true;
   wake_.notify_all();
   ticker_.join();
+  if (counter_.joinable())
+    counter_.join();
   if (on_terminal_)
     out_.show_progress("");
+}
+
+void progress::count(total_counter total) {
+  counter_ = std::thread([this, total = std::move(total)] {
+    auto bytes = total(stop_counting_);
+    std::lock_guard guard{mutex_};
+    counted_total_ = bytes;
+  });
 }
 
 void progress::take(const event& what) {
@@ -151,7 +140,7 @@ void progress::take(const event& what) {
   default:
     if (out_.json()) {
       auto line = json_line{"status"};
-      line.add("kind", name_of(what.kind)).add("level", name_of(what.level)).name("subject", what.subject).add("text", what.detail);
+      line.add("kind", to_string(what.kind)).add("level", name_of(what.level)).name("subject", what.subject).add("text", what.detail);
       if (what.code)
         line.add("error", facts_of(*what.code).name);
       out_.line(line.time("time", what.wall_ns));
@@ -169,9 +158,10 @@ void progress::take_progress(const event& what) {
   state_.items_done = what.items_done;
   state_.items_total = what.items_total;
   state_.bytes_done = what.bytes_done;
-  state_.bytes_total = what.bytes_total;
+  // What was counted may be less than what is there by now.
+  state_.bytes_total = what.bytes_total > 0 ? what.bytes_total : counted_total_ >= what.bytes_done ? counted_total_ : 0;
   state_.rate = meter_.rate();
-  state_.seconds_left = what.bytes_total > 0 ? meter_.seconds_left(what.bytes_total) : std::nullopt;
+  state_.seconds_left = state_.bytes_total > 0 ? meter_.seconds_left(state_.bytes_total) : std::nullopt;
   changed_ = true;
   if (in_json_ && now - last_json_ >= 1s) {
     last_json_ = now;

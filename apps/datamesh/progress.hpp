@@ -5,6 +5,7 @@
 #include "datamesh/event.hpp"
 #include "output.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -43,11 +44,18 @@ struct progress_state {
 /// One line of at most *columns*.
 [[nodiscard]] std::string render_progress(const progress_state& state, size_t columns);
 
+/// Counts the bytes that a job will have done in the end; 0 when it can not tell. Ends
+/// soon when it is to stop.
+using total_counter = std::function<uint64_t(const std::atomic<bool>& stop)>;
+
 class progress {
 public:
   /// @param shown false with --quiet and --no-progress
   progress(output& out, std::string title, bool shown);
   ~progress();
+
+  /// Counts on a thread of its own, for a job that does not tell its total. Once.
+  void count(total_counter total);
 
   /// Takes an event of the node, from its thread. What comes after `finish` is ignored.
   void take(const event& what);
@@ -71,6 +79,9 @@ private:
   progress_state state_;
   rate_meter meter_;
   rate_meter::instant last_json_{};
+  uint64_t counted_total_ = 0;
+  std::atomic<bool> stop_counting_ = false;
+  std::thread counter_;
   std::thread ticker_;
 };
 

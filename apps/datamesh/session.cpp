@@ -59,6 +59,13 @@ std::unique_ptr<node> session::ask_daemon(errc why) {
 outcome<node*> session::open_node() {
   if (node_)
     return node_.get();
+  if (auto socket = set.text("socket"); !socket.empty()) {
+    auto connected = node::connect(socket, options());
+    if (!connected)
+      return refuse(connected.error().code() == errc::not_found ? errc::unavailable : connected.error().code(),
+                    fmt::format("no daemon answers at {}", printable(socket)), "systemctl status datameshd");
+    return adopt(std::move(*connected));
+  }
   auto opened = node::open(options());
   if (!opened) {
     if (auto daemon = ask_daemon(opened.error().code()))
@@ -170,10 +177,12 @@ outcome<bool> session::confirm(const std::string& question) {
   return ask(question, cancel);
 }
 
-void session::begin_progress() {
+void session::begin_progress(total_counter total) {
   auto shown = !out.quiet() && !set.flag("no-progress");
   std::lock_guard guard{mutex_};
   progress_ = std::make_unique<progress>(out, line.path, shown);
+  if (shown && total)
+    progress_->count(std::move(total));
 }
 
 void session::end_progress() {

@@ -55,8 +55,8 @@ public:
 
   /// Runs *work* with progress under this command's name.
   template <class Work>
-  auto with_progress(Work work) {
-    begin_progress();
+  auto with_progress(Work work, total_counter total = {}) {
+    begin_progress(std::move(total));
     auto result = work(job_options{.cancel = cancel});
     end_progress();
     return result;
@@ -69,7 +69,7 @@ private:
   /// The daemon's node, when it is the one that this command means; *why* tells why the
   /// node of --home could not be opened here.
   [[nodiscard]] std::unique_ptr<node> ask_daemon(errc why);
-  void begin_progress();
+  void begin_progress(total_counter total);
   void end_progress();
 
   std::mutex mutex_;
