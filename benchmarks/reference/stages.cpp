@@ -2,6 +2,7 @@
 
 #include "base/buffer_pool.hpp"
 #include "crypto/derive.hpp"
+#include "crypto/hash.hpp"
 #include "crypto/merkle.hpp"
 #include "plain.hpp"
 #include "storage/chunker.hpp"
@@ -157,7 +158,7 @@ void add_cutting(const std::shared_ptr<bench>& it, std::vector<stage>& all) {
                  false,
                  [=] {
                    return each_chunk(data, [&](byte_view part) {
-                     reference::hash(part, it->space().id_key.view(), it->other.first(32));
+                     reference::hash(part, it->space().id_key.view(), it->scratch.first(32));
                      return true;
                    });
                  },
