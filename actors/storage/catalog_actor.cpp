@@ -22,41 +22,49 @@ struct catalog_state {
   static inline constexpr const char* name = "catalog";
   std::shared_ptr<catalog> names;
   std::shared_ptr<clock> time;
-  bool stamped = false;   ///< A pack with stamped operations is under way.
-  caf::actor_addr holder; ///< Whose pack that is.
+  caf::actor_addr holder; ///< Whose packs carry what is stamped and not committed.
   std::deque<waiting_request> waiting;
 
+  /// Packs with stamped operations are under way.
+  bool stamped() const {
+    return !names->stamped().empty();
+  }
   int64_t now_ns() const {
     return time->wall().time_since_epoch().count();
   }
 };
 
+/// Stamps all of *encoded*, or none.
 template <class Strings>
-result<std::vector<operation_body>> read_bodies(const Strings& encoded) {
+result<void> stamp_all(catalog_state& state, const Strings& encoded) {
   std::vector<operation_body> bodies;
   bodies.reserve(static_cast<size_t>(encoded.size()));
   for (const auto& raw : encoded) {
-    auto op = decode_operation(raw);
-    if (!op)
-      return fail(op.error());
-    bodies.push_back(std::move(op->body));
+    auto body = decode_body(raw);
+    if (!body)
+      return fail(body.error());
+    bodies.push_back(std::move(*body));
   }
-  return bodies;
+  auto now = state.now_ns();
+  auto raw = encoded.begin();
+  for (auto& body : bodies)
+    state.names->stamp_encoded(std::move(body), *raw++, now);
+  return {};
 }
 
 result<v1::StampedOperations> stamp_now(catalog_state& state, const v1::StampOperations& request) {
-  auto bodies = read_bodies(request.bodies());
-  if (!bodies)
-    return fail(bodies.error());
   if (auto begun = state.names->begin_writing(); !begun)
     return fail(begun.error());
+  auto before = state.names->stamped().size();
+  if (auto stamped = stamp_all(state, request.bodies()); !stamped)
+    return fail(stamped.error());
   v1::StampedOperations reply;
-  auto operations = state.names->stamp(std::move(*bodies), state.now_ns());
-  for (const auto& op : operations)
-    reply.add_operations(encode(op));
+  auto operations = state.names->stamped().subspan(before);
+  for (const auto& stamped : operations)
+    reply.add_operations(stamped.encoded);
   if (!operations.empty()) {
-    reply.set_device(write_id(operations.front().at.device));
-    reply.set_first_sequence(operations.front().sequence);
+    reply.set_device(write_id(operations.front().op.at.device));
+    reply.set_first_sequence(operations.front().op.sequence);
   }
   return reply;
 }
@@ -70,7 +78,14 @@ result<void> commit_now(catalog_state& state, const v1::CommitCatalog& request) 
       return fail(pack.error());
     commit.packs.push_back(std::move(*pack));
   }
+  auto stamped = state.names->stamped();
   for (const auto& raw : request.operations()) {
+    // Those that were stamped here come back as they were given.
+    if (!stamped.empty() && stamped.front().encoded == raw) {
+      commit.operations.push_back(stamped.front().op);
+      stamped = stamped.subspan(1);
+      continue;
+    }
     auto op = decode_operation(raw);
     if (!op)
       return fail(op.error());
@@ -92,11 +107,11 @@ result<void> commit_now(catalog_state& state, const v1::CommitCatalog& request) 
 }
 
 result<void> apply_now(catalog_state& state, const v1::ApplyOperations& request) {
-  auto bodies = read_bodies(request.bodies());
-  if (!bodies)
-    return fail(bodies.error());
+  if (auto stamped = stamp_all(state, request.bodies()); !stamped)
+    return fail(stamped.error());
   catalog_commit commit;
-  commit.operations = state.names->stamp(std::move(*bodies), state.now_ns());
+  for (const auto& stamped : state.names->stamped())
+    commit.operations.push_back(stamped.op);
   commit.operations_in_pack = false;
   return state.names->commit(commit);
 }
@@ -127,22 +142,22 @@ public:
 
   /// True when the sender's operations are the stamped ones, or there are none.
   [[nodiscard]] bool may_commit() const {
-    return !state_.stamped || state_.holder == sender();
+    return !state_.stamped() || state_.holder == sender();
   }
 
-  /// One commit ends the wait that the sender's stamp began.
   [[nodiscard]] result<void> commit(const v1::CommitCatalog& request) {
+    auto was_stamped = state_.stamped();
     auto outcome = commit_now(state_, request);
-    if (state_.stamped && request.operations_size() > 0)
-      end_stamp(!outcome);
+    if (was_stamped && (!outcome || !state_.stamped()))
+      end_stamps();
     return outcome;
   }
 
   /// The sender's pack failed, or the sender waits for its stamp no more.
   void take_back() {
     auto from = sender();
-    if (state_.stamped && state_.holder == from)
-      end_stamp(true);
+    if (state_.stamped() && state_.holder == from)
+      end_stamps();
     else
       drop_first_stamp(from);
     serve_waiting();
@@ -150,15 +165,20 @@ public:
 
   /// Whoever is gone commits nothing.
   void forget(const caf::actor_addr& gone) {
-    if (!state_.stamped || state_.holder != gone)
+    if (!state_.stamped() || state_.holder != gone)
       return;
-    end_stamp(true);
+    end_stamps();
     serve_waiting();
   }
 
-  /// Serves what waited, up to the next stamp.
+  /// Serves what waited, up to the next stamp. The holder may have more stamped as
+  /// long as nobody else waits.
   void serve_waiting() {
-    while (!state_.stamped && !state_.waiting.empty()) {
+    auto more_of_holder = [&] {
+      const auto& next = state_.waiting.front();
+      return state_.waiting.size() == 1 && next.what.index() == 0 && next.from == state_.holder;
+    };
+    while (!state_.waiting.empty() && (!state_.stamped() || more_of_holder())) {
       auto next = std::move(state_.waiting.front());
       state_.waiting.pop_front();
       if (auto* stamping = std::get_if<0>(&next.what))
@@ -183,18 +203,16 @@ private:
       promise.deliver(to_caf(reply.error()));
       return;
     }
-    if (reply->operations_size() > 0) {
-      state_.stamped = true;
+    if (reply->operations_size() > 0 && state_.holder != from) {
       state_.holder = from;
       self_->monitor(holder);
     }
     promise.deliver(std::move(*reply));
   }
 
-  void end_stamp(bool failed) {
-    if (failed)
+  void end_stamps() {
+    if (state_.stamped())
       state_.names->unstamp();
-    state_.stamped = false;
     self_->demonitor(std::exchange(state_.holder, {}));
   }
 

@@ -169,15 +169,6 @@ result<catalog_commit::new_pack> from_proto(const v1::NewPack& message) {
   return pack;
 }
 
-std::string encode_body(operation_body body) {
-  // The encoding has no room for "none": the smallest that it takes stands in.
-  operation op;
-  op.at.lamport = 1;
-  op.sequence = 1;
-  op.body = std::move(body);
-  return encode(op);
-}
-
 v1::ShardName to_proto(const shard_key& key) {
   v1::ShardName message;
   message.set_pack(write_id(key.pack));

@@ -36,10 +36,6 @@ template <class Id>
 [[nodiscard]] v1::NewPack to_proto(const pack_record& record, const pack_table& table);
 [[nodiscard]] result<catalog_commit::new_pack> from_proto(const v1::NewPack& message);
 
-/// An operation that has no stamp yet, encoded. Its stamp, sequence and link are
-/// filled in by the catalog's writer.
-[[nodiscard]] std::string encode_body(operation_body body);
-
 [[nodiscard]] v1::ShardName to_proto(const shard_key& key);
 [[nodiscard]] result<shard_key> from_proto(const v1::ShardName& message);
 

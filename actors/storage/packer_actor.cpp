@@ -15,6 +15,8 @@ using done_promise = caf::typed_response_promise<v1::Done>;
 using figures_promise = caf::typed_response_promise<v1::PackFigures>;
 
 constexpr auto answer_timeout = std::chrono::minutes{5};
+/// Packs that are stored while the catalog is behind.
+constexpr size_t stored_max = 4;
 constexpr auto company_wait = std::chrono::milliseconds{20};
 /// Sealing costs so much beside the operations themselves, per batch and pack.
 constexpr uint32_t operation_batch_overhead = 512;
@@ -43,9 +45,13 @@ struct flush_wait {
 
 /// A pack from its first chunk to its commit.
 struct pack_run {
-  enum class stage : uint8_t { filling, ready, busy };
-  std::shared_ptr<open_pack> pack;
+  /// `ready`: full; `coding`: takes operations and is coded; `coded`: waits for those
+  /// before it; `storing`: shards are on their way; `stored`: the catalog is told.
+  enum class stage : uint8_t { filling, ready, coding, coded, storing, stored };
+  uint64_t serial = 0;
+  std::shared_ptr<open_pack> pack; ///< Its buffer; gone once it is stored.
   stage at = stage::filling;
+  bool carries = false; ///< Operations.
   bool closing = false;
   bool dead = false;
   std::optional<error> reason; ///< Why it is dead.
@@ -186,10 +192,12 @@ private:
   }
 
   bool open_next() {
-    if (state_.runs.size() >= state_.context.packs_max)
+    auto buffers = std::count_if(state_.runs.begin(), state_.runs.end(), [](const run_ptr& run) { return run->pack != nullptr; });
+    if (static_cast<size_t>(buffers) >= state_.context.packs_max || state_.runs.size() >= state_.context.packs_max + stored_max)
       return false;
     auto run = std::make_shared<pack_run>();
-    run->pack = std::make_shared<open_pack>(++state_.last_serial, state_.context.pack_pool->take(), state_.context.pack_limit);
+    run->serial = ++state_.last_serial;
+    run->pack = std::make_shared<open_pack>(run->serial, state_.context.pack_pool->take(), state_.context.pack_limit);
     run->pack->set_operation_bytes(state_.submitted_bytes + operation_batch_overhead);
     state_.runs.push_back(run);
     state_.current = std::move(run);
@@ -307,7 +315,7 @@ private:
 
   /// True when a pack that is closing already will take all that waits.
   bool takes_operations_soon() const {
-    return !state_.runs.empty() && state_.runs.back()->at != pack_run::stage::busy && state_.runs.back()->closing
+    return !state_.runs.empty() && state_.runs.back()->at <= pack_run::stage::ready && state_.runs.back()->closing
            && state_.submitted_bytes < operation_bytes_max / 2;
   }
 
@@ -324,28 +332,43 @@ private:
 
   // -- from closed to committed ------------------------------------------------------------
 
+  /// Operations reach the drives in their order, and behind the chunks they name: a
+  /// crash must leave no hole among them. So a pack that carries some is coded in its
+  /// turn and stored when all before it are; the catalog is told in the same order.
   void advance() {
     close_for_flush();
-    for (size_t i = 0; i < state_.runs.size(); ++i) {
-      auto run = state_.runs[i];
-      if (run->at == pack_run::stage::filling && run->closing && run->jobs == 0)
-        run->at = pack_run::stage::ready;
-      if (run->at != pack_run::stage::ready)
-        continue;
-      auto with_operations = !state_.submissions.empty() && state_.submissions.front().after_serial <= run->pack->serial();
-      if (!with_operations && run->pack->empty())
-        with_operations = true; // Opened for what waits in the catalog.
-      if (with_operations && i > 0)
-        break; // Waits until all before it are committed.
-      run->at = pack_run::stage::busy;
-      if (with_operations)
-        stamp(run);
-      else if (state_.announced)
-        finish(run);
-      else
-        announce(run);
+    auto before = pack_run::stage::stored; // The stage of the hindmost before it.
+    for (const auto& run : std::deque<run_ptr>{state_.runs}) {
+      if (run->dead || !step(run, before))
+        break;
+      before = std::min(before, run->at);
     }
     dispatch();
+  }
+
+  /// False when those behind it have to wait for it.
+  bool step(const run_ptr& run, pack_run::stage before) {
+    if (run->at == pack_run::stage::filling && run->closing && run->jobs == 0)
+      run->at = pack_run::stage::ready;
+    if (run->at == pack_run::stage::coded && (!run->carries || before == pack_run::stage::stored)) {
+      run->at = pack_run::stage::storing;
+      place_and_store(run);
+    }
+    if (run->at != pack_run::stage::ready)
+      return true;
+    auto with_operations = !state_.submissions.empty() && state_.submissions.front().after_serial <= run->serial;
+    auto for_pending = !with_operations && run->pack->empty(); // Opened for what waits in the catalog.
+    if ((with_operations && before <= pack_run::stage::ready) || (for_pending && run != state_.runs.front()))
+      return false;
+    run->at = pack_run::stage::coding;
+    run->carries = with_operations || for_pending;
+    if (run->carries)
+      stamp(run);
+    else if (state_.announced)
+      finish(run);
+    else
+      announce(run);
+    return true;
   }
 
   /// The first pack: what a crash leaves of it must be looked for.
@@ -366,7 +389,7 @@ private:
     auto takes = [&](const submission& next) {
       // Room was kept for what had been submitted when the pack was filled; what came
       // after that may not fit.
-      if (next.after_serial > run->pack->serial() || (size > 0 && size + next.size > operation_bytes_max))
+      if (next.after_serial > run->serial || (size > 0 && size + next.size > operation_bytes_max))
         return false;
       return run->pack->has_room_for(size + next.size + operation_batch_overhead) || (size == 0 && run->pack->empty());
     };
@@ -394,7 +417,8 @@ private:
               run->stamped = stamped.operations_size() > 0;
               if (run->dead)
                 return take_back_stamps(*run);
-              add_pending_runs(*run, size);
+              if (run == state_.runs.front())
+                add_pending_runs(*run, size);
               if (run->stamped)
                 *run->finish.add_runs() = std::move(stamped);
               if (run->finish.runs_size() == 0 && run->finish.copied_size() == 0 && run->pack->empty())
@@ -457,7 +481,8 @@ private:
                 return fail_all(record.error());
               run->record = std::move(*record);
               run->stored.assign(run->bodies.size(), false);
-              place_and_store(run);
+              run->at = pack_run::stage::coded;
+              advance();
             },
             [this, run, number = number](caf::error& reason) {
               state_.context.team->finished(number);
@@ -576,6 +601,10 @@ private:
         request.add_operations(std::move(op));
     // From here on the catalog itself takes stamps back when the commit fails.
     run->stamped = false;
+    run->at = pack_run::stage::stored;
+    run->pack.reset();
+    run->bodies.clear();
+    run->finish.Clear();
     self_->request(state_.context.catalog_writer, answer_timeout, std::move(request))
         .then(
             [this, run](v1::Done&) {
@@ -583,6 +612,7 @@ private:
                 committed(run);
             },
             [this, run](caf::error& reason) { fail_with(*run, from_caf(reason)); });
+    advance();
   }
 
   void committed(const run_ptr& run) {
@@ -594,7 +624,7 @@ private:
     for (auto& [number, job] : state_.jobs)
       job.shards_short = std::max(job.shards_short, static_cast<uint32_t>(run->stored.size() - present));
     pin_for_jobs(run->record.seal.id); // Those that came meanwhile found its chunks pending.
-    state_.context.codec->claims->settle({state_.context.intake, run->pack->serial()});
+    state_.context.codec->claims->settle({state_.context.intake, run->serial});
     leave(run);
   }
 
@@ -633,7 +663,7 @@ private:
       run->dead = true;
       run->reason = reason;
       take_back_stamps(*run);
-      state_.context.codec->claims->settle({state_.context.intake, run->pack->serial()});
+      state_.context.codec->claims->settle({state_.context.intake, run->serial});
       for (auto& waiter : run->submissions)
         waiter.promise.deliver(told);
       for (auto& waiter : run->flushes)

@@ -14,6 +14,30 @@ std::string_view without_trailing_slashes(std::string_view path) {
 
 } // namespace
 
+/// The name may change hands between the two looks. What counts is the file that is
+/// open, but only if the name is its own and not that of a link to it.
+result<opened_file> file_system::open_regular(const std::string& path) {
+  auto named = status(path);
+  if (!named)
+    return fail(named.error());
+  if (named->kind != file_kind::regular)
+    return fail(named->kind == file_kind::folder ? errc::is_a_folder : errc::unsupported_source, "open", path);
+  auto file = open_read(path, access_hint::sequential);
+  if (!file)
+    return fail(file.error());
+  auto opened = (*file)->status();
+  if (!opened)
+    return fail(opened.error());
+  if (named->device != opened->device || named->inode != opened->inode) {
+    named = status(path);
+    if (!named)
+      return fail(named.error());
+    if (named->kind != file_kind::regular || named->device != opened->device || named->inode != opened->inode)
+      return fail(errc::unsupported_source, "open", path);
+  }
+  return opened_file{std::move(*file), *opened};
+}
+
 result<void> make_folders(file_system& files, const std::string& path, uint32_t mode) {
   // From the longest prefix that exists downwards.
   std::vector<std::string> missing;

@@ -114,6 +114,9 @@ void set_size(rocksdb::Options& options, uint64_t memory) {
   // lose its end.
   options.write_buffer_size = 2 * memtable_max(memory);
   options.max_write_buffer_number = 2;
+  // Most of what a commit looks up is new: a bit a key saves the walk.
+  options.memtable_whole_key_filtering = true;
+  options.memtable_prefix_bloom_size_ratio = 0.05;
   options.arena_block_size = std::max<size_t>(memtable_max(memory) / 16, 4096);
   options.target_file_size_base = 8 << 20;
   options.max_bytes_for_level_base = 32 << 20;

@@ -21,6 +21,8 @@ namespace datamesh {
 namespace {
 
 constexpr size_t page = 4096;
+/// What Linux reads ahead without being asked, in bytes.
+constexpr uint64_t default_readahead = 128 << 10;
 constexpr uint64_t offset_max = INT64_MAX;
 
 class descriptor {
@@ -485,6 +487,20 @@ public:
     else if (hint == access_hint::direct && offers_.direct_access)
       direct = open_direct(*file, O_RDONLY);
     return std::make_unique<posix_reader>(std::move(*file), std::move(direct), path);
+  }
+
+  [[nodiscard]] result<opened_file> open_regular(const std::string& path) override {
+    auto file = open_path("open", path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+    if (!file)
+      return fail(file.error());
+    auto status = status_of(*file, path);
+    if (!status)
+      return fail(status.error());
+    if (status->kind != file_kind::regular)
+      return fail(status->kind == file_kind::folder ? errc::is_a_folder : errc::unsupported_source, "open", path);
+    if (status->size > default_readahead)
+      (void) ::posix_fadvise(file->get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+    return opened_file{std::make_unique<posix_reader>(std::move(*file), descriptor{}, path), *status};
   }
 
   [[nodiscard]] result<std::unique_ptr<writable_file>> create(const std::string& path, uint32_t mode) override {

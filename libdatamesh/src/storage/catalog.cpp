@@ -57,7 +57,19 @@ void fold_pending(fold& into, const operation& op, const std::string* encoded, b
   }
 }
 
-result<void> fold_operations(fold& into, const catalog_commit& what) {
+/// An operation that this device stamped is encoded already.
+std::pair<std::string, digest> encoding_of(const operation& op, std::span<const stamped_operation> stamped) {
+  if (!stamped.empty() && op.sequence - stamped.front().op.sequence < stamped.size()) {
+    const auto& known = stamped[op.sequence - stamped.front().op.sequence];
+    if (known.op == op)
+      return {known.encoded, known.hash};
+  }
+  auto encoded = encode(op);
+  auto hash = crypto::blake3(as_view(encoded));
+  return {std::move(encoded), hash};
+}
+
+result<void> fold_operations(fold& into, const catalog_commit& what, std::span<const stamped_operation> stamped) {
   std::vector<move_row> moves;
   for (const auto& op : what.operations) {
     if (auto good = validate(op); !good)
@@ -67,10 +79,10 @@ result<void> fold_operations(fold& into, const catalog_commit& what) {
       fold_pending(into, op, nullptr, what.operations_in_pack);
       continue;
     }
-    auto encoded = encode(op);
+    auto [encoded, hash] = encoding_of(op, stamped);
     if (encoded.size() > operation_size_max)
       return fail(errc::invalid_argument, "commit operation", "it is too large");
-    log.add(op.sequence, op.previous, crypto::blake3(as_view(encoded)));
+    log.add(op.sequence, op.previous, hash);
     fold_pending(into, op, &encoded, what.operations_in_pack);
     into.head.lamport = std::max(into.head.lamport, op.at.lamport);
     into.head.totals.operations += 1;
@@ -117,20 +129,26 @@ result<std::unique_ptr<catalog>> catalog::open(std::unique_ptr<ordered_store> st
   return result;
 }
 
-std::vector<operation> catalog::stamp(std::vector<operation_body> bodies, int64_t wall_ns) {
+const stamped_operation& catalog::stamp_encoded(operation_body body, std::string_view encoded, int64_t wall_ns) {
   auto& self = *impl_;
+  auto& next = self.stamped.emplace_back();
+  next.op = {{++self.lamport, self.device}, ++self.sequence, wall_ns, self.last_hash, std::move(body)};
+  next.encoded = encode_stamp(next.op);
+  next.encoded += encoded;
+  next.hash = self.last_hash = crypto::blake3(as_view(next.encoded));
+  return next;
+}
+
+std::vector<operation> catalog::stamp(const std::vector<operation_body>& bodies, int64_t wall_ns) {
   std::vector<operation> result;
   result.reserve(bodies.size());
-  for (auto& body : bodies) {
-    auto& op = result.emplace_back();
-    op.at = {++self.lamport, self.device};
-    op.sequence = ++self.sequence;
-    op.wall_ns = wall_ns;
-    op.previous = self.last_hash;
-    op.body = std::move(body);
-    self.last_hash = crypto::blake3(as_view(encode(op)));
-  }
+  for (const auto& body : bodies)
+    result.push_back(stamp_encoded(body, encode_body(body), wall_ns).op);
   return result;
+}
+
+std::span<const stamped_operation> catalog::stamped() const noexcept {
+  return impl_->stamped;
 }
 
 result<void> catalog::impl::load_own_log() {
@@ -147,6 +165,7 @@ result<void> catalog::impl::load_own_log() {
 }
 
 void catalog::unstamp() {
+  impl_->stamped.clear();
   if (auto good = impl_->load_own_log(); !good)
     impl_->refusal = good.error().within("take back stamps");
 }
@@ -159,7 +178,7 @@ result<void> catalog::commit(const catalog_commit& what, durability level) {
   next.head.dirty = true;
   for (const auto& p : what.packs)
     add_pack(next, p);
-  auto good = fold_operations(next, what);
+  auto good = fold_operations(next, what, self.stamped);
   for (const auto& p : what.placed)
     place_pack(next, p);
   for (const auto& p : what.forgotten)
@@ -175,6 +194,8 @@ result<void> catalog::commit(const catalog_commit& what, durability level) {
   }
   self.head = next.head;
   self.lamport = std::max(self.lamport, self.head.lamport);
+  if (!self.stamped.empty())
+    std::erase_if(self.stamped, [&log = next.log_of(self.device)](const auto& given) { return log.knows(given.op.sequence); });
   return self.follow_own_log(next);
 }
 

@@ -114,6 +114,13 @@ struct catalog_commit {
   std::vector<pack_id> forgotten;
 };
 
+/// An operation with the bytes that its hash covers.
+struct stamped_operation {
+  operation op;
+  std::string encoded;
+  digest hash;
+};
+
 class catalog {
 public:
   /// Opens the catalog of *vault* in *store* for writing as *device*.
@@ -131,7 +138,13 @@ public:
 
   /// Gives bodies their stamp, sequence and hash link, in order. What is stamped
   /// must be committed, in this order, or the process must end.
-  [[nodiscard]] std::vector<operation> stamp(std::vector<operation_body> bodies, int64_t wall_ns);
+  [[nodiscard]] std::vector<operation> stamp(const std::vector<operation_body>& bodies, int64_t wall_ns);
+
+  /// The same for one body that `encode_body` has encoded as *encoded*.
+  const stamped_operation& stamp_encoded(operation_body body, std::string_view encoded, int64_t wall_ns);
+
+  /// What was stamped and is not committed, in order.
+  [[nodiscard]] std::span<const stamped_operation> stamped() const noexcept;
 
   /// Takes back every stamp that was given since the last commit: the pack that
   /// was to carry those operations failed. Nothing else may have been stamped.

@@ -14,6 +14,7 @@ struct catalog::impl {
   digest last_hash;      ///< Of the operation with that sequence.
   uint64_t floor = 0;    ///< Nothing at or below it is handed out any more; as a clock it is in the head.
   bool skipped = false;  ///< No operation behind the floor is committed yet.
+  std::vector<stamped_operation> stamped; ///< And not committed.
   bool interrupted = false;
   std::optional<error> refusal; ///< Why no more is written.
 

@@ -14,6 +14,7 @@ constexpr uint64_t file_size_max = uint64_t{1} << 62;
 constexpr size_t symlink_target_max = 4096;
 constexpr size_t tag_value_max = 64 << 10;
 constexpr size_t replaces_max = 4096;
+constexpr size_t stamp_size_max = 128;
 
 // -- encoding --------------------------------------------------------------------
 
@@ -141,7 +142,7 @@ put_version decode_put(const v1::PutVersion& m, field_reader& read) {
   return b;
 }
 
-operation_body decode_body(const v1::Operation& in, field_reader& read) {
+operation_body read_body(const v1::Operation& in, field_reader& read) {
   switch (in.body_case()) {
   case v1::Operation::kMoveNode: {
     const auto& m = in.move_node();
@@ -180,6 +181,12 @@ bool has_unknown_fields(v1::Operation m) {
   m.clear_wall_ns();
   m.clear_previous();
   return m.ByteSizeLong() > 0;
+}
+
+bool parse(std::string_view encoded, v1::Operation& m) {
+  google::protobuf::io::CodedInputStream in{reinterpret_cast<const uint8_t*>(encoded.data()), static_cast<int>(encoded.size())};
+  in.SetRecursionLimit(16);
+  return m.ParseFromCodedStream(&in) && in.ConsumedEntireMessage();
 }
 
 // -- validation --------------------------------------------------------------------
@@ -251,7 +258,7 @@ node_id trash_node() noexcept {
   return id;
 }
 
-std::string encode(const operation& op) {
+std::string encode_stamp(const operation& op) {
   v1::Operation m;
   m.set_lamport(op.at.lamport);
   m.set_device(raw(op.at.device));
@@ -259,8 +266,31 @@ std::string encode(const operation& op) {
   m.set_wall_ns(op.wall_ns);
   if (!op.previous.is_zero())
     m.set_previous(raw(op.previous));
-  std::visit(body_encoder{m}, op.body);
   return m.SerializeAsString();
+}
+
+std::string encode_body(const operation_body& body) {
+  v1::Operation m;
+  std::visit(body_encoder{m}, body);
+  return m.SerializeAsString();
+}
+
+std::string encode(const operation& op) {
+  // Fields are written in the order of their numbers, and those of a body are higher.
+  return encode_stamp(op) + encode_body(op.body);
+}
+
+result<operation_body> decode_body(std::string_view encoded) {
+  v1::Operation m;
+  if (encoded.size() + stamp_size_max > operation_size_max || !parse(encoded, m) || m.body_case() == v1::Operation::BODY_NOT_SET)
+    return fail(errc::format_damaged, "decode operation", "not a well-formed body");
+  field_reader read;
+  auto body = read_body(m, read);
+  if (!read.good())
+    return fail(errc::format_damaged, "decode operation", "identifier of the wrong size");
+  if (const char* wrong = std::visit(body_checker{}, body))
+    return fail(errc::format_damaged, "decode operation", wrong);
+  return body;
 }
 
 result<void> validate(const operation& op) {
@@ -279,9 +309,7 @@ result<operation> decode_operation(std::string_view encoded) {
   if (encoded.empty() || encoded.size() > operation_size_max)
     return damaged("size out of bounds");
   v1::Operation m;
-  google::protobuf::io::CodedInputStream in{reinterpret_cast<const uint8_t*>(encoded.data()), static_cast<int>(encoded.size())};
-  in.SetRecursionLimit(16);
-  if (!m.ParseFromCodedStream(&in) || !in.ConsumedEntireMessage())
+  if (!parse(encoded, m))
     return damaged("not a well-formed message");
   if (m.body_case() == v1::Operation::BODY_NOT_SET)
     return fail(has_unknown_fields(m) ? errc::format_newer : errc::format_damaged, "decode operation", "no body that is known");
@@ -295,7 +323,7 @@ result<operation> decode_operation(std::string_view encoded) {
     if (op.previous.is_zero())
       return damaged("explicit hash link of zeros");
   }
-  op.body = decode_body(m, read);
+  op.body = read_body(m, read);
   if (!read.good())
     return damaged("identifier of the wrong size");
   if (auto good = validate(op); !good)

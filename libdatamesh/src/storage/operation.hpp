@@ -114,6 +114,14 @@ struct operation {
 
 /// The one canonical encoding; hash links cover it. @pre `validate(op)`
 [[nodiscard]] std::string encode(const operation& op);
+/// What the encoding of an operation holds behind its stamp: `encode(op)` is
+/// `encode_stamp(op)` + `encode_body(op.body)`.
+[[nodiscard]] std::string encode_stamp(const operation& op);
+[[nodiscard]] std::string encode_body(const operation_body& body);
+/// Of what `encode_body` gave within this process: `format_damaged` when it is out of
+/// its bounds, but encodings that are not canonical are not looked for.
+[[nodiscard]] result<operation_body> decode_body(std::string_view encoded);
+
 /// `format_damaged` for what is malformed, too large, out of bounds or not encoded
 /// canonically; `format_newer` for a body or field that this version does not know.
 [[nodiscard]] result<operation> decode_operation(std::string_view encoded);

@@ -8,7 +8,13 @@ tree_reader::tree_reader(std::shared_ptr<file_system> files, std::shared_ptr<buf
                          std::vector<source_root> roots, std::vector<std::string> exclude)
     : files_(std::move(files)), pool_(std::move(pool)), cutter_(std::move(cutter)), exclude_(std::move(exclude)) {
   for (auto& root : roots)
-    waiting_.push_back({std::move(root.source_path), std::move(root.target_path), {}, std::move(root.stream), root.mode, root.modified_ns});
+    waiting_.push_back({std::move(root.source_path),
+                        std::move(root.target_path),
+                        {},
+                        std::move(root.stream),
+                        root.mode,
+                        root.modified_ns,
+                        file_kind::other});
 }
 
 std::vector<source_piece> tree_reader::next() {
@@ -58,6 +64,8 @@ void tree_reader::begin(waiting entry, pieces& out, const buffer_pool::buffer& b
     open_->stream = std::move(entry.stream);
     return;
   }
+  if (entry.kind == file_kind::regular)
+    return begin_file(entry, item, out, buffer, used);
   auto status = files_->status(entry.source_path);
   if (!status) {
     out.push_back({item, source_failure{entry.source_path, status.error()}});
@@ -77,7 +85,7 @@ void tree_reader::begin(waiting entry, pieces& out, const buffer_pool::buffer& b
     return;
   }
   case file_kind::regular:
-    return begin_file(entry, *status, item, out, buffer, used);
+    return begin_file(entry, item, out, buffer, used);
   default:
     out.push_back({item, source_failure{entry.source_path, error{errc::unsupported_source, "read file", entry.source_path}}});
   }
@@ -94,44 +102,21 @@ void tree_reader::begin_folder(const waiting& entry, const file_status& status, 
   // Depth first, in order of name: what lies together is stored together.
   for (auto it = entries->rbegin(); it != entries->rend(); ++it)
     waiting_.push_front({join_path(entry.source_path, it->name), join_path(entry.target_path, it->name),
-                         entry.relative.empty() ? it->name : join_path(entry.relative, it->name), nullptr, 0, 0});
+                         entry.relative.empty() ? it->name : join_path(entry.relative, it->name), nullptr, 0, 0, it->kind});
 }
 
-/// The name may have changed hands since it was looked at. What counts is the file
-/// that is open, but only if the name is its own and not that of a link to it.
-result<std::pair<std::unique_ptr<readable_file>, file_status>> tree_reader::open(const waiting& entry, const file_status& seen) {
-  auto file = files_->open_read(entry.source_path, access_hint::sequential);
-  if (!file)
-    return fail(file.error());
-  auto opened = (*file)->status();
-  if (!opened)
-    return fail(opened.error());
-  auto is_opened = [&](const file_status& named) {
-    return named.kind == file_kind::regular && named.device == opened->device && named.inode == opened->inode;
-  };
-  if (!is_opened(seen)) {
-    auto now = files_->status(entry.source_path);
-    if (!now)
-      return fail(now.error());
-    if (!is_opened(*now))
-      return fail(errc::unsupported_source, "read file", entry.source_path);
-  }
-  return std::pair{std::move(*file), *opened};
-}
-
-void tree_reader::begin_file(const waiting& entry, const file_status& status, uint64_t item, pieces& out, const buffer_pool::buffer& buffer,
-                             size_t& used) {
-  auto file = open(entry, status);
+void tree_reader::begin_file(const waiting& entry, uint64_t item, pieces& out, const buffer_pool::buffer& buffer, size_t& used) {
+  auto file = files_->open_regular(entry.source_path);
   if (!file) {
     out.push_back({item, source_failure{entry.source_path, file.error()}});
     return;
   }
-  const auto& before = file->second;
+  const auto& before = file->status;
   out.push_back({item, source_begin{entry.target_path, node_kind::file, before.mode, before.modified_ns, {}}});
   open_file opened;
   opened.item = item;
   opened.path = entry.source_path;
-  opened.file = std::move(file->first);
+  opened.file = std::move(file->file);
   opened.before = before;
   opened.sparse = before.size >= hole_size_min && before.allocated < before.size;
   if (!opened.sparse && before.size <= cutter_.limits().size_min && before.size + used < buffer.span().size())

@@ -75,6 +75,7 @@ private:
     std::shared_ptr<source> stream;
     uint32_t mode = 0;
     int64_t modified_ns = 0;
+    file_kind kind = file_kind::other; ///< As far as its folder tells.
   };
   struct open_file {
     uint64_t item = 0;
@@ -90,10 +91,8 @@ private:
   using pieces = std::vector<source_piece>;
 
   void begin(waiting entry, pieces& out, const buffer_pool::buffer& buffer, size_t& used);
-  [[nodiscard]] result<std::pair<std::unique_ptr<readable_file>, file_status>> open(const waiting& entry, const file_status& seen);
   void begin_folder(const waiting& entry, const file_status& status, uint64_t item, pieces& out);
-  void begin_file(const waiting& entry, const file_status& status, uint64_t item, pieces& out, const buffer_pool::buffer& buffer,
-                  size_t& used);
+  void begin_file(const waiting& entry, uint64_t item, pieces& out, const buffer_pool::buffer& buffer, size_t& used);
   void read_small(open_file& from, pieces& out, const buffer_pool::buffer& buffer, size_t& used);
   void read_large(pieces& out, const buffer_pool::buffer& buffer);
   [[nodiscard]] result<void> skip_hole(pieces& out);

@@ -96,6 +96,12 @@ struct folder_entry {
   file_kind kind = file_kind::other;
 };
 
+/// A file that is open, and what was true of it then.
+struct opened_file {
+  std::unique_ptr<readable_file> file;
+  file_status status;
+};
+
 /// Paths are byte strings. A call fails with the code `from_errno` gives.
 class file_system {
 public:
@@ -106,6 +112,12 @@ public:
   /// `unsupported_source` for FIFOs, sockets and devices.
   [[nodiscard]] virtual result<std::unique_ptr<readable_file>> open_read(const std::string& path,
                                                                          access_hint hint = access_hint::normal) = 0;
+
+  /// Opens a regular file under its own name, to be read from the begin to the end:
+  /// never what a symbolic link at the end leads to. `unsupported_source` for links,
+  /// FIFOs, sockets and devices, `is_a_folder` for folders. Opening a device may do
+  /// something, so call it for what `list` or `status` called regular.
+  [[nodiscard]] virtual result<opened_file> open_regular(const std::string& path);
 
   /// Creates or truncates a named file for writing; refuses to follow a symbolic
   /// link at the end (`unsupported_source`).
