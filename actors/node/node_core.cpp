@@ -147,8 +147,15 @@ node_core::~node_core() {
     self->wait_for(supervisor_);
     supervisor_ = nullptr;
   }
-  stop_drives(*drives->all());
+  auto list = *drives->all();
+  stop_drives(list);
   drives->replace({});
+  // Whoever drops a store last closes its index.
+  std::vector<std::thread> closers;
+  for (auto& drive : list)
+    closers.emplace_back([&drive] { drive.store.reset(); });
+  for (auto& closer : closers)
+    closer.join();
   system_->await_all_actors_done();
 }
 
@@ -207,18 +214,19 @@ void node_core::stop_drives(const storage::drive_table::list& list) {
       closing.push_back(close(drive));
   for (auto& answer : closing)
     answer.receive([](v1::Done&) {}, [](caf::error&) {});
+  std::vector<caf::actor> ending;
   for (const auto& drive : list) {
     if (!drive.store)
       continue;
-    self->send_exit(drive.writer, caf::exit_reason::user_shutdown);
+    ending.push_back(caf::actor_cast<caf::actor>(drive.writer));
     for (const auto& reader : drive.readers)
-      self->send_exit(reader, caf::exit_reason::user_shutdown);
-    self->send_exit(drive.care, caf::exit_reason::user_shutdown);
-    self->wait_for(drive.writer);
-    for (const auto& reader : drive.readers)
-      self->wait_for(reader);
-    self->wait_for(drive.care);
+      ending.push_back(caf::actor_cast<caf::actor>(reader));
+    ending.push_back(caf::actor_cast<caf::actor>(drive.care));
   }
+  for (const auto& actor : ending)
+    self->send_exit(actor, caf::exit_reason::user_shutdown);
+  for (const auto& actor : ending)
+    self->wait_for(actor);
 }
 
 void node_core::start_supervisor() {
@@ -674,6 +682,10 @@ void vault_runtime::close() {
     self->send_exit(worker, caf::exit_reason::user_shutdown);
     self->wait_for(worker);
   }
+  // The indexes of the drives are written out meanwhile, should the node close, too.
+  for (const auto& drive : *context->drives->all())
+    if (drive.store)
+      caf::anon_send(drive.writer, caf::close_atom_v);
   self->request(context->catalog_writer, close_timeout, caf::close_atom_v).receive([](v1::Done&) {}, [](caf::error&) {});
   self->send_exit(context->catalog_writer, caf::exit_reason::user_shutdown);
   self->wait_for(context->catalog_writer);

@@ -30,6 +30,7 @@ struct fetch_group {
   size_t plain_size = 0;
   buffer_pool::buffer plain;
   bool ready = false;
+  bool whole = false; ///< No file of it begins before or ends behind it.
 };
 
 using group_ptr = std::shared_ptr<fetch_group>;
@@ -41,7 +42,8 @@ struct get_state {
   memory_budget::reservation reservation;
   std::optional<restore_plan> plan;
   pack_reader_actor reader;
-  sink_actor sink;
+  std::vector<sink_actor> sinks; ///< What is not whole goes to the first.
+  std::vector<size_t> writes_of; ///< By sink.
   size_t groups_max = 1;
   std::deque<group_ptr> groups;             ///< In order of writing.
   size_t writes = 0;                        ///< At the sink.
@@ -49,6 +51,7 @@ struct get_state {
   std::optional<restore_plan::piece> piece; ///< Did not fit the last group.
   bool opening = false;                     ///< A long file is next: all before it is written first.
   bool open_asked = false;                  ///< ... and the sink was told.
+  bool begin_again = false;                 ///< The file's begin was taken back from the last group.
   bool planned = false;
   bool finishing = false;
   bool over = false;
@@ -63,7 +66,11 @@ public:
 
   void start() {
     state_.plan.emplace(state_.context->names, std::move(state_.task.roots), state_.task.range);
-    state_.sink = spawn_sink(*state_.context->sys, state_.task.writer);
+    state_.sinks.push_back(spawn_sink(*state_.context->sys, state_.task.writer));
+    // Making a small file costs more than all else that is done for it.
+    if (auto companion = state_.task.writer->companion())
+      state_.sinks.push_back(spawn_sink(*state_.context->sys, std::move(companion)));
+    state_.writes_of.assign(state_.sinks.size(), 0);
     state_.reader = spawn_pack_reader(*state_.context->sys, state_.context, state_.task.job);
     tick();
     go_on();
@@ -80,13 +87,19 @@ public:
 private:
   // -- planning ----------------------------------------------------------------------
 
+  bool between_files() const {
+    return !state_.file || state_.opening || state_.begin_again;
+  }
+
   void go_on() {
     while (!state_.over && !state_.planned && !state_.opening && state_.groups.size() + state_.writes < state_.groups_max) {
       auto group = std::make_shared<fetch_group>();
+      group->whole = between_files();
       if (auto filled = fill(*group); !filled)
         return end(fail(filled.error()));
       if (group->steps.steps_size() == 0)
         continue;
+      group->whole = group->whole && between_files();
       state_.groups.push_back(group);
       fetch(group);
     }
@@ -97,7 +110,10 @@ private:
 
   /// Adds steps until the group is full, a long file begins, or all is planned.
   result<void> fill(fetch_group& group) {
-    while (static_cast<size_t>(group.steps.steps_size()) < steps_per_group_max) {
+    if (std::exchange(state_.begin_again, false))
+      write_begin(*state_.file, *add_step(group, 0)->mutable_begin());
+    // A group ends with a file where that can be had, so that any sink can take it.
+    while (static_cast<size_t>(group.steps.steps_size()) < (state_.file ? 2 : 1) * steps_per_group_max) {
       if (!state_.file) {
         auto begun = begin_file(group);
         if (!begun)
@@ -159,7 +175,7 @@ private:
         row->set_chunk(write_id(*next.chunk));
       row->set_length(next.length);
     }
-    self_->request(state_.sink, caf::infinite, std::move(request))
+    self_->request(state_.sinks.front(), caf::infinite, std::move(request))
         .then(
             [this](v1::TargetOpened& opened) {
               state_.opening = false;
@@ -234,7 +250,19 @@ private:
     auto fits = add_chunk(group, **location, piece);
     if (fits && *fits)
       state_.piece.reset();
+    else if (fits)
+      begin_in_next(group);
     return fits;
+  }
+
+  /// A file of which nothing but its begin is in the group begins in the next one.
+  void begin_in_next(fetch_group& group) {
+    auto last = group.steps.steps_size() - 1;
+    if (last < 0 || !group.steps.steps(last).has_begin())
+      return;
+    group.steps.mutable_steps()->RemoveLast();
+    group.chunk_of_step.pop_back();
+    state_.begin_again = true;
   }
 
   void pass_file() {
@@ -365,16 +393,21 @@ private:
       auto group = std::move(state_.groups.front());
       state_.groups.pop_front();
       ++state_.writes;
+      auto idlest = std::min_element(state_.writes_of.begin(), state_.writes_of.end());
+      auto number = group->whole ? static_cast<size_t>(idlest - state_.writes_of.begin()) : 0;
+      ++state_.writes_of[number];
       auto data = group->plain ? group->plain.freeze(0, group->plain_size) : bytes{};
       group->plain = {};
-      self_->request(state_.sink, caf::infinite, std::move(group->steps), std::move(data))
-          .then([this](v1::TargetWritten& reply) { written(reply); }, [this](caf::error& reason) { end(fail(from_caf(reason))); });
+      self_->request(state_.sinks[number], caf::infinite, std::move(group->steps), std::move(data))
+          .then([this, number](v1::TargetWritten& reply) { written(number, reply); },
+                [this](caf::error& reason) { end(fail(from_caf(reason))); });
     }
     go_on();
   }
 
-  void written(const v1::TargetWritten& reply) {
+  void written(size_t sink, const v1::TargetWritten& reply) {
     --state_.writes;
+    --state_.writes_of[sink];
     take_figures(reply);
     state_.task.job->progress(state_.summary.files, 0, state_.summary.bytes, 0);
     go_on();
@@ -399,7 +432,7 @@ private:
     if (state_.over || !state_.planned || state_.finishing || !state_.groups.empty() || state_.writes > 0)
       return;
     state_.finishing = true;
-    self_->request(state_.sink, caf::infinite, v1::FinishTargets{})
+    self_->request(state_.sinks.front(), caf::infinite, v1::FinishTargets{})
         .then(
             [this](v1::TargetWritten& reply) {
               take_figures(reply);
@@ -413,7 +446,8 @@ private:
     if (state_.over)
       return;
     state_.over = true;
-    self_->send_exit(state_.sink, caf::exit_reason::user_shutdown);
+    for (const auto& sink : state_.sinks)
+      self_->send_exit(sink, caf::exit_reason::user_shutdown);
     self_->send_exit(state_.reader, caf::exit_reason::user_shutdown);
     state_.groups.clear();
     state_.reservation = {};

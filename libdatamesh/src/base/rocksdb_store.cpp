@@ -124,7 +124,10 @@ void set_size(rocksdb::Options& options, uint64_t memory) {
   options.compression = compression();
   options.max_open_files = 64;
   options.max_file_opening_threads = 1;
-  options.max_background_jobs = 2;
+  // The threads are the process's: several stores that are closed together write
+  // their tables side by side, which is mostly waiting for the disk.
+  options.max_background_flushes = 6;
+  options.max_background_compactions = 1;
   options.manifest_preallocation_size = 64 << 10;
   options.writable_file_max_buffer_size = 64 << 10;
   options.compaction_readahead_size = 256 << 10;

@@ -411,7 +411,9 @@ public:
   }
 
   [[nodiscard]] result<void> set_attributes(uint32_t mode, int64_t modified_ns) override {
-    if (::fchmod(file_.get(), mode & 07777) < 0)
+    // Looking costs less than the journal entry of a change that changes nothing.
+    struct stat now {};
+    if ((::fstat(file_.get(), &now) < 0 || (now.st_mode & 07777) != (mode & 07777)) && ::fchmod(file_.get(), mode & 07777) < 0)
       return fail(from_errno(errno, "set mode", path_));
     if (::futimens(file_.get(), times_of(modified_ns).data()) < 0)
       return fail(from_errno(errno, "set time", path_));

@@ -4,6 +4,7 @@
 #include "storage/sealed_chunk.hpp"
 
 #include <algorithm>
+#include <mutex>
 #include <set>
 
 namespace datamesh::storage {
@@ -25,17 +26,64 @@ std::string first_partial_path(const std::string& path, std::string_view ending)
   return join_path(parent_path(path), "." + name + std::string{ending});
 }
 
+/// What all writers of a target know, and what has to wait until they are done.
+/// Thread rule: any thread.
+class shared_target {
+public:
+  using list = std::vector<std::pair<target_file, std::string>>;
+
+  void add_link(const target_file& what, const std::string& path) {
+    std::lock_guard guard{mutex_};
+    links_.emplace_back(what, path);
+  }
+  void add_folder(const target_file& what, const std::string& path) {
+    std::lock_guard guard{mutex_};
+    folders_.emplace_back(what, path);
+  }
+  [[nodiscard]] list take_links() {
+    std::lock_guard guard{mutex_};
+    return std::exchange(links_, {});
+  }
+  /// What lies below a folder comes before it.
+  [[nodiscard]] list take_folders() {
+    std::lock_guard guard{mutex_};
+    std::sort(folders_.begin(), folders_.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+    return std::exchange(folders_, {});
+  }
+
+  /// A restored file whose name is like that of a partial one.
+  void add_partial_name(const std::string& path) {
+    std::lock_guard guard{mutex_};
+    named_as_partial_.insert(path);
+  }
+  [[nodiscard]] bool has_partial_name(const std::string& path) {
+    std::lock_guard guard{mutex_};
+    return named_as_partial_.count(path) > 0;
+  }
+
+private:
+  std::mutex mutex_;
+  list links_;
+  list folders_;
+  std::set<std::string> named_as_partial_;
+};
+
 class tree_writer : public restore_writer {
 public:
-  tree_writer(std::shared_ptr<file_system> files, std::string folder, bool overwrite, const crypto::key256& id_key)
-      : files_(std::move(files)), folder_(std::move(folder)), overwrite_(overwrite), id_key_(id_key) {}
+  tree_writer(std::shared_ptr<file_system> files, std::string folder, bool overwrite, const crypto::key256& id_key,
+              std::shared_ptr<shared_target> shared)
+      : files_(std::move(files)), folder_(std::move(folder)), overwrite_(overwrite), id_key_(id_key), shared_(std::move(shared)) {}
+
+  std::shared_ptr<restore_writer> companion() override {
+    return std::make_shared<tree_writer>(files_, folder_, overwrite_, id_key_, shared_);
+  }
 
   result<answer> begin(const target_file& what) override {
     if (auto parents = enter_parents(what.path); !parents)
       return fail(parents.error());
     auto path = join_path(folder_, what.path);
     if (what.path.ends_with(partial_ending))
-      named_as_partial_.insert(path);
+      shared_->add_partial_name(path);
     auto there = files_->status(path);
     if (!there && there.error().code() != errc::not_found)
       return fail(there.error());
@@ -46,18 +94,19 @@ public:
     if (there && (!overwrite_ || there->kind == file_kind::folder))
       return fail(errc::already_exists, "restore", path);
     if (what.kind == node_kind::symlink) {
-      links_.push_back({what, path});
+      shared_->add_link(what, path);
       return answer::skip;
     }
     current_ = what;
     path_ = path;
     replaces_ = there.has_value();
     offset_ = 0;
+    data_end_ = 0;
     partial_ = what.size >= resumable_size_min;
     cut_ = !partial_;
     if (partial_)
       return open_partial();
-    auto file = files_->create_unnamed(parent_path(path));
+    auto file = files_->create_unnamed(parent_path(path), what.mode & permission_bits);
     if (!file)
       return fail(file.error().within("restore", path));
     file_ = std::move(*file);
@@ -93,6 +142,7 @@ public:
     if (auto written = file_->write_at(offset_, parts); !written)
       return fail(written.error().within("restore", path_));
     offset_ += data.size();
+    data_end_ = offset_;
     return {};
   }
 
@@ -115,7 +165,7 @@ public:
 
   std::vector<item_failure> finish() override {
     std::vector<item_failure> failures;
-    for (const auto& [what, path] : links_) {
+    for (const auto& [what, path] : shared_->take_links()) {
       if (auto parents = enter_parents(what.path); !parents) {
         failures.push_back({what.path, parents.error()});
         continue;
@@ -125,15 +175,14 @@ public:
       if (auto made = files_->make_symlink(what.symlink_target, path); !made)
         failures.push_back({what.path, made.error()});
     }
-    for (auto it = folders_.rbegin(); it != folders_.rend(); ++it) {
+    for (const auto& [what, path] : shared_->take_folders()) {
       // A folder that was made in the vault, not stored, has no attributes to restore.
-      if (it->first.mode == 0 && it->first.modified_ns == 0)
+      if (what.mode == 0 && what.modified_ns == 0)
         continue;
-      auto set = enter_parents(it->first.path).and_then([&] {
-        return files_->set_attributes(it->second, it->first.mode & permission_bits, it->first.modified_ns);
-      });
+      auto set = enter_parents(what.path).and_then(
+          [&, &what = what, &path = path] { return files_->set_attributes(path, what.mode & permission_bits, what.modified_ns); });
       if (!set)
-        failures.push_back({it->first.path, set.error()});
+        failures.push_back({what.path, set.error()});
     }
     return failures;
   }
@@ -193,7 +242,7 @@ private:
     } else if (there->kind != file_kind::folder) {
       return fail(errc::already_exists, "restore folder", path);
     }
-    folders_.emplace_back(what, path);
+    shared_->add_folder(what, path);
     return answer::skip;
   }
 
@@ -209,7 +258,7 @@ private:
   std::string partial_path(const std::string& path) const {
     std::string more;
     auto chosen = first_partial_path(path, partial_ending);
-    while (named_as_partial_.count(chosen) > 0)
+    while (shared_->has_partial_name(chosen))
       chosen = first_partial_path(path, (more += "~") + std::string{partial_ending});
     return chosen;
   }
@@ -225,11 +274,14 @@ private:
   }
 
   result<void> finish_file() {
-    if (auto parents = enter_parents(current_.path); !parents)
-      return parents;
+    // A long one took its time.
+    if (partial_)
+      if (auto parents = enter_parents(current_.path); !parents)
+        return parents;
     // It may end in a hole.
-    if (auto sized = file_->resize(offset_); !sized)
-      return sized;
+    if (data_end_ < offset_ || partial_)
+      if (auto sized = file_->resize(offset_); !sized)
+        return sized;
     if (auto set = file_->set_attributes(current_.mode & permission_bits, current_.modified_ns); !set)
       return set;
     if (!partial_ && !replaces_)
@@ -250,13 +302,12 @@ private:
   std::string folder_;
   bool overwrite_;
   crypto::key256 id_key_;
-  std::vector<std::pair<target_file, std::string>> links_;
-  std::vector<std::pair<target_file, std::string>> folders_;
-  std::set<std::string> named_as_partial_; ///< Restored files whose names are like those of partial ones.
+  std::shared_ptr<shared_target> shared_;
   target_file current_;
   std::string path_;
   std::unique_ptr<writable_file> file_;
   uint64_t offset_ = 0;
+  uint64_t data_end_ = 0; ///< Behind it there are only holes.
   bool replaces_ = false;
   bool partial_ = false;
   bool cut_ = true; ///< Nothing lies behind `offset_`.
@@ -289,7 +340,7 @@ private:
 
 std::unique_ptr<restore_writer> write_tree(std::shared_ptr<file_system> files, std::string folder, bool overwrite,
                                            const crypto::key256& id_key) {
-  return std::make_unique<tree_writer>(std::move(files), std::move(folder), overwrite, id_key);
+  return std::make_unique<tree_writer>(std::move(files), std::move(folder), overwrite, id_key, std::make_shared<shared_target>());
 }
 
 std::unique_ptr<restore_writer> write_stream(std::shared_ptr<sink> to) {

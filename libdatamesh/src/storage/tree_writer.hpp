@@ -30,7 +30,8 @@ struct target_file {
   std::string symlink_target;
 };
 
-/// Takes the steps of one job in order.
+/// Takes the steps of one job in order. Not thread-safe, but companions may write on
+/// threads of their own.
 class restore_writer {
 public:
   virtual ~restore_writer() = default;
@@ -55,7 +56,14 @@ public:
   /// The file can not be completed; what is there of it stays resumable.
   virtual void abandon() = 0;
 
-  /// All is written: links, and attributes of folders. Failures by path.
+  /// Another writer into the same target, for files that come whole between one
+  /// `begin` and its `end`; nothing where only the order of all tells files apart.
+  [[nodiscard]] virtual std::shared_ptr<restore_writer> companion() {
+    return nullptr;
+  }
+
+  /// All is written, by companions, too: links, and attributes of folders. Called
+  /// on one of them. Failures by path.
   [[nodiscard]] virtual std::vector<item_failure> finish() {
     return {};
   }
