@@ -58,15 +58,11 @@ void fold_pending(fold& into, const operation& op, const std::string* encoded, b
 }
 
 /// An operation that this device stamped is encoded already.
-std::pair<std::string, digest> encoding_of(const operation& op, std::span<const stamped_operation> stamped) {
-  if (!stamped.empty() && op.sequence - stamped.front().op.sequence < stamped.size()) {
-    const auto& known = stamped[op.sequence - stamped.front().op.sequence];
-    if (known.op == op)
-      return {known.encoded, known.hash};
-  }
-  auto encoded = encode(op);
-  auto hash = crypto::blake3(as_view(encoded));
-  return {std::move(encoded), hash};
+const stamped_operation* find_stamped(const operation& op, std::span<const stamped_operation> stamped) {
+  if (stamped.empty() || op.sequence - stamped.front().op.sequence >= stamped.size())
+    return nullptr;
+  const auto& given = stamped[op.sequence - stamped.front().op.sequence];
+  return given.op == op ? &given : nullptr;
 }
 
 result<void> fold_operations(fold& into, const catalog_commit& what, std::span<const stamped_operation> stamped) {
@@ -79,10 +75,12 @@ result<void> fold_operations(fold& into, const catalog_commit& what, std::span<c
       fold_pending(into, op, nullptr, what.operations_in_pack);
       continue;
     }
-    auto [encoded, hash] = encoding_of(op, stamped);
+    const auto* given = find_stamped(op, stamped);
+    auto fresh = given ? std::string{} : encode(op);
+    const auto& encoded = given ? given->encoded : fresh;
     if (encoded.size() > operation_size_max)
       return fail(errc::invalid_argument, "commit operation", "it is too large");
-    log.add(op.sequence, op.previous, hash);
+    log.add(op.sequence, op.previous, given ? given->hash : crypto::blake3(as_view(encoded)));
     fold_pending(into, op, &encoded, what.operations_in_pack);
     into.head.lamport = std::max(into.head.lamport, op.at.lamport);
     into.head.totals.operations += 1;
@@ -187,7 +185,7 @@ result<void> catalog::commit(const catalog_commit& what, durability level) {
   if (good)
     good = next.rows.outcome();
   if (good)
-    good = self.store->write(next.rows.batch(), level);
+    good = self.store->write(next.rows.take_batch(), level);
   if (!good) {
     self.refusal = good.error().within("commit to catalog");
     return fail(*self.refusal);

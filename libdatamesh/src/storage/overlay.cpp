@@ -139,22 +139,19 @@ void overlay::erase(std::string key) {
     hashed_[std::move(key)] = std::nullopt;
 }
 
-write_batch overlay::batch() const {
-  std::vector<std::pair<std::string_view, const change*>> rows;
+write_batch overlay::take_batch() {
+  std::vector<write_batch::change> rows;
   rows.reserve(hashed_.size() + sorted_.size());
-  for (const auto& [key, value] : hashed_)
-    rows.emplace_back(key, &value);
-  for (const auto& [key, value] : sorted_)
-    rows.emplace_back(key, &value);
-  std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  write_batch batch;
-  for (const auto& [key, value] : rows) {
-    if (*value)
-      batch.put(key, **value);
-    else
-      batch.erase(key);
-  }
-  return batch;
+  auto take_all = [&rows](auto& map) {
+    while (!map.empty()) {
+      auto row = map.extract(map.begin());
+      rows.push_back({std::move(row.key()), std::move(row.mapped())});
+    }
+  };
+  take_all(hashed_);
+  take_all(sorted_);
+  std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
+  return write_batch{std::move(rows)};
 }
 
 } // namespace datamesh::storage

@@ -91,8 +91,8 @@ public:
   void put(std::string key, std::string value);
   void erase(std::string key);
 
-  /// All changes as one batch.
-  [[nodiscard]] write_batch batch() const;
+  /// All changes as one batch, in order of key; afterwards there are none.
+  [[nodiscard]] write_batch take_batch();
 
 private:
   using change = std::optional<std::string>;

@@ -26,6 +26,9 @@ public:
     std::optional<std::string> value; ///< Empty: the key is erased.
   };
 
+  write_batch() = default;
+  explicit write_batch(std::vector<change> changes) : changes_(std::move(changes)) {}
+
   void put(std::string_view key, std::string_view value) {
     changes_.push_back({std::string{key}, std::string{value}});
   }
