@@ -214,7 +214,7 @@ result<void> catalog::impl::follow_own_log(fold& committed) {
 }
 
 void catalog::impl::skip_numbers() {
-  // More than one pack holds, and one pack with operations is on its way at a time.
+  // More than all packs hold that may be on their way together.
   // The clock of a device is never behind its numbers.
   lamport += uint64_t{1} << 20;
   sequence = floor = lamport;

@@ -274,10 +274,8 @@ private:
   }
 
   result<void> finish_file() {
-    // A long one took its time.
-    if (partial_)
-      if (auto parents = enter_parents(current_.path); !parents)
-        return parents;
+    if (auto parents = enter_parents(current_.path); !parents)
+      return parents;
     // It may end in a hole.
     if (data_end_ < offset_ || partial_)
       if (auto sized = file_->resize(offset_); !sized)
