@@ -8,12 +8,12 @@ namespace datamesh::storage {
 struct catalog::impl {
   std::unique_ptr<ordered_store> store;
   device_id device;
-  catalog_head head;     ///< As committed.
-  uint64_t lamport = 0;  ///< Highest seen or handed out.
-  uint64_t sequence = 0; ///< Last handed out.
-  digest last_hash;      ///< Of the operation with that sequence.
-  uint64_t floor = 0;    ///< Nothing at or below it is handed out any more; as a clock it is in the head.
-  bool skipped = false;  ///< No operation behind the floor is committed yet.
+  catalog_head head;                      ///< As committed.
+  uint64_t lamport = 0;                   ///< Highest seen or handed out.
+  uint64_t sequence = 0;                  ///< Last handed out.
+  digest last_hash;                       ///< Of the operation with that sequence.
+  uint64_t floor = 0;                     ///< Nothing at or below it is handed out any more; as a clock it is in the head.
+  bool skipped = false;                   ///< No operation behind the floor is committed yet.
   std::vector<stamped_operation> stamped; ///< And not committed.
   bool interrupted = false;
   std::optional<error> refusal; ///< Why no more is written.
