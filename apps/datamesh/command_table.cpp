@@ -125,7 +125,7 @@ std::vector<command_spec> data_commands() {
        .text = "Writes each PATH of the vault into the folder --to, which is made when it is missing. A file gets its name only when it is "
                "whole "
                "and checked; an interrupted get is resumed by running it once more. A file that is there already is not touched without "
-               "--force. When the command ends, what it brought back is durable.\n\n"
+               "--force.\n\n"
                "With '--to -' a single file is written to standard output. Patterns in quotes are matched against the vault.",
        .example = "datamesh get /Documents --to /tmp/back\n"
                   "datamesh get '/pictures/**/*.jpg' --to .\n"
@@ -140,8 +140,8 @@ std::vector<command_spec> data_commands() {
              .fallback = "."},
             {.name = "as", .kind = kind::text, .placeholder = "NAME", .text = "Write a single PATH under this name."},
             {.name = "force", .letter = 'f', .text = "Replace files that are there already."},
-            {.name = "no-sync",
-             .text = "Do not wait until what was brought back is durable: a power loss right after may still take it.",
+            {.name = "sync",
+             .text = "Wait until what was brought back is durable; as after a copy, a power loss right after may take it otherwise.",
              .in_config = true},
             version,
             {.name = "range",

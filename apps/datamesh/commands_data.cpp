@@ -392,7 +392,7 @@ outcome<int> run_get(session& s) {
   auto sum = s.with_progress([&](const job_options& job) { return (*v)->get(request, job); }, bytes_of_paths(**v, *paths));
   if (!sum)
     return refuse(sum.error());
-  if (!s.set.flag("no-sync"))
+  if (s.set.flag("sync"))
     if (auto durable = make_durable(folder); !durable)
       return refuse(durable.error());
   auto& out = s.out;
