@@ -68,12 +68,12 @@ double limit_of(double cpu_per_byte, double disk_per_byte, uint64_t size) {
 double put_limit(const std::vector<stage>& all, uint64_t size) {
   auto cpu = 1 / rate(all, "read the page cache") + 1 / rate(all, "cut") + 1 / rate(all, "hash chunks") + 1 / rate(all, "seal")
              + 1 / rate(all, "encode 4+2") + written_per_byte / rate(all, "hash blocks");
-  return limit_of(cpu, written_per_byte / rate(all, "store a shard"), size);
+  return limit_of(cpu, written_per_byte / rate(all, "store on six drives"), size);
 }
 
 double get_limit(const std::vector<stage>& all, uint64_t size) {
   auto cpu = 1 / rate(all, "hash blocks") + 1 / rate(all, "open") + 1 / rate(all, "hash chunks") + 1 / rate(all, "write the page cache");
-  return limit_of(cpu, 1 / rate(all, "read a shard"), size);
+  return limit_of(cpu, 1 / rate(all, "read from six drives"), size);
 }
 
 result<double> timed(const std::function<result<void>()>& call) {

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
+#include <thread>
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -281,6 +282,39 @@ void add_disk(const std::shared_ptr<bench>& it, std::vector<stage>& all) {
                    }
                    return it->drive->read_checked(*last, 0, it->scratch.first(shard)).has_value();
                  },
+                 {}});
+  // What the disk can do when all drives of a put or get are busy with it.
+  auto by_all = [=](const std::function<bool(size_t)>& call) {
+    std::array<bool, k + m> good{};
+    std::vector<std::thread> drives;
+    for (size_t i = 0; i < good.size(); ++i)
+      drives.emplace_back([&, i] { good[i] = call(i); });
+    for (auto& drive : drives)
+      drive.join();
+    return std::all_of(good.begin(), good.end(), [](bool is) { return is; });
+  };
+  all.push_back({"store on six drives",
+                 (k + m) * shard,
+                 true,
+                 [=] {
+                   auto first = it->files;
+                   it->files += k + m;
+                   return by_all([&](size_t i) {
+                     return write_file(plain, std::to_string(first + 1 + i), byte_view{it->scratch}.first(direct_alignment),
+                                       byte_view{it->random}.first(shard));
+                   });
+                 },
+                 {},
+                 {}});
+  all.push_back({"read from six drives",
+                 (k + m) * shard,
+                 true,
+                 [=] {
+                   return by_all([&](size_t i) {
+                     return read_direct(plain + "/" + std::to_string(it->files - i), it->scratch.subspan(i * shard, shard));
+                   });
+                 },
+                 {},
                  {}});
   auto cached = it->folder + "/cached";
   all.push_back({"write the page cache",

@@ -2,10 +2,18 @@
 
 #include "base/little_endian.hpp"
 
+#include <algorithm>
 #include <cassert>
 #include <cstring>
 
 namespace datamesh::control {
+
+namespace {
+
+/// What a frame that was only announced takes, in bytes.
+constexpr size_t first_step = 64 << 10;
+
+} // namespace
 
 std::optional<frame_caps> caps_of(frame_type type, side reader) noexcept {
   auto for_daemon = reader == side::daemon;
@@ -67,8 +75,19 @@ result<void> frame_reader::read_prefix() {
   if (header > caps->header_max || payload - header > caps->body_max)
     return fail(errc::capacity_exceeded, "read a control frame");
   header_size_ = header;
-  payload_.resize(payload);
+  payload_size_ = payload;
+  grow();
   return {};
+}
+
+// With the bytes that come: twelve of them must not take megabytes. What is left
+// behind may hold a password.
+void frame_reader::grow() {
+  std::vector<std::byte> larger(std::min(std::max(2 * payload_.size(), first_step), payload_size_));
+  std::copy(payload_.begin(), payload_.end(), larger.begin());
+  if (!payload_.empty())
+    ::explicit_bzero(payload_.data(), payload_.size());
+  payload_ = std::move(larger);
 }
 
 result<std::optional<frame>> frame_reader::filled(size_t count) {
@@ -77,8 +96,13 @@ result<std::optional<frame>> frame_reader::filled(size_t count) {
   if (filled_ == prefix_size && count > 0)
     if (auto read = read_prefix(); !read)
       return fail(read.error());
-  if (filled_ < prefix_size || filled_ < prefix_size + payload_.size())
+  if (filled_ < prefix_size)
     return std::nullopt;
+  if (filled_ < prefix_size + payload_size_) {
+    if (filled_ == prefix_size + payload_.size())
+      grow();
+    return std::nullopt;
+  }
   filled_ = 0;
   return frame{type_, std::exchange(payload_, {}), header_size_};
 }

@@ -2,7 +2,8 @@
 // u32 header length | protobuf header | raw body. Layout and caps:
 // docs/formats/control.md. Bytes in, frames out; no socket here.
 //
-// A reader refuses a frame by its first twelve bytes, before it allocates anything.
+// A reader refuses a frame by its first twelve bytes, before it allocates anything,
+// and takes memory for others as their bytes arrive.
 // Not thread-safe.
 #pragma once
 
@@ -81,13 +82,15 @@ public:
 
 private:
   [[nodiscard]] result<void> read_prefix();
+  void grow();
 
   side side_;
   std::array<std::byte, prefix_size> prefix_{};
   size_t filled_ = 0; ///< Bytes of the frame that are there.
   frame_type type_ = frame_type::request;
   size_t header_size_ = 0;
-  std::vector<std::byte> payload_;
+  size_t payload_size_ = 0;        ///< As announced.
+  std::vector<std::byte> payload_; ///< Room for the first bytes of it.
 };
 
 /// The twelve bytes before *header* and *body*. `capacity_exceeded` beyond the caps.

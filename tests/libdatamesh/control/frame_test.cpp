@@ -111,6 +111,23 @@ TEST_CASE("a frame beyond the caps of its type is refused by its prefix alone", 
   CHECK(write_prefix(frame_type::request, side::daemon, caps->header_max + 1, 0).error().code() == errc::capacity_exceeded);
 }
 
+TEST_CASE("a frame takes memory as its bytes arrive, and a long one comes back whole", "[control]") {
+  frame_reader in{side::daemon};
+  auto prefix = write_prefix(frame_type::answer, side::daemon, 16 << 20, 0);
+  REQUIRE(prefix);
+  std::copy(prefix->begin(), prefix->end(), in.wanted().begin());
+  REQUIRE(in.filled(prefix_size));
+  CHECK(in.wanted().size() <= 64 << 10);
+
+  std::string body(900'001, 'b');
+  body.front() = body[70'000] = body.back() = 'x';
+  auto data = encoded(frame_type::answer, side::daemon, "header", body);
+  auto seen = feed(side::daemon, data, 10'000);
+  REQUIRE(seen.frames.size() == 1);
+  CHECK(as_text(seen.frames[0].header()) == "header");
+  CHECK(as_text(seen.frames[0].body()) == body);
+}
+
 TEST_CASE("a prefix that contradicts itself is refused", "[control]") {
   auto refused = [](const std::vector<std::byte>& raw, side reader = side::daemon) {
     auto seen = feed(reader, raw, 4096);
