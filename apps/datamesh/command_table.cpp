@@ -555,7 +555,7 @@ std::span<const option_spec> node_options_table() {
        .kind = kind::number,
        .placeholder = "LEVEL",
        .text = "zstd level 1 to 19 for new data; 0 switches compression off.",
-       .fallback = "1",
+       .fallback = "2",
        .in_config = true},
   };
   return table;

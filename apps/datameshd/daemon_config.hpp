@@ -18,7 +18,7 @@ struct daemon_config {
   std::string group = "datamesh";
   uint64_t memory_bytes = 96ull << 20;
   uint64_t threads = 0;
-  uint64_t compression = 1;
+  uint64_t compression = 2;
   uint64_t connections = 32;
   bool scrub = true;
   std::vector<std::string> notify; ///< A program and its arguments; gets events on stdin.

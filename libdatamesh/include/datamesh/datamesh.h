@@ -100,7 +100,7 @@ typedef struct datamesh_node_options {
   size_t struct_size;
   uint64_t memory_bytes;                                        /* 0: 96 MiB */
   unsigned codec_threads;                                       /* 0: one a core */
-  int compression_level;                                        /* 1..19; 0: 1; negative: off */
+  int compression_level;                                        /* 1..19; 0: 2; negative: off */
   void (*on_event)(void* context, const datamesh_event* event); /* may be null */
   void* context;
 } datamesh_node_options;

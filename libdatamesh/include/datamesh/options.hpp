@@ -25,7 +25,7 @@ struct node_options {
   unsigned codec_threads = 0;
 
   /// zstd level 1..19 for new data; 0 switches compression off.
-  int compression_level = 1;
+  int compression_level = 2;
 
   /// Called in order for every event, on one thread of the node, which waits for
   /// it: return soon. May be empty.
