@@ -333,8 +333,8 @@ private:
   // -- from closed to committed ------------------------------------------------------------
 
   /// Operations reach the drives in their order, and behind the chunks they name: a
-  /// crash must leave no hole among them. So a pack that carries some is coded in its
-  /// turn and stored when all before it are; the catalog is told in the same order.
+  /// crash must leave no hole among them. So a pack that carries some is coded and stored
+  /// when all before it are committed.
   void advance() {
     close_for_flush();
     auto before = pack_run::stage::stored; // The stage of the hindmost before it.
@@ -358,7 +358,9 @@ private:
       return true;
     auto with_operations = !state_.submissions.empty() && state_.submissions.front().after_serial <= run->serial;
     auto for_pending = !with_operations && run->pack->empty(); // Opened for what waits in the catalog.
-    if ((with_operations && before <= pack_run::stage::ready) || (for_pending && run != state_.runs.front()))
+    // One at a time: a pack with operations that dies on its way because of one behind it
+    // could come back whole from the drives.
+    if ((with_operations || for_pending) && run != state_.runs.front())
       return false;
     run->at = pack_run::stage::coding;
     run->carries = with_operations || for_pending;
