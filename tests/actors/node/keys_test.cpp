@@ -61,7 +61,10 @@ TEST_CASE("after a rotation old data is readable and new data is sealed anew", "
   CHECK(must(h.vault().rotate_epoch()) == 2);
   auto new_text = noise(2, 300'000);
   h.put_text("/new", new_text);
-  CHECK(h.put_text("/again", old_text).chunks_known == 1);
+  // Where the chunks end hangs on the vault's key: one or two of them.
+  auto again = h.put_text("/again", old_text);
+  CHECK(again.chunks > 0);
+  CHECK(again.chunks_known == again.chunks);
   CHECK(must(h.vault().rotate_epoch()) == 3);
   h.reopen();
   CHECK(h.get_text("/old") == old_text);
