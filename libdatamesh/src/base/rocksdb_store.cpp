@@ -7,6 +7,7 @@
 #include "base/system_parts.hpp"
 #include "datamesh/base/file_system.hpp"
 
+#include <openssl/crypto.h>
 #include <rocksdb/cache.h>
 #include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
@@ -535,6 +536,10 @@ std::shared_ptr<ordered_store_opener> rocksdb_stores_on(std::shared_ptr<rocksdb:
 }
 
 std::shared_ptr<ordered_store_opener> rocksdb_stores() {
+  // At exit what began last ends first: RocksDB's threads seal blocks, so OpenSSL has to
+  // outlive them, and frees what it keeps for a thread only while it lives. Asked for
+  // nothing it would not begin.
+  OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CRYPTO_STRINGS, nullptr);
   return rocksdb_stores_on(rocksdb::FileSystem::Default(), system_random());
 }
 
