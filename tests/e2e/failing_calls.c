@@ -9,6 +9,8 @@
 //   FAILING_CALL   the kind of call that fails, or `any`
 //   FAILING_AT     which of them, counted from 1; none when it is 0
 //   FAILING_WITH   number of the error, or `kill`
+//   FAILING_LINGER milliseconds that a call which kills takes before it does: as beside
+//                  a slow disk, the other threads go on, and may tell what is not done yet
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +25,7 @@
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum kind { k_open, k_write, k_fdatasync, k_fsync, k_link, k_rename, k_unlink, k_mkdir, k_rmdir, k_fallocate, k_ftruncate, k_read, k_end };
@@ -41,6 +44,7 @@ static struct {
   int kind; // k_end: any
   uint64_t at;
   int with; // 0: kill
+  long linger_ms;
   _Atomic uint64_t all;
 } plan;
 
@@ -49,6 +53,7 @@ __attribute__((constructor)) static void begin(void) {
   const char* call = getenv("FAILING_CALL");
   const char* at = getenv("FAILING_AT");
   const char* with = getenv("FAILING_WITH");
+  const char* linger = getenv("FAILING_LINGER");
   if (file == NULL)
     return;
   int fd = (int) syscall(SYS_openat, AT_FDCWD, file, O_RDWR | O_CLOEXEC, 0);
@@ -62,6 +67,7 @@ __attribute__((constructor)) static void begin(void) {
       plan.kind = i;
   plan.at = at == NULL ? 0 : strtoull(at, NULL, 10);
   plan.with = with == NULL || strcmp(with, "kill") == 0 ? 0 : atoi(with);
+  plan.linger_ms = linger == NULL ? 0 : strtol(linger, NULL, 10);
   plan.below = getenv("FAILING_BELOW");
   plan.tally = mapped;
 }
@@ -85,9 +91,12 @@ static int fails_at(enum kind kind, const char* path) {
   if (plan.at == 0 || !(plan.kind == k_end ? all == plan.at : plan.kind == (int) kind && one == plan.at))
     return 0;
   atomic_store(&plan.tally->failed, 1);
-  if (plan.with == 0)
+  if (plan.with == 0) {
+    struct timespec rest = {plan.linger_ms / 1000, plan.linger_ms % 1000 * 1000000};
+    syscall(SYS_nanosleep, &rest, NULL);
     for (;;)
       syscall(SYS_kill, syscall(SYS_getpid), SIGKILL);
+  }
   errno = plan.with;
   return 1;
 }

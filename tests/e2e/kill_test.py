@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """kill_test.py PROGRAM DOCS SHIM [--points N] [--seed N]: ends commands by SIGKILL, half of
-them after a random time and half in place of a random system call, and looks after
-each whether all that was acknowledged is there, byte for byte, and nothing else."""
+them after a random time and half in place of a random system call, some of which take
+their time while the other threads go on, and looks after each whether all that was
+acknowledged is there, byte for byte, and nothing else."""
 
 import argparse
 import os
@@ -13,6 +14,7 @@ import time
 from store_world import Store, content
 
 LARGE = 24 << 20
+LINGER_MS = 40
 
 
 class Killer:
@@ -70,7 +72,7 @@ class Killer:
         else:
             at = self.random.randint(1, self.calls[name])
             self.place += f", call {at}"
-            code = store.run_with(arguments, store.shim(self.shim, "any", at, None, watched))
+            code = store.run_with(arguments, store.shim(self.shim, "any", at, None, watched, self.random.choice([0, LINGER_MS])))
         if code not in (0, -9):
             raise AssertionError(f"{arguments} ended with {code}: {store.lines()}")
         self.killed[name] = self.killed.get(name, 0) + (code == -9)

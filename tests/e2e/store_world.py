@@ -100,8 +100,9 @@ class Store(World):
         """Either the exit code or the summary tells a caller that it is done."""
         return code == 0 or any(line["message_type"] == "summary" and line.get("failed", 0) == 0 for line in self.lines())
 
-    def shim(self, shim: str, call: str, at: int, error: int | None, below: list[str] | None = None) -> dict[str, str]:
-        """Variables that let call number *at* on files *below* fail with *error*, or kill."""
+    def shim(self, shim: str, call: str, at: int, error: int | None, below: list[str] | None = None, linger_ms: int = 0) -> dict[str, str]:
+        """Variables that let call number *at* on files *below* fail with *error*, or kill
+        after it has taken its time."""
         with open(self.path("tally"), "wb") as file:
             file.write(bytes(4096))
         sanitizer = self.environment.get("ASAN_OPTIONS", "")
@@ -114,6 +115,7 @@ class Store(World):
             "FAILING_CALL": call,
             "FAILING_AT": str(at),
             "FAILING_WITH": "kill" if error is None else str(error),
+            "FAILING_LINGER": str(linger_ms),
         }
 
     def tally(self) -> tuple[dict[str, int], bool]:
