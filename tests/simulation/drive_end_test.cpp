@@ -64,6 +64,9 @@ void end_drives_at(const script& what, const starting_point& start, drive_end ho
   INFO((outcome ? std::string{} : outcome.error().message()));
   if (!outcome)
     REQUIRE(outcome.error().code() != errc::internal);
+  // What such a drive has can be read, and it must not seem to have more.
+  else if (how != drive_end::unplugged && what.only_puts)
+    store.check_shards_told();
   // A rebuild that was refused has left no vault open.
   open_well(store);
   store.check_contents();

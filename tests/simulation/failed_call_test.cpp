@@ -38,6 +38,8 @@ bool fail_at(const script& what, const starting_point& start, uint64_t point, er
   auto opened = store.open();
   INFO((opened ? std::string{} : opened.error().message()));
   REQUIRE(opened);
+  if (outcome && what.only_puts)
+    store.check_shards_told();
   store.check();
   return true;
 }

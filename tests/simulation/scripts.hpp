@@ -19,6 +19,8 @@ struct script {
   std::function<starting_point(uint64_t seed)> prepare;
   /// Begins with an open store; ends at the first call that fails.
   std::function<result<void>(store_under_test& store)> run;
+  /// All packs are of puts, which tell how many shards they lack.
+  bool only_puts = false;
 };
 
 /// All kinds. What a script stores depends on *seed* alone.

@@ -197,6 +197,7 @@ result<void> store_under_test::put(const std::string& path, const content& what)
     return fail(stored.error());
   if (!stored->failures.empty())
     return fail(stored->failures.front().reason);
+  told_short(stored->shards_short);
   expected_.is(path, what);
   return {};
 }
@@ -210,6 +211,7 @@ result<void> store_under_test::put_folder(const std::string& source, const std::
   auto stored = vault_->put(request);
   if (!stored)
     return fail(stored.error());
+  told_short(stored->shards_short);
   std::set<std::string> failed;
   for (const auto& failure : stored->failures)
     failed.insert(failure.path);
@@ -332,6 +334,17 @@ void store_under_test::check_shards() {
   REQUIRE(second->shards_damaged == 0);
   REQUIRE(second->shards_missing == first->shards_unplaced);
   found().shards_checked += second->shards;
+}
+
+void store_under_test::check_shards_told() {
+  verify_request deep;
+  deep.deep = true;
+  auto seen = vault_->verify(deep);
+  INFO((seen ? std::string{} : seen.error().message()));
+  REQUIRE(seen);
+  CAPTURE(short_told_, seen->shards_missing);
+  REQUIRE(seen->shards_damaged <= expected_.damaged_max());
+  REQUIRE((seen->shards_missing == 0 || short_told_ > 0));
 }
 
 void store_under_test::check_rebuild() {

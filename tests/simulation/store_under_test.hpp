@@ -94,6 +94,9 @@ public:
   void check();
   /// The first part of it, which needs no drive that is away.
   void check_contents();
+  /// None is damaged, and some are missing only when a put has said that it lacks some.
+  /// @pre everything else that stored packs is whole
+  void check_shards_told();
   /// The catalog made again from the packs is the same. The store is open before and after.
   void check_rebuild();
   /// What is stored now is there after the next loss of power.
@@ -107,6 +110,10 @@ public:
   /// The folder *source* of the disk, as *target*; *files* tells what is in it.
   [[nodiscard]] result<void> put_folder(const std::string& source, const std::string& target, const std::map<std::string, content>& files);
   [[nodiscard]] result<void> remove(const std::string& path, bool recursive);
+  /// A put has said that it lacks so many.
+  void told_short(uint32_t shards) noexcept {
+    short_told_ = std::max(short_told_, shards);
+  }
   [[nodiscard]] result<std::string> read(const std::string& path, std::optional<version_id> version = {});
   [[nodiscard]] result<std::map<std::string, uint64_t>> list();
   [[nodiscard]] result<rebuild_summary> rebuild();
@@ -146,6 +153,7 @@ private:
   promises expected_;
   std::unique_ptr<datamesh::node> node_;
   std::optional<datamesh::vault> vault_;
+  uint32_t short_told_ = 0; ///< Most shards that a put has said it lacks.
 };
 
 } // namespace datamesh::test
