@@ -161,6 +161,10 @@ class Killer:
         with self.lock:
             return sorted(path for path, allowed in self.store.expected.items() if path.startswith(f"/c{client}-") and None not in allowed)
 
+    def acknowledged(self) -> int:
+        with self.lock:
+            return sum(good for good, _ in self.counts.values())
+
     def ended(self) -> bool:
         try:
             self.daemon.process.wait(10)
@@ -197,15 +201,16 @@ class Killer:
     def kill_one(self) -> None:
         """A daemon, its clients, and its end."""
         store = self.store
-        variables, moment = None, self.random.uniform(0, 0.8)
-        at = 0
+        variables, seconds = None, self.random.uniform(0, 0.2)
+        at, commands = 0, self.random.randint(0, 8)
         if self.random.random() < 0.5:
             # Its start makes some two hundred calls, a small put some sixty; below the home,
             # where commits go, it is a small part of them.
             place, most = self.random.choice([("store", 250), ("store", 2_500), ("store/home", 150)])
             at = self.random.randint(1, most)
             self.place += f", call {at} below {place}"
-            variables, moment = store.shim(self.shim, "any", at, None, [store.path(place)], self.random.choice([0, LINGER_MS])), 6.0
+            variables = store.shim(self.shim, "any", at, None, [store.path(place)], self.random.choice([0, LINGER_MS]))
+            seconds, commands = 6.0, 0
         self.daemon = Daemon(store, self.program, variables)
         if not self.daemon.ready:
             if not at:
@@ -216,8 +221,12 @@ class Killer:
         clients = [Client(self, number, self.random.getrandbits(60)) for number in range(CLIENTS)]
         for client in clients:
             client.start()
+        # However slow the machine is: after so many commands, and then some time.
+        enough, until = self.acknowledged() + commands, time.monotonic() + LIMIT
+        while self.acknowledged() < enough and time.monotonic() < until and all(client.is_alive() for client in clients):
+            time.sleep(0.005)
         try:
-            self.daemon.process.wait(moment)
+            self.daemon.process.wait(seconds)
             self.at_call += 1
         except subprocess.TimeoutExpired:
             self.at_moment += 1
