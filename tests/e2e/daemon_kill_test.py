@@ -83,7 +83,9 @@ class Client(threading.Thread):
                 step = self.random.choices([self.put, self.overwrite, self.remove, self.tend], [1 if full else 4, 3, 8 if full else 2, 0.3])[0]
                 step(known)
         except AssertionError as wrong:
-            self.refused = str(wrong)
+            with self.killer.told:
+                self.refused = str(wrong)
+                self.killer.told.notify_all()
 
     def command(self, name: str, *arguments: str) -> bool:
         """True when it was acknowledged."""
@@ -103,9 +105,10 @@ class Client(threading.Thread):
             raise AssertionError(f"{arguments} ended with {done.returncode} under a daemon that lives: {lines} {done.stderr.decode()}")
         if done.returncode < 0 or done.stderr:
             raise AssertionError(f"{arguments} ended with {done.returncode}: {done.stderr.decode()}")
-        with self.killer.lock:
+        with self.killer.told:
             counts = self.killer.counts.setdefault(name, [0, 0])
             counts[0 if done.returncode == 0 else 1] += 1
+            self.killer.told.notify_all()
         return done.returncode == 0 or summary
 
     def fresh(self) -> tuple[str, bytes]:
@@ -152,6 +155,7 @@ class Killer:
         self.store = Store(options.program, options.docs)
         self.daemon: Daemon | None = None
         self.lock = threading.Lock()
+        self.told = threading.Condition(self.lock)  # A command ended.
         self.over = threading.Event()
         self.counts: dict[str, list[int]] = {}
         self.at_start = self.at_call = self.at_moment = 0
@@ -162,8 +166,8 @@ class Killer:
             return sorted(path for path, allowed in self.store.expected.items() if path.startswith(f"/c{client}-") and None not in allowed)
 
     def acknowledged(self) -> int:
-        with self.lock:
-            return sum(good for good, _ in self.counts.values())
+        """To be asked under the lock."""
+        return sum(good for good, _ in self.counts.values())
 
     def ended(self) -> bool:
         try:
@@ -222,9 +226,9 @@ class Killer:
         for client in clients:
             client.start()
         # However slow the machine is: after so many commands, and then some time.
-        enough, until = self.acknowledged() + commands, time.monotonic() + LIMIT
-        while self.acknowledged() < enough and time.monotonic() < until and all(client.is_alive() for client in clients):
-            time.sleep(0.005)
+        with self.told:
+            enough = self.acknowledged() + commands
+            self.told.wait_for(lambda: self.acknowledged() >= enough or any(client.refused for client in clients), LIMIT)
         try:
             self.daemon.process.wait(seconds)
             self.at_call += 1
