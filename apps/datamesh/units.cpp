@@ -167,17 +167,18 @@ std::string relative_time(int64_t then_ns, int64_t now_ns) {
   auto seconds = apart / 1'000'000'000;
   if (seconds < 10)
     return "just now";
+  constexpr uint64_t day = 86'400;
   std::string amount;
   if (seconds < 120)
     amount = count_of(seconds, "second");
   else if (seconds < 7200)
     amount = count_of(seconds / 60, "minute");
-  else if (seconds < 2 * 86400)
+  else if (seconds < 2 * day)
     amount = count_of(seconds / 3600, "hour");
-  else if (seconds < 730 * 86400ull)
-    amount = count_of(seconds / 86400, "day");
+  else if (seconds < 730 * day)
+    amount = count_of(seconds / day, "day");
   else
-    amount = count_of(seconds / (365 * 86400), "year");
+    amount = count_of(seconds / (365 * day), "year");
   return before ? amount + " ago" : "in " + amount;
 }
 

@@ -58,7 +58,7 @@ std::string read_size(const std::string& key, const toml::node& node, uint64_t& 
 }
 
 std::string read_span(const std::string& key, const toml::node& node, uint64_t& to) {
-  constexpr uint64_t day = 24 * 3600;
+  constexpr uint64_t day = 86'400;
   auto text = node.value_exact<std::string>();
   auto seconds = text ? cli::parse_span(*text) : std::nullopt;
   if (!seconds || *seconds < 1 || *seconds > day)
