@@ -13,8 +13,9 @@
 namespace datamesh::health {
 
 inline constexpr int64_t hour_ns = 3'600'000'000'000;
-inline constexpr int64_t quick_every_ns = 24 * hour_ns;
-inline constexpr int64_t deep_every_ns = 28 * 24 * hour_ns;
+inline constexpr int64_t day_ns = 24 * hour_ns;
+inline constexpr int64_t quick_every_ns = day_ns;
+inline constexpr int64_t deep_every_ns = 28 * day_ns;
 /// Packs of one part at most: between parts the scrub can be ended.
 inline constexpr uint64_t part_max = 64;
 
