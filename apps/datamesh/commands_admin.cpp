@@ -92,6 +92,8 @@ outcome<int> make_vault(session& s, node& n, const std::string& name) {
   std::vector<json_line> list;
   for (auto& drive : drives)
     list.push_back(drive_json(drive, {}));
+  s.out.if_lost(failure{errc::io_failed, fmt::format("vault '{}' was made, but its recovery phrase was not shown", name),
+                        fmt::format("datamesh key recovery --vault {}, which makes another phrase and shows it", printable(name))});
   s.out.line(line.add("drives", list));
   auto& out = s.out;
   out.print("Made vault '{}', id {}.", printable(name), made->id.hex());
@@ -106,6 +108,8 @@ outcome<int> make_vault(session& s, node& n, const std::string& name) {
   out.print("");
   print_phrase(out, made->recovery_phrase);
   explicit_bzero(made->recovery_phrase.data(), made->recovery_phrase.size());
+  if (!out.lost())
+    out.if_lost({});
   if (drives.size() == 1)
     out.warn("with one drive only bit rot is repaired; add others with: datamesh drive add DIR");
   return 0;
@@ -439,16 +443,39 @@ outcome<int> run_key_change_password(session& s) {
   return key_done(s, **v, "The new password holds from now on.");
 }
 
+namespace {
+
+/// Removes the recovery phrase that nobody saw: the one that was not there *before*.
+failure take_back(vault& v, const std::vector<key_lock>& before) {
+  auto now = v.key_locks();
+  auto is_new = [&](const key_lock& lock) {
+    return lock.kind == "recovery-phrase"
+           && std::none_of(before.begin(), before.end(), [&](auto& old) { return old.number == lock.number; });
+  };
+  auto unseen = now ? std::find_if(now->begin(), now->end(), is_new) : decltype(now->begin()){};
+  if (now && unseen != now->end() && v.remove_key_lock(unseen->number))
+    return {errc::io_failed, "the new recovery phrase was not shown and holds no more", "datamesh key recovery"};
+  return {errc::io_failed, "the new recovery phrase holds, but was not shown",
+          "remove it, as 'datamesh key list' numbers it, with datamesh key remove NUMBER; then datamesh key recovery"};
+}
+
+} // namespace
+
 outcome<int> run_key_recovery(session& s) {
   auto v = s.open_vault();
   if (!v)
     return refuse(v.error());
+  auto before = (*v)->key_locks();
+  if (!before)
+    return refuse(before.error());
   auto phrase = (*v)->add_recovery_phrase();
   if (!phrase)
     return refuse(phrase.error());
   s.out.line(json_line{"summary"}.name("vault", (*v)->name()).add("recovery_phrase", *phrase));
   print_phrase(s.out, *phrase);
   explicit_bzero(phrase->data(), phrase->size());
+  if (s.out.lost())
+    s.out.if_lost(take_back(**v, *before));
   return 0;
 }
 

@@ -49,7 +49,7 @@ public:
     auto text = as_text(data);
     if (!out_.json()) {
       if (!out_.raw(text))
-        return datamesh::fail(out_.broken() ? error{errc::cancelled, "write standard output"} : from_errno(errno, "write standard output"));
+        return datamesh::fail(errc::cancelled, "write standard output");
       return {};
     }
     while (!text.empty()) {
@@ -59,7 +59,7 @@ public:
                     .add("offset", offset_)
                     .add("size", part.size())
                     .add("data_base64", std::string_view{base64(part)}));
-      if (out_.broken())
+      if (out_.lost())
         return datamesh::fail(errc::cancelled, "write standard output");
       offset_ += part.size();
       text.remove_prefix(part.size());

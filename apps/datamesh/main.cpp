@@ -3,6 +3,7 @@
 #include "documents.hpp"
 #include "interruption.hpp"
 #include "session.hpp"
+#include "standard_streams.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -110,14 +111,22 @@ std::vector<std::string> dynamic_candidates(session& s, value_kind kind, const s
   return result;
 }
 
+/// Tells what could not be printed, and answers the exit code.
+int ended(output& out, int code) {
+  code = out.finish(code);
+  if (out.broken())
+    end_by_broken_pipe();
+  return code;
+}
+
 int print_candidates(const std::vector<std::string>& words, const variables& env) {
+  output out{{.quiet = true}};
   auto answer = complete(words);
   auto current = words.empty() ? std::string{} : words.back();
   if (answer.dynamic != value_kind::flag) {
     parsed_line line;
     line.command = &command_tree();
     if (auto set = load_settings(line, env)) {
-      output out{{.quiet = true}};
       session s{line, std::move(set->set), set->config_file, out, cancel_token{}};
       for (auto& word : dynamic_candidates(s, answer.dynamic, current))
         if (word.starts_with(current))
@@ -126,10 +135,10 @@ int print_candidates(const std::vector<std::string>& words, const variables& env
   }
   for (auto& word : answer.words)
     if (printable(word) == word)
-      fmt::print("{}\n", word);
+      out.print("{}", word);
   if (answer.files != completion_files::none)
-    fmt::print("{}\n", answer.files == completion_files::any ? ":files" : ":folders");
-  return 0;
+    out.print("{}", answer.files == completion_files::any ? ":files" : ":folders");
+  return ended(out, 0);
 }
 
 int print_help(output& out, const parsed_line& line) {
@@ -137,7 +146,7 @@ int print_help(output& out, const parsed_line& line) {
   out.line(json_line{"item"}.add("name", line.path.empty() ? "overview" : line.path).add("text", text));
   out.line(json_line{"summary"}.add("documents", 1));
   out.page(text);
-  return 0;
+  return ended(out, 0);
 }
 
 int run_line(const parsed_line& line, const variables& env, output& early, const cancel_token& cancel) {
@@ -146,23 +155,21 @@ int run_line(const parsed_line& line, const variables& env, output& early, const
   if (!line.command->leaf() || (help != line.options.end() && help->second.back() == "true"))
     return print_help(early, line);
   if (!loaded)
-    return early.fail(line.path, loaded.error());
+    return ended(early, early.fail(line.path, loaded.error()));
   output out{output_for(loaded->set, env)};
   auto* run = find_command(line.path);
   auto code = 1;
   {
     session s{line, std::move(loaded->set), loaded->config_file, out, cancel};
     auto done = run(s);
-    if (!done && out.broken())
-      code = 0;
+    if (!done && out.lost())
+      code = facts_of(done.error().code).exit_code;
     else if (!done && cancel.cancelled())
       code = out.fail(line.path, failure{errc::cancelled, done.error().what});
     else
       code = done ? *done : out.fail(line.path, done.error());
   }
-  if (out.broken())
-    end_by_broken_pipe();
-  return code;
+  return ended(out, code);
 }
 
 int run(const std::vector<std::string>& words) {
@@ -175,7 +182,7 @@ int run(const std::vector<std::string>& words) {
   output early{{.json = wants_json(words, env)}};
   auto line = parse_command_line(words);
   if (!line)
-    return early.fail(words.empty() ? "" : words[0], line.error());
+    return ended(early, early.fail(words.empty() ? "" : words[0], line.error()));
   return run_line(*line, env, early, cancel);
 }
 
@@ -184,6 +191,7 @@ int run(const std::vector<std::string>& words) {
 } // namespace datamesh::cli
 
 int main(int argc, char** argv) {
+  datamesh::cli::hold_standard_streams();
   try {
     return datamesh::cli::run({argv + 1, argv + argc});
   } catch (const std::exception& reason) {

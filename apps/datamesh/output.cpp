@@ -37,6 +37,12 @@ std::string_view escape_of(tone t) {
   return {};
 }
 
+std::string three_lines(const failure& reason) {
+  auto& facts = facts_of(reason.code);
+  return fmt::format("error: {}\n  why: {} ({})\n  next: {}\n", printable(reason.what), facts.title, facts.name,
+                     reason.next.empty() ? facts.suggestion : reason.next);
+}
+
 winsize window_of(int fd) {
   winsize size{};
   if (ioctl(fd, TIOCGWINSZ, &size) != 0)
@@ -101,6 +107,8 @@ void output::warn(const std::string& text) {
 
 void output::item_error(std::string_view object, const error& reason) {
   {
+    if (lost())
+      return;
     std::lock_guard guard{mutex_};
     if (failed_objects_.size() < failed_objects_max && !failed_objects_.emplace(object).second)
       return;
@@ -115,6 +123,9 @@ void output::item_error(std::string_view object, const error& reason) {
 int output::fail(std::string_view command, const failure& reason) {
   auto& facts = facts_of(reason.code);
   auto next = reason.next.empty() ? std::string{facts.suggestion} : reason.next;
+  // What could not be written is told at the end, and what comes of it is not told twice.
+  if (lost())
+    return facts.exit_code;
   if (options_.json) {
     line(json_line{"exit_error"}
              .add("command", command)
@@ -124,9 +135,31 @@ int output::fail(std::string_view command, const failure& reason) {
              .add("reason", facts.title)
              .add("suggestion", next));
   } else {
-    write_error(fmt::format("error: {}\n  why: {} ({})\n  next: {}\n", printable(reason.what), facts.title, facts.name, next));
+    write_error(three_lines(reason));
   }
   return facts.exit_code;
+}
+
+void output::if_lost(std::optional<failure> reason) {
+  std::lock_guard guard{mutex_};
+  if_lost_ = std::move(reason);
+}
+
+int output::finish(int code) {
+  // Some file systems tell only at the end that there was no room.
+  if (auto copy = lost() ? -1 : ::dup(STDOUT_FILENO); copy >= 0)
+    if (::close(copy) != 0 && errno != EINTR)
+      lost_errno_ = errno;
+  if (!lost())
+    return code;
+  auto system = from_errno(lost_errno_, "write standard output");
+  failure reason{system.code(), system.message(), "run the command again with standard output going elsewhere"};
+  if (if_lost_)
+    reason = {system.code(), if_lost_->what + ": " + system.message(), if_lost_->next};
+  // A reader that has seen enough is no failure, unless what it left was shown only once.
+  if (!broken() || if_lost_)
+    write_error(three_lines(reason));
+  return facts_of(reason.code).exit_code;
 }
 
 bool output::raw(std::string_view data) {
@@ -177,6 +210,9 @@ void output::write_error(std::string_view text) {
 }
 
 bool output::write_all(int fd, std::string_view data) {
+  // What follows a gap is not what it seems to be.
+  if (fd == STDOUT_FILENO && lost())
+    return false;
   while (!data.empty()) {
     auto written = ::write(fd, data.data(), data.size());
     if (written >= 0) {
@@ -186,7 +222,8 @@ bool output::write_all(int fd, std::string_view data) {
       pollfd ready{fd, POLLOUT, 0};
       (void) poll(&ready, 1, -1);
     } else if (errno != EINTR) {
-      broken_ = broken_ || (fd == STDOUT_FILENO && errno == EPIPE);
+      if (fd == STDOUT_FILENO)
+        lost_errno_ = errno;
       return false;
     }
   }

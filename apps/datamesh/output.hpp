@@ -8,7 +8,9 @@
 #include "json_line.hpp"
 
 #include <atomic>
+#include <cerrno>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -75,7 +77,15 @@ public:
   /// Why the command ends: three lines, or `exit_error`. Answers the exit code.
   int fail(std::string_view command, const failure& reason);
 
-  /// Bytes as they are. False when nobody reads any more.
+  /// What to tell when something that is printed from here on can not be written,
+  /// instead of a general sentence. Empty: the general sentence again.
+  void if_lost(std::optional<failure> reason);
+
+  /// Tells what is left to tell, and whether all of standard output was written: when it
+  /// was not, the exit code is that of the loss and not *code*. Call it once, at the end.
+  int finish(int code);
+
+  /// Bytes as they are. False when they could not be written.
   bool raw(std::string_view data);
 
   /// A size for people: "1.5 GiB", or exact with --bytes.
@@ -86,7 +96,11 @@ public:
 
   /// True when standard output was closed by its reader.
   [[nodiscard]] bool broken() const noexcept {
-    return broken_;
+    return lost_errno_ == EPIPE;
+  }
+  /// True when something could not be written to standard output. Nothing follows there.
+  [[nodiscard]] bool lost() const noexcept {
+    return lost_errno_ != 0;
   }
 
   /// A line on standard error that the next one replaces; "" removes it.
@@ -101,7 +115,8 @@ private:
   output_options options_;
   std::mutex mutex_;
   bool progress_shown_ = false;
-  std::atomic<bool> broken_ = false;
+  std::atomic<int> lost_errno_ = 0;
+  std::optional<failure> if_lost_;
   std::set<std::string, std::less<>> failed_objects_;
 };
 

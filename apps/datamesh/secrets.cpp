@@ -4,6 +4,7 @@
 #include "interruption.hpp"
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <memory>
 
@@ -95,7 +96,7 @@ outcome<secret_text> read_from_file(const secret_request& request, const cancel_
   if (request.file == "-") {
     echo_off quiet{STDIN_FILENO};
     if (isatty(STDIN_FILENO) == 1)
-      fmt::print(stderr, "{}: ", request.what);
+      std::fputs((request.what + ": ").c_str(), stderr);
     return read_line(STDIN_FILENO, request.what, cancel);
   }
   descriptor file{open(request.file.c_str(), O_RDONLY | O_CLOEXEC)};

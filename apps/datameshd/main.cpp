@@ -6,6 +6,7 @@
 #include "drive_guard.hpp"
 #include "health/scrubber.hpp"
 #include "notices.hpp"
+#include "standard_streams.hpp"
 #include "webhook.hpp"
 
 #include "datamesh/version.hpp"
@@ -37,9 +38,19 @@ constexpr const char* usage = "usage: datameshd [--config FILE] [--check-config]
 
 int tell(const cli::failure& why) {
   auto& facts = facts_of(why.code);
-  fmt::print(stderr, "error: {}\n  why: {} ({})\n  next: {}\n", cli::printable(why.what), facts.title, facts.name,
-             why.next.empty() ? std::string{facts.suggestion} : why.next);
+  // fmt throws where nothing can be written.
+  auto text = fmt::format("error: {}\n  why: {} ({})\n  next: {}\n", cli::printable(why.what), facts.title, facts.name,
+                          why.next.empty() ? std::string{facts.suggestion} : why.next);
+  std::fputs(text.c_str(), stderr);
   return facts.exit_code;
+}
+
+/// What is printed is printed whole, or that it was not is told.
+int print_all(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0)
+    return 0;
+  auto why = from_errno(errno, "write standard output");
+  return tell({why.code(), why.message(), "run it again with standard output going elsewhere"});
 }
 
 struct arguments {
@@ -224,13 +235,11 @@ int run(const std::vector<std::string>& words) {
       line.config_file = words[++i];
       line.named = true;
     } else if (words[i] == "--version") {
-      fmt::print("datameshd {}\n", version());
-      return 0;
+      return print_all(fmt::format("datameshd {}\n", version()));
     } else if (words[i] == "--help") {
-      fmt::print("{}", usage);
-      return 0;
+      return print_all(usage);
     } else {
-      fmt::print(stderr, "{}", usage);
+      std::fputs(usage, stderr);
       return facts_of(errc::usage).exit_code;
     }
   }
@@ -238,8 +247,7 @@ int run(const std::vector<std::string>& words) {
   if (!config)
     return tell(config.error());
   if (line.check) {
-    fmt::print("{}: good\n", cli::printable(line.config_file));
-    return 0;
+    return print_all(fmt::format("{}: good\n", cli::printable(line.config_file)));
   }
   // Keys are in this memory: no core file, no debugger of others.
   rlimit none{0, 0};
@@ -258,6 +266,7 @@ int run(const std::vector<std::string>& words) {
 } // namespace datamesh::daemon
 
 int main(int argc, char** argv) {
+  datamesh::cli::hold_standard_streams();
   try {
     return datamesh::daemon::run({argv + 1, argv + argc});
   } catch (const std::exception& reason) {

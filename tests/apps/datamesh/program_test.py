@@ -2,6 +2,7 @@
 """program_test.py PROGRAM DOCS [TEST...]: the program from outside, over real folders."""
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import sys
 import termios
 import unittest
 
-from program import PASSWORD, World
+from program import PASSWORD, Ended, World
 
 PROGRAM, DOCS = "", ""
 
@@ -230,6 +231,104 @@ class WithoutNode(unittest.TestCase):
         program.stderr.close()
         self.assertIn(program.wait(), (0, -signal.SIGPIPE))
         self.assertEqual(err, b"")
+
+
+class StandardStreams(unittest.TestCase):
+    """Streams that are closed, full or given up."""
+
+    def setUp(self):
+        self.world = World(PROGRAM, DOCS)
+        self.addCleanup(self.world.close)
+        self.init = ["init", "--trust-device", "--drive", self.world.path("d")]
+
+    def run_with(self, *arguments, closed=None, stdout=subprocess.PIPE):
+        with open(stdout, "wb") if isinstance(stdout, str) else contextlib.nullcontext(stdout) as out:
+            done = subprocess.run(
+                [self.world.program, *arguments],
+                env=self.world.environment,
+                cwd=self.world.path("work"),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                preexec_fn=None if closed is None else lambda: os.close(closed),
+                timeout=240,
+                check=False,
+            )
+        return Ended(arguments, done.returncode, done.stdout or b"", done.stderr or b"")
+
+    def told(self, ended, code):
+        """One error of three lines that is about standard output."""
+        lines = ended.errors.splitlines()
+        self.assertEqual((ended.code, len(lines)), (code, 3), str(ended))
+        self.assertIn("write standard output", lines[0])
+        self.assertNotIn("drive", lines[2])
+        return ended
+
+    def everything_below_the_home(self):
+        content = b""
+        for top, _, names in os.walk(self.world.path("data")):
+            for name in names:
+                with open(os.path.join(top, name), "rb") as file:
+                    content += file.read()
+        return content
+
+    def test_what_is_due_on_a_closed_stream_goes_into_no_file(self):
+        for closed in (0, 1, 2):
+            with self.subTest(closed=closed):
+                self.setUp()
+                made = self.run_with(*self.init, closed=closed)
+                self.assertEqual(made.code == 0, closed != 1, str(made))
+                for words in (b"Recovery phrase", b"Made vault", b"warning", b"error:"):
+                    self.assertNotIn(words, self.everything_below_the_home())
+                secret = b"plain text that nobody else may see"
+                self.world.write("work/f", secret)
+                put = self.run_with("put", "f", closed=closed)
+                self.assertEqual(put.code == 0, closed != 1, str(put))
+                for command in (["get", "/f", "--to", "-"], ["cat", "/f"], ["cat", "/f", "--json"], ["cat", "/nothing"]):
+                    ended = self.run_with(*command, closed=closed)
+                    good = closed != 1 and command[-1] != "/nothing"
+                    self.assertEqual(ended.code == 0, good, str(ended))
+                    self.assertNotIn(secret, self.everything_below_the_home())
+                if closed == 0:
+                    self.assertIn("read standard input", self.run_with("put", "-", "--as", "x", closed=0).errors)
+                if closed == 1:
+                    self.told(self.run_with("ls", closed=1), 1)
+
+    def test_no_command_calls_it_good_when_its_output_was_not_written(self):
+        made = self.world.run(*self.init)
+        self.assertEqual(made.code, 0, str(made))
+        self.world.write("work/f", "x")
+        for command in ("put f", "ls", "ls --json", "ls --long", "ls --trash --json", "stats", "stats --json", "status", "info /f", "cat /f", "cat /f --json",
+                        "get /f --to -", "drive list", "vault list", "key list", "verify", "config show", "version", "help", "help put", "put --help",
+                        "completion bash", "explain", "explain --json", "__complete pu", "nonsense --json"):
+            with self.subTest(command=command):
+                self.told(self.run_with(*command.split(), stdout="/dev/full"), 8)
+
+    def test_a_phrase_that_nobody_saw_is_told_and_taken_back(self):
+        made = self.run_with(*self.init, stdout="/dev/full")
+        self.told(made, 8)
+        self.assertIn("phrase was not shown", made.errors)
+        self.assertIn("datamesh key recovery", made.errors)
+        before = self.world.json("key list").items
+        self.assertEqual(sorted(i["kind"] for i in before), ["device", "password", "recovery-phrase"])
+        for more in ([], ["--json"]):
+            again = self.told(self.run_with("key", "recovery", *more, stdout="/dev/full"), 8)
+            self.assertIn("phrase was not shown and holds no more", again.errors)
+            self.assertEqual(self.world.json("key list").items, before)
+        phrase = self.world.json("key recovery").summary["recovery_phrase"]
+        self.assertEqual(self.world.json("ls", "--phrase-file", self.world.write("phrase", phrase)).code, 0)
+
+    def test_a_phrase_that_a_reader_did_not_wait_for_is_taken_back(self):
+        self.assertEqual(self.world.run(*self.init).code, 0)
+        before = self.world.json("key list").items
+        reader, writer = os.pipe()
+        os.close(reader)
+        ended = self.run_with("key", "recovery", stdout=writer)
+        os.close(writer)
+        self.assertEqual(ended.code, -signal.SIGPIPE, str(ended))
+        self.assertIn("phrase was not shown", ended.errors)
+        self.assertEqual(self.world.json("key list").items, before)
 
 
 class OnATerminal(unittest.TestCase):
