@@ -144,7 +144,7 @@ private:
   }
 
   outcome<void> take(const option_spec& option, std::string value) {
-    if (auto wrong = check_value(option.kind, option.choices, value); !wrong.empty())
+    if (auto wrong = check_value(option, value); !wrong.empty())
       return usage(fmt::format("option '--{}': {}", option.name, wrong));
     if (option.kind == value_kind::flag)
       value = *parse_switch(value) ? "true" : "false";
@@ -258,6 +258,22 @@ std::string check_value(value_kind kind, const std::vector<std::string_view>& ch
   default:
     return value.find('\0') == std::string_view::npos ? "" : "the value holds a NUL byte";
   }
+}
+
+std::string check_value(const option_spec& option, std::string_view value) {
+  auto wrong = check_value(option.kind, option.choices, value);
+  if (!wrong.empty() || (option.kind != value_kind::size && option.kind != value_kind::number))
+    return wrong;
+  // A size without a unit is a number.
+  auto number = parse_size(value).value_or(0);
+  auto shown = [&](uint64_t bound) {
+    return option.kind == value_kind::size ? human_size(bound) : std::to_string(bound);
+  };
+  if (number < option.least)
+    return fmt::format("'{}' is too little; the least is {}", printable(value), shown(option.least));
+  if (number > option.most)
+    return fmt::format("'{}' is too much; the most is {}", printable(value), shown(option.most));
+  return {};
 }
 
 std::string usage_line(std::string_view path, const command_spec& command) {

@@ -30,6 +30,9 @@ struct parsed_line {
 /// Checks *value* by the option's kind; answers what is wrong with it, or "".
 [[nodiscard]] std::string check_value(value_kind kind, const std::vector<std::string_view>& choices, std::string_view value);
 
+/// The same, and whether it lies within the bounds of *option*.
+[[nodiscard]] std::string check_value(const option_spec& option, std::string_view value);
+
 /// "true" or "false" for what a flag may be set to; empty on anything else.
 [[nodiscard]] std::optional<bool> parse_switch(std::string_view text);
 

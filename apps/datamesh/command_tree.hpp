@@ -39,7 +39,14 @@ struct option_spec {
   std::vector<std::string_view> choices = {};
   bool repeated = false;  ///< May be given several times; a variable separates by ':'.
   bool in_config = false; ///< May stand in the configuration file.
+  uint64_t least = 0;     ///< Of a size or number.
+  uint64_t most = UINT64_MAX;
 };
+
+// What a node takes; its own checks are the same.
+inline constexpr uint64_t memory_least = 40ull << 20;
+inline constexpr uint64_t threads_most = 1024;
+inline constexpr uint64_t compression_most = 19;
 
 struct argument_spec {
   std::string_view name; ///< As shown: "PATH".

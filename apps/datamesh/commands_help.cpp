@@ -119,7 +119,7 @@ outcome<int> run_config_set(session& s) {
     return refuse(errc::usage, fmt::format("there is no setting '{}'{}", printable(key), near ? "; did you mean '" + *near + "'?" : ""),
                   "datamesh config show");
   }
-  if (auto wrong = check_value((*found)->kind, (*found)->choices, value); !wrong.empty())
+  if (auto wrong = check_value(**found, value); !wrong.empty())
     return refuse(errc::usage, fmt::format("'{}': {}", key, wrong), "datamesh config show");
   if (!s.dry_run())
     if (auto written = write_setting(s, key, value); !written)

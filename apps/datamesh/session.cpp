@@ -63,7 +63,7 @@ outcome<node*> session::open_node() {
     auto connected = node::connect(socket, options());
     if (!connected)
       return refuse(connected.error().code() == errc::not_found ? errc::unavailable : connected.error().code(),
-                    fmt::format("no daemon answers at {}", printable(socket)), "systemctl status datameshd");
+                    fmt::format("no daemon answers at {}{}", printable(socket), set.said_by("socket")), "systemctl status datameshd");
     return adopt(std::move(*connected));
   }
   auto opened = node::open(options());
@@ -71,7 +71,7 @@ outcome<node*> session::open_node() {
     if (auto daemon = ask_daemon(opened.error().code()))
       return adopt(std::move(daemon));
     if (opened.error().code() == errc::no_vault)
-      return refuse(errc::no_vault, "there is no node in " + set.text("home"), "datamesh init --drive DIR");
+      return refuse(errc::no_vault, "there is no node in " + set.text("home") + set.said_by("home"), "datamesh init --drive DIR");
     return refuse(opened.error());
   }
   return adopt(std::move(*opened));
@@ -94,7 +94,7 @@ outcome<vault_facts> session::chosen_vault() {
     if (facts.name == (wanted.empty() ? "main" : wanted))
       return facts;
   if (!wanted.empty())
-    return refuse(errc::no_vault, fmt::format("there is no vault '{}' here", wanted), "datamesh vault list");
+    return refuse(errc::no_vault, fmt::format("there is no vault '{}' here{}", wanted, set.said_by("vault")), "datamesh vault list");
   if (all->size() == 1)
     return all->front();
   if (all->empty())
@@ -122,8 +122,11 @@ outcome<credential> session::credential_for(const vault_facts& facts, bool may_a
                                .hint = fmt::format("datamesh {} --password-file FILE", line.path),
                                .warn = warn},
                               cancel);
-  if (!password)
-    return refuse(password.error());
+  if (!password) {
+    auto why = password.error();
+    why.what += set.said_by(set.text("password-file").empty() ? "password-command" : "password-file");
+    return refuse(std::move(why));
+  }
   return credential::password(password->view());
 }
 

@@ -58,7 +58,7 @@ outcome<config_entry> read_entry(const std::string& key, const toml::node& node,
     auto text = text_of(value, option);
     if (!text)
       return refuse_config(file, line, fmt::format("'{}' has a value of the wrong type", key));
-    if (auto wrong = check_value(option.kind, option.choices, *text); !wrong.empty())
+    if (auto wrong = check_value(option, *text); !wrong.empty())
       return refuse_config(file, line, fmt::format("'{}': {}", key, wrong));
     entry.values.push_back(std::move(*text));
     return {};
@@ -111,7 +111,7 @@ outcome<setting> from_variable(const option_spec& option, const std::string& nam
   setting result{{}, origin::environment, name};
   result.values = option.repeated ? split(text, ':') : std::vector<std::string>{text};
   for (auto& value : result.values) {
-    if (auto wrong = check_value(option.kind, option.choices, value); !wrong.empty())
+    if (auto wrong = check_value(option, value); !wrong.empty())
       return refuse(errc::usage, fmt::format("variable {}: {}", name, wrong), "unset " + name);
     if (option.kind == value_kind::flag)
       value = *parse_switch(value) ? "true" : "false";
@@ -232,6 +232,13 @@ uint64_t settings::number(std::string_view option) const {
 bool settings::given(std::string_view option) const {
   auto i = values_.find(option);
   return i != values_.end() && i->second.from != origin::fallback;
+}
+
+std::string settings::said_by(std::string_view option) const {
+  auto i = values_.find(option);
+  if (i == values_.end() || (i->second.from != origin::config && i->second.from != origin::environment))
+    return {};
+  return fmt::format(" ({} says so)", printable(i->second.where));
 }
 
 void settings::set_fallback(const std::string& option, std::string value) {

@@ -67,6 +67,10 @@ public:
   [[nodiscard]] const std::map<std::string, setting, std::less<>>& all() const noexcept {
     return values_;
   }
+  /// " (DATAMESH_VAULT says so)" for errors about a value that does not stand on the
+  /// command line; else "".
+  [[nodiscard]] std::string said_by(std::string_view option) const;
+
   /// For a default that is known only at run time, as that of `home`.
   void set_fallback(const std::string& option, std::string value);
 

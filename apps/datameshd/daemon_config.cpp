@@ -51,7 +51,7 @@ std::string read_size(const std::string& key, const toml::node& node, uint64_t& 
   auto number = node.value_exact<int64_t>();
   auto text = node.value_exact<std::string>();
   auto size = text ? cli::parse_size(*text) : number && *number > 0 ? std::optional<uint64_t>{*number} : std::nullopt;
-  if (!size || *size < (40ull << 20))
+  if (!size || *size < cli::memory_least)
     return wrong(key, "a size of at least 40 MiB, as in \"96MiB\"");
   to = *size;
   return {};
@@ -105,9 +105,9 @@ std::string read_value(const std::string& key, const toml::node& node, daemon_co
   if (key == "memory")
     return read_size(key, node, to.memory_bytes);
   if (key == "threads")
-    return read_number(key, node, 0, 1024, to.threads);
+    return read_number(key, node, 0, cli::threads_most, to.threads);
   if (key == "compression")
-    return read_number(key, node, 0, 19, to.compression);
+    return read_number(key, node, 0, cli::compression_most, to.compression);
   if (key == "connections")
     return read_number(key, node, 1, 1024, to.connections);
   if (key == "notify")

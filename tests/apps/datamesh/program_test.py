@@ -168,6 +168,18 @@ class WithoutNode(unittest.TestCase):
         self.assertEqual(self.world.json("config set", "memory", "lots").code, 2)
         self.assertEqual(self.world.json("config set", "memroy", "64M").code, 2)
 
+    def test_a_setting_that_no_command_takes_is_not_written_and_not_called_good(self):
+        path = self.world.path("config/datamesh/config.toml")
+        self.assertIn("'memory': '10M' is too little", self.fails(2, "config", "set", "memory", "10M").errors)
+        self.assertFalse(os.path.exists(path))
+        self.world.write("config/datamesh/config.toml", "memory = '10M'\n")
+        for command in (["config", "check"], ["ls"]):
+            self.assertIn("config.toml, line 1: 'memory': '10M' is too little", self.fails(2, *command).errors)
+        self.world.write("config/datamesh/config.toml", "vault = 'elsewhere'\n")
+        self.assertEqual(self.world.run("init", "--drive", self.world.path("d"), "--trust-device").code, 0)
+        self.assertIn("there is no vault 'elsewhere' here (" + self.world.path("config/datamesh/config.toml:1") + " says so)", self.fails(10, "ls").errors)
+        self.assertIn("(DATAMESH_VAULT says so)", self.fails(10, "ls", env={"DATAMESH_VAULT": "nowhere"}).errors)
+
     def test_a_config_file_that_was_named_must_be_there(self):
         self.fails(5, "ls", "--config", self.world.path("nowhere.toml"))
 

@@ -83,6 +83,22 @@ TEST_CASE("unknown keys and wrong values name line and suggestion", "[settings]"
   CHECK(config_error("json = \n").starts_with("config.toml, line 1:"));
 }
 
+TEST_CASE("numbers that no command would take are refused wherever they stand, and told with their place", "[settings]") {
+  CHECK(config_error("json = true\nmemory = '10M'") == "config.toml, line 2: 'memory': '10M' is too little; the least is 40.0 MiB");
+  CHECK(config_error("memory = 41943039").find("too little") != std::string::npos);
+  CHECK(parse_config("memory = '40M'", "config.toml"));
+  CHECK(config_error("compression = 20") == "config.toml, line 1: 'compression': '20' is too much; the most is 19");
+  CHECK(parse_config("compression = 19", "config.toml"));
+  CHECK(config_error("threads = 1025").find("the most is 1024") != std::string::npos);
+  auto line = parse_command_line({"ls"});
+  auto set = settings::resolve(*line, env_of({{"DATAMESH_MEMORY", "1M"}}), {}, "");
+  REQUIRE_FALSE(set);
+  CHECK(set.error().what == "variable DATAMESH_MEMORY: '1M' is too little; the least is 40.0 MiB");
+  auto option = parse_command_line({"ls", "--memory", "1M"});
+  REQUIRE_FALSE(option);
+  CHECK(option.error().what == "option '--memory': '1M' is too little; the least is 40.0 MiB");
+}
+
 TEST_CASE("what confirms or destroys can not stand in the file", "[settings]") {
   for (auto key : {"yes", "force", "dry-run", "recursive", "phrase-file", "new-password-file"}) {
     CAPTURE(key);
