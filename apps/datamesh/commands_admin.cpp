@@ -317,11 +317,15 @@ outcome<int> run_drive_remove(session& s) {
     if (!sure)
       return refuse(sure.error());
     if (!*sure)
-      return refuse(errc::cancelled, "the drive stays");
+      return refuse(not_confirmed("the drive stays"));
   }
   if (!s.dry_run())
-    if (auto done = (*n)->remove_drive(drive->id.hex(), force); !done)
-      return refuse(done.error());
+    if (auto done = (*n)->remove_drive(drive->id.hex(), force); !done) {
+      failure why{done.error()};
+      if (why.code == errc::conflict)
+        why.next = fmt::format("datamesh drive drain {0} && datamesh rebalance && datamesh drive remove {0}", printable(drive->folder));
+      return refuse(std::move(why));
+    }
   tell_drive_change(s, *drive, "Would remove", "Removed");
   return 0;
 }
@@ -395,7 +399,7 @@ outcome<int> run_vault_destroy(session& s) {
     if (!sure)
       return refuse(sure.error());
     if (!*sure)
-      return refuse(errc::cancelled, "the vault stays");
+      return refuse(not_confirmed("the vault stays"));
   }
   if (!s.dry_run())
     if (auto done = (*n)->destroy_vault(name); !done)
@@ -502,7 +506,7 @@ outcome<int> run_key_remove(session& s) {
     if (!sure)
       return refuse(sure.error());
     if (!*sure)
-      return refuse(errc::cancelled, "the key stays");
+      return refuse(not_confirmed("the key stays"));
     auto v = s.open_vault();
     if (!v)
       return refuse(v.error());

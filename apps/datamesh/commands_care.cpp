@@ -217,7 +217,7 @@ outcome<int> run_cleanup(session& s) {
     if (!sure)
       return refuse(sure.error());
     if (!*sure)
-      return refuse(errc::cancelled, "nothing was forgotten");
+      return refuse(not_confirmed("nothing was forgotten"));
   }
   auto v = s.open_vault();
   if (!v)

@@ -28,4 +28,9 @@ using outcome = tl::expected<T, failure>;
   return tl::unexpected<failure>{std::move(reason)};
 }
 
+/// Why a command ends that was answered "no".
+[[nodiscard]] inline failure not_confirmed(std::string what) {
+  return {errc::cancelled, std::move(what) + ", for it was not confirmed", "run it again and confirm, or leave it; nothing has changed"};
+}
+
 } // namespace datamesh::cli

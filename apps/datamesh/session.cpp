@@ -56,6 +56,27 @@ std::unique_ptr<node> session::ask_daemon(errc why) {
   return nullptr;
 }
 
+namespace {
+
+/// Names the process that holds the node, when its lock file tells and that process is alive.
+failure in_use(const std::string& home, const error& why) {
+  auto files = system_files();
+  auto read = [&](const std::string& path) {
+    auto text = read_whole(*files, path, 64);
+    return text ? std::string{as_text(*text).substr(0, as_text(*text).find('\n'))} : std::string{};
+  };
+  auto process = read(home + "/lock");
+  auto name =
+      process.empty() || process.find_first_not_of("0123456789") != std::string::npos ? std::string{} : read("/proc/" + process + "/comm");
+  if (name.empty())
+    return {errc::locked, why.message(), fmt::format("fuser -v {}, to see which process holds it", printable(home + "/lock"))};
+  return {errc::locked, fmt::format("process {} ({}) has the node in {} open", process, name, home),
+          name == "datameshd" ? "add --socket with the socket that the daemon's settings name"
+                              : fmt::format("wait until process {} ends, or start datameshd, which serves several at once", process)};
+}
+
+} // namespace
+
 outcome<node*> session::open_node() {
   if (node_)
     return node_.get();
@@ -72,6 +93,8 @@ outcome<node*> session::open_node() {
       return adopt(std::move(daemon));
     if (opened.error().code() == errc::no_vault)
       return refuse(errc::no_vault, "there is no node in " + set.text("home") + set.said_by("home"), "datamesh init --drive DIR");
+    if (opened.error().code() == errc::locked)
+      return refuse(in_use(set.text("home"), opened.error()));
     return refuse(opened.error());
   }
   return adopt(std::move(*opened));

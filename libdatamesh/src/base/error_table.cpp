@@ -52,7 +52,7 @@ constexpr auto table = to_array<error_facts>({
      "Run `datamesh status`, then `datamesh repair`; replace the drive with `datamesh drive replace` if it happens again.",
      severity::critical, 1, 500},
     {errc::locked, "DM-LOCKED", "Another process has it open.",
-     "Wait for the other process or let the daemon serve both: `datamesh status` names who holds the lock.", severity::error, 11, 423},
+     "Wait for the other process or let the daemon serve both; `fuser -v` on the lock file tells who holds it.", severity::error, 11, 423},
     {errc::store_corrupt, "DM-STORE-CORRUPT", "An index or the catalog is damaged.",
      "Run `datamesh rebuild` to make the catalog again, or `datamesh repair` for the index of a drive.", severity::critical, 1, 500},
     {errc::source_changed, "DM-SOURCE-CHANGED", "The file changed while it was read.",

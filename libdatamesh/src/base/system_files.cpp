@@ -467,6 +467,13 @@ int lock_description(int file) {
   return rc < 0 && errno == EINVAL ? ::flock(file, LOCK_EX | LOCK_NB) : rc;
 }
 
+// For people who wonder who holds the lock. Without room for it there is no such note.
+void note_holder(int file) {
+  auto text = std::to_string(::getpid()) + "\n";
+  if (::ftruncate(file, 0) == 0) [[maybe_unused]]
+    auto written = ::pwrite(file, text.data(), text.size(), 0);
+}
+
 // -- the file system -----------------------------------------------------------------
 
 class posix_files : public file_system {
@@ -673,6 +680,7 @@ public:
         return fail(errc::locked, "lock", path);
       return fail(from_errno(errno, "lock", path));
     }
+    note_holder(file->get());
     return std::make_unique<posix_lock>(std::move(*file));
   }
 

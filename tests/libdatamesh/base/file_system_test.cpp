@@ -505,6 +505,9 @@ TEST_CASE("a lock keeps everybody else out until it goes", "[files]") {
   REQUIRE(held);
   CHECK(code_of(at.files->lock(at.path("lock"))) == errc::locked);
   CHECK(at.files->lock(at.path("other")));
+  auto holder = read_whole(*at.files, at.path("lock"), 100);
+  REQUIRE(holder);
+  CHECK(as_text(*holder) == std::to_string(::getpid()) + "\n");
   held->reset();
   auto again = at.files->lock(at.path("lock"));
   REQUIRE(again);
