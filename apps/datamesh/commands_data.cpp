@@ -113,10 +113,6 @@ json_line put_json(const put_summary& sum, bool dry_run) {
   return line;
 }
 
-std::string counted(uint64_t n, std::string_view one, std::string_view many) {
-  return fmt::format("{} {}", grouped(n), n == 1 ? one : many);
-}
-
 int finish_put(session& s, const put_summary& sum) {
   auto& out = s.out;
   out.line(put_json(sum, s.dry_run()));
@@ -125,15 +121,20 @@ int finish_put(session& s, const put_summary& sum) {
     what += ", " + counted(sum.folders, "folder", "folders");
   if (sum.symlinks > 0)
     what += ", " + counted(sum.symlinks, "link", "links");
-  out.print("{} {}, {}: {} new, {} known already.", s.dry_run() ? "Would store" : "Stored", what, out.size(sum.bytes),
-            out.size(sum.bytes_new_plain), out.size(sum.bytes_known));
+  auto done = sum.files + sum.folders + sum.symlinks > 0;
+  if (done || sum.failure_count == 0)
+    out.print("{} {}, {}: {} new, {} known already.", s.dry_run() ? "Would store" : "Stored", what, out.size(sum.bytes),
+              out.size(sum.bytes_new_plain), out.size(sum.bytes_known));
   if (!s.dry_run() && sum.bytes_written > 0)
     out.print("{} after compression, {} on the drives with parity.", out.size(sum.bytes_new_sealed), out.size(sum.bytes_written));
   if (sum.stored_as.size() == 1 && sum.files == 1)
-    out.print("{}", printable(sum.stored_as.front()));
+    out.print("{}", printable_name(sum.stored_as.front()));
   if (sum.shards_short > 0)
     out.warn(fmt::format("the data is durable, but up to {} shards of a pack found no drive; run: datamesh repair", sum.shards_short));
-  return tell_failures(s, sum.failures, sum.failure_count, "stored");
+  return tell_failures(s, sum.failures, sum.failure_count,
+                       {.what = "stored",
+                        .done = done,
+                        .next_if_taken = "run it again with --if-exists version, with --if-exists rename, or with --as NAME"});
 }
 
 outcome<int> put_stdin(session& s, const std::string& folder) {
@@ -224,7 +225,10 @@ int finish_get(session& s, const get_summary& sum) {
   s.out.line(get_json(sum));
   if (sum.shards_bad > 0)
     s.out.warn(fmt::format("{} missing or damaged shards were read around; run: datamesh repair", sum.shards_bad));
-  return tell_failures(s, sum.failures, sum.failure_count, "brought back");
+  return tell_failures(s, sum.failures, sum.failure_count,
+                       {.what = "brought back",
+                        .done = sum.files + sum.folders + sum.symlinks > 0,
+                        .next_if_taken = "run it again with --force, which replaces files, or into another folder with --to FOLDER"});
 }
 
 outcome<get_summary> stream(session& s, vault& v, const std::string& path) {
@@ -390,6 +394,9 @@ outcome<int> run_get(session& s) {
   get_request request{
       .paths = *paths, .target_folder = folder, .target_name = s.set.text("as"), .overwrite = s.set.flag("force"), .version = *version};
   auto sum = s.with_progress([&](const job_options& job) { return (*v)->get(request, job); }, bytes_of_paths(**v, *paths));
+  if (!sum && sum.error().code() == errc::already_exists)
+    return refuse(errc::already_exists, sum.error().message(),
+                  "run it again with --force, which replaces files, or into another folder with --to FOLDER");
   if (!sum)
     return refuse(sum.error());
   if (s.set.flag("sync"))
@@ -399,7 +406,8 @@ outcome<int> run_get(session& s) {
   auto what = counted(sum->files, "file", "files");
   if (sum->folders > 0)
     what += ", " + counted(sum->folders, "folder", "folders");
-  out.print("Brought back {}, {}, into {}.", what, out.size(sum->bytes), printable(target));
+  if (sum->files + sum->folders + sum->symlinks > 0 || sum->failure_count == 0)
+    out.print("Brought back {}, {}, into {}.", what, out.size(sum->bytes), printable(target));
   if (sum->bytes_resumed > 0)
     out.print("{} of it were there from an earlier try.", out.size(sum->bytes_resumed));
   return finish_get(s, *sum);

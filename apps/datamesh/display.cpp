@@ -79,7 +79,9 @@ size_t width_of(uint32_t point) {
 
 } // namespace
 
-std::string printable(std::string_view text) {
+namespace {
+
+std::string shown(std::string_view text, bool escape_backslash) {
   std::string result;
   while (!text.empty()) {
     auto c = decode(text);
@@ -88,11 +90,23 @@ std::string printable(std::string_view text) {
       result += fmt::format("\\x{:02x}", static_cast<uint8_t>(text[0]));
     else if (within(harmful, c.point))
       result += c.point > 0xffff ? fmt::format("\\U{:08x}", c.point) : fmt::format("\\u{:04x}", c.point);
+    else if (escape_backslash && c.point == '\\')
+      result += "\\\\";
     else
       result += text.substr(0, length);
     text.remove_prefix(length);
   }
   return result;
+}
+
+} // namespace
+
+std::string printable(std::string_view text) {
+  return shown(text, false);
+}
+
+std::string printable_name(std::string_view name) {
+  return shown(name, true);
 }
 
 size_t display_width(std::string_view text) {

@@ -12,6 +12,9 @@ namespace datamesh::cli {
 /// terminal or fake a line.
 [[nodiscard]] std::string printable(std::string_view text);
 
+/// The same for a name, with `\\` for a backslash: no two names look the same.
+[[nodiscard]] std::string printable_name(std::string_view name);
+
 /// Columns that *text* takes on a terminal. @pre text is `printable`
 [[nodiscard]] size_t display_width(std::string_view text);
 

@@ -18,6 +18,8 @@ namespace {
 
 /// At most so many failed objects are remembered to tell each once.
 constexpr size_t failed_objects_max = 100'000;
+/// So many of a kind show what it is; more only push it off the screen.
+constexpr uint64_t examples_max = 5;
 
 std::string_view escape_of(tone t) {
   switch (t) {
@@ -105,19 +107,79 @@ void output::warn(const std::string& text) {
     write_error("warning: " + printable(text) + "\n");
 }
 
-void output::item_error(std::string_view object, const error& reason) {
+void output::item_error(std::string_view object, errc code, std::string_view message) {
+  if (lost())
+    return;
   {
-    if (lost())
-      return;
     std::lock_guard guard{mutex_};
     if (failed_objects_.size() < failed_objects_max && !failed_objects_.emplace(object).second)
       return;
+    ++failed_codes_[code];
   }
-  auto& facts = facts_of(reason.code());
+  auto name = facts_of(code).name;
   if (options_.json)
-    line(json_line{"error"}.name("object", object).add("error", facts.name).add("message", reason.message()));
-  else
-    write_error(fmt::format("{}: {} ({})\n", printable(object), printable(reason.message()), facts.name));
+    return line(json_line{"error"}.name("object", object).add("error", name).add("message", message));
+  // Most messages name the object themselves.
+  auto named = message.find(object) != std::string_view::npos;
+  auto text = fmt::format("{}{} ({})", named ? "" : printable_name(object) + ": ", printable(message), name);
+  if (failed_items() == 1) {
+    std::lock_guard guard{mutex_};
+    held_back_ = {std::string{name}, std::move(text)};
+    return;
+  }
+  tell_held_back();
+  example(name, text);
+}
+
+void output::tell_held_back() {
+  std::optional<std::pair<std::string, std::string>> first;
+  {
+    std::lock_guard guard{mutex_};
+    first.swap(held_back_);
+  }
+  if (first)
+    example(first->first, first->second);
+}
+
+void output::drop_held_back() {
+  std::lock_guard guard{mutex_};
+  held_back_.reset();
+}
+
+void output::example(std::string_view group, std::string_view text) {
+  {
+    std::lock_guard guard{mutex_};
+    if (++examples_[std::string{group}] > examples_max && !options_.verbose)
+      return;
+  }
+  write_error(std::string{text} + "\n");
+}
+
+void output::tell_rest() {
+  tell_held_back();
+  std::string text;
+  {
+    std::lock_guard guard{mutex_};
+    for (auto& [group, count] : examples_)
+      if (count > examples_max && !options_.verbose)
+        text += fmt::format("and {} more: {}; --verbose tells each\n", grouped(count - examples_max), group);
+    examples_.clear();
+  }
+  if (!text.empty() && !options_.json)
+    write_error(text);
+}
+
+std::string output::failed_by_code() {
+  std::lock_guard guard{mutex_};
+  std::string text;
+  for (auto& [code, count] : failed_codes_)
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", grouped(count), facts_of(code).name);
+  return text;
+}
+
+uint64_t output::failed_items() {
+  std::lock_guard guard{mutex_};
+  return failed_objects_.size();
 }
 
 int output::fail(std::string_view command, const failure& reason) {
@@ -126,6 +188,7 @@ int output::fail(std::string_view command, const failure& reason) {
   // What could not be written is told at the end, and what comes of it is not told twice.
   if (lost())
     return facts.exit_code;
+  tell_rest();
   if (options_.json) {
     line(json_line{"exit_error"}
              .add("command", command)
@@ -146,6 +209,7 @@ void output::if_lost(std::optional<failure> reason) {
 }
 
 int output::finish(int code) {
+  tell_rest();
   // Some file systems tell only at the end that there was no room.
   if (auto copy = lost() ? -1 : ::dup(STDOUT_FILENO); copy >= 0)
     if (::close(copy) != 0 && errno != EINTR)

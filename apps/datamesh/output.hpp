@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -71,8 +72,22 @@ public:
 
   void warn(const std::string& text);
 
-  /// One item that failed; the command goes on. Told once for each object.
-  void item_error(std::string_view object, const error& reason);
+  /// One item that failed; the command goes on. Told once for each object; for people
+  /// as `example`, by its code.
+  void item_error(std::string_view object, errc code, std::string_view message);
+
+  /// A line on standard error that is one of a *group*: of many only the first few are
+  /// told, unless with --verbose, and how many there were at the end.
+  void example(std::string_view group, std::string_view text);
+
+  /// The first item that failed is told with the second, or at the end: a command that
+  /// ends with it says it in its own three lines.
+  void drop_held_back();
+
+  /// "60 DM-UNSUPPORTED-SOURCE, 3 DM-PERMISSION-DENIED": the items that failed, by code.
+  [[nodiscard]] std::string failed_by_code();
+  /// Items that `item_error` was told of, each once.
+  [[nodiscard]] uint64_t failed_items();
 
   /// Why the command ends: three lines, or `exit_error`. Answers the exit code.
   int fail(std::string_view command, const failure& reason);
@@ -111,6 +126,8 @@ private:
   void write_error(std::string_view text);
   bool write_all(int fd, std::string_view data);
   void clear_progress();
+  void tell_held_back();
+  void tell_rest();
 
   output_options options_;
   std::mutex mutex_;
@@ -118,6 +135,9 @@ private:
   std::atomic<int> lost_errno_ = 0;
   std::optional<failure> if_lost_;
   std::set<std::string, std::less<>> failed_objects_;
+  std::map<errc, uint64_t> failed_codes_;
+  std::optional<std::pair<std::string, std::string>> held_back_; ///< Group and text.
+  std::map<std::string, uint64_t, std::less<>> examples_;
 };
 
 /// Columns of the terminal behind *fd*; 80 when it does not say.

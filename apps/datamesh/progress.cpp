@@ -133,7 +133,7 @@ void progress::take(const event& what) {
       out_.print("{}", printable(what.subject));
     break;
   case event_kind::item_failed:
-    out_.item_error(what.subject, error{what.code.value_or(errc::internal), what.detail});
+    out_.item_error(what.subject, what.code.value_or(errc::internal), what.detail);
     break;
   case event_kind::node_changed:
     break;
@@ -146,7 +146,9 @@ void progress::take(const event& what) {
       out_.line(line.time("time", what.wall_ns));
     } else if (what.kind == event_kind::data_lost || what.kind == event_kind::drive_changed || out_.verbose()) {
       // Shards that are read around or rebuilt are counted in the summary.
-      out_.note("{}: {}", printable(what.subject), printable(what.detail));
+      if (!out_.quiet())
+        out_.example(what.code ? facts_of(*what.code).name : to_string(what.kind),
+                     fmt::format("{}: {}", printable(what.subject), printable(what.detail)));
     }
   }
 }

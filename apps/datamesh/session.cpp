@@ -2,6 +2,7 @@
 
 #include "display.hpp"
 #include "glob.hpp"
+#include "units.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -278,14 +279,33 @@ if_exists conflict_of(const settings& set) {
   return text == "fail" ? if_exists::fail : text == "rename" ? if_exists::rename : if_exists::version;
 }
 
-int tell_failures(session& s, const std::vector<item_failure>& failures, uint64_t count, const std::string& what) {
-  for (auto& failed : failures)
-    s.out.item_error(failed.path, failed.reason);
+int tell_failures(session& s, const std::vector<item_failure>& failures, uint64_t count, const items_told& told) {
   if (count == 0)
     return 0;
-  if (count > failures.size())
-    s.out.warn(fmt::format("{} more items failed than are named here", count - failures.size()));
-  return s.out.fail(s.line.path, failure{errc::partial_failure, fmt::format("{} of the items could not be {}", count, what)});
+  for (auto& failed : failures)
+    s.out.item_error(failed.path, failed.reason.code(), failed.reason.message());
+  auto one_kind = !failures.empty() && std::all_of(failures.begin(), failures.end(), [&](auto& failed) {
+    return failed.reason.code() == failures.front().reason.code();
+  });
+  auto taken = one_kind && failures.front().reason.code() == errc::already_exists;
+  failure why{errc::partial_failure, {}, taken ? told.next_if_taken : std::string{}};
+  if (!told.done && !failures.empty())
+    why.code = failures.front().reason.code();
+  // A single thing that was asked for and failed is the failure of the command.
+  if (!told.done && count == 1 && !failures.empty()) {
+    s.out.drop_held_back();
+    why.what = failures.front().reason.message();
+    return s.out.fail(s.line.path, why);
+  }
+  if (auto named = s.out.failed_items(); count > named)
+    s.out.warn(fmt::format("{} more items failed than are named here", count - named));
+  why.what = fmt::format("{} of the items could not be {}: {}", told.done ? grouped(count) : "all " + grouped(count), told.what,
+                         s.out.failed_by_code());
+  return s.out.fail(s.line.path, why);
+}
+
+std::string counted(uint64_t n, std::string_view one, std::string_view many) {
+  return fmt::format("{} {}", grouped(n), n == 1 ? one : many);
 }
 
 command_function find_command(std::string_view path) {

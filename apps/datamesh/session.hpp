@@ -147,7 +147,18 @@ outcome<int> run_version(session&);
 [[nodiscard]] if_exists conflict_of(const settings& set);
 /// Sets *key* in the configuration file, which is made when it is missing.
 [[nodiscard]] outcome<void> write_setting(const session& s, const std::string& key, const std::string& value);
-/// Tells the failures that no event told, and answers 3 when there were any.
-int tell_failures(session& s, const std::vector<item_failure>& failures, uint64_t count, const std::string& what);
+/// What came of a job over several items.
+struct items_told {
+  std::string what;               ///< "stored"
+  bool done = false;              ///< Some items were.
+  std::string next_if_taken = {}; ///< What to run where a name was taken.
+};
+
+/// Tells the failures that no event told, and answers the exit code: 0 when there are
+/// none, 3 when other items were done, else that of what failed.
+int tell_failures(session& s, const std::vector<item_failure>& failures, uint64_t count, const items_told& told);
+
+/// "1 file", "2,000 files".
+[[nodiscard]] std::string counted(uint64_t n, std::string_view one, std::string_view many);
 
 } // namespace datamesh::cli
