@@ -64,7 +64,8 @@ std::vector<command_spec> start_commands() {
            "Makes the node's home, turns each --drive folder into a drive and creates a vault. Folders that are missing are made.\n\n"
            "The recovery phrase is printed once and kept nowhere. It opens the vault when the password is forgotten and this machine is "
            "gone: write it down.\n\n"
-           "With one drive data is protected against bit rot only; with several, the loss of whole drives is survived, too.",
+           "With one drive data is protected against bit rot only; with several, the loss of whole drives is survived, too.\n\n"
+           "Without --drive a terminal is asked for what is needed, and the command line that this comes to is shown.",
        .example = "datamesh init --drive /mnt/a --drive /mnt/b --drive /mnt/c\n"
                   "datamesh init -d /srv/disk1 -d /srv/disk2 --name photos --trust-device",
        .options = {{.name = "drive",
@@ -83,7 +84,8 @@ std::vector<command_spec> start_commands() {
            "Measures how long the disk takes to make data durable, and looks at free space, limits, drives, key file permissions and the "
            "clock. Each line says ok, warn or fail; what is not ok comes with a cause and one command to run.\n\n"
            "Exits with 0 when all is well, 3 when something deserves attention, 1 when something is broken.",
-       .example = "datamesh doctor"},
+       .example = "datamesh doctor",
+       .groups = group_node},
   };
 }
 
@@ -163,7 +165,7 @@ std::vector<command_spec> data_commands() {
        .summary = "List files and folders",
        .text =
            "Lists the entries of each PATH, or of the root folder, in bytewise order of their paths. Control characters in names are shown "
-           "as \\x1b; --json has the exact bytes.",
+           "as \\x1b, a backslash as \\\\; --json has the exact bytes.",
        .example = "datamesh ls\ndatamesh ls -l --health /Documents\ndatamesh ls --trash",
        .arguments = {{.name = "PATH", .kind = kind::vault_path, .optional = true, .repeated = true}},
        .options = {{.name = "long", .letter = 'l', .text = "With mode, size, time and number of versions."},

@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <functional>
 
+#include <unistd.h>
+
 namespace datamesh::cli {
 
 namespace {
@@ -42,18 +44,16 @@ std::string policy_text(const status_report& report, size_t drives) {
   return fmt::format("{} over {} drives: any {} of them may be lost", report.policy, drives, parity);
 }
 
-/// The node of --home: a new one, or one that an interrupted `init` left without a vault.
-outcome<node*> node_for_init(session& s) {
+/// The node that an interrupted `init` left without a vault, or null when there is none.
+outcome<node*> unfinished_node(session& s) {
   auto home = s.set.text("home");
-  auto made = node::create(s.options());
-  if (made)
-    return s.adopt(std::move(*made));
-  if (made.error().code() != errc::vault_exists)
-    return refuse(made.error());
-  auto n = s.open_node();
-  if (!n)
-    return refuse(n.error());
-  auto vaults = (*n)->vaults();
+  auto opened = node::open(s.options());
+  if (!opened && opened.error().code() == errc::no_vault)
+    return nullptr;
+  if (!opened)
+    return refuse(opened.error());
+  auto* n = s.adopt(std::move(*opened));
+  auto vaults = n->vaults();
   if (!vaults)
     return refuse(vaults.error());
   if (!vaults->empty())
@@ -74,16 +74,68 @@ outcome<std::vector<drive_report>> add_missing_drives(node& n, const std::vector
   return n.drives();
 }
 
-outcome<int> make_vault(session& s, node& n, const std::string& name) {
+outcome<std::optional<credential>> password_of_vault(session& s) {
+  return s.new_password(s.set.text("password-file"), s.set.text("password-command"));
+}
+
+/// "~/d" as a shell would understand it.
+std::string from_home(const std::string& folder) {
+  auto home = process_variables()("HOME");
+  return folder.starts_with("~/") && home ? *home + folder.substr(1) : folder;
+}
+
+/// The command line with the options that were given and answered.
+std::string as_typed(const session& s) {
+  auto quoted = [](const std::string& word) {
+    constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:,@%";
+    if (!word.empty() && word.find_first_not_of(plain) == std::string::npos)
+      return word;
+    std::string result = "'";
+    for (auto c : word)
+      result += c == '\'' ? std::string{"'\\''"} : std::string(1, c);
+    return result + "'";
+  };
+  auto text = "datamesh " + s.line.path;
+  for (auto& [name, value] : s.set.all())
+    for (auto& word : value.from == origin::flag ? value.values : std::vector<std::string>{})
+      text += " --" + name + (word == "true" ? "" : " " + quoted(word));
+  return text;
+}
+
+/// Asks for what the command line does not say. Each question names its option.
+outcome<void> ask_for_setup(session& s) {
+  s.out.note("A drive is a folder, best each on a disk of its own. An empty line ends the list.");
+  std::vector<std::string> folders;
+  for (;;) {
+    auto folder = ask_line(fmt::format("Drive {} (--drive):", folders.size() + 1), s.cancel);
+    if (!folder)
+      return refuse(folder.error());
+    if (folder->empty())
+      break;
+    folders.push_back(from_home(*folder));
+  }
+  s.set.answer("drive", folders);
+  if (folders.empty())
+    return {};
+  auto settled = s.set.given("password-file") || s.set.given("password-command") || s.set.given("no-password");
+  if (!settled) {
+    auto without = ask("Open it without a password, on this machine only? (--no-password)", s.cancel);
+    if (!without)
+      return refuse(without.error());
+    if (*without)
+      s.set.answer("no-password", {"true"});
+  }
+  s.out.note("This runs: {}", printable(as_typed(s)));
+  return {};
+}
+
+outcome<int> make_vault(session& s, node& n, const std::string& name, const std::optional<credential>& password) {
   auto trust = s.set.flag("trust-device") || s.set.flag("no-password");
-  auto password = s.new_password(s.set.text("password-file"), s.set.text("password-command"));
-  if (!password)
-    return refuse(password.error());
-  auto made = n.create_vault({.name = name, .password = *password, .trust_this_device = trust});
+  auto made = n.create_vault({.name = name, .password = password, .trust_this_device = trust});
   if (!made)
     return refuse(made.error());
   auto drives = n.drives();
-  auto opened = n.open_vault(name, trust || !*password ? credential::this_device() : **password);
+  auto opened = n.open_vault(name, trust || !password ? credential::this_device() : *password);
   auto report = opened ? opened->status() : result<status_report>{datamesh::fail(opened.error())};
   json_line line{"summary"};
   line.name("vault", name).add("id", made->id.hex()).name("home", n.home()).add("recovery_phrase", made->recovery_phrase);
@@ -102,9 +154,9 @@ outcome<int> make_vault(session& s, node& n, const std::string& name) {
   out.print("Drives    {}", drives.size());
   if (report)
     out.print("Policy    {}", policy_text(*report, drives.size()));
-  out.print("Opens by  {}", !*password ? "this machine alone, and the recovery phrase"
-                            : trust    ? "password, this machine, and the recovery phrase"
-                                       : "password and the recovery phrase");
+  out.print("Opens by  {}", !password ? "this machine alone, and the recovery phrase"
+                            : trust   ? "password, this machine, and the recovery phrase"
+                                      : "password and the recovery phrase");
   out.print("");
   print_phrase(out, made->recovery_phrase);
   explicit_bzero(made->recovery_phrase.data(), made->recovery_phrase.size());
@@ -177,16 +229,29 @@ std::string drive_table(const output& out, const std::vector<drive_report>& driv
 }
 
 outcome<int> run_init(session& s) {
+  if (s.set.list("drive").empty() && !s.out.json() && isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1)
+    if (auto asked = ask_for_setup(s); !asked)
+      return refuse(asked.error());
   auto folders = s.set.list("drive");
   if (folders.empty())
     return refuse(errc::usage, "'init' needs at least one --drive DIR", "datamesh init --drive DIR");
-  auto n = node_for_init(s);
+  auto n = unfinished_node(s);
   if (!n)
     return refuse(n.error());
+  // Before anything is made: without a password there is to be nothing half done.
+  auto password = password_of_vault(s);
+  if (!password)
+    return refuse(password.error());
+  if (*n == nullptr) {
+    auto made = node::create(s.options());
+    if (!made)
+      return refuse(made.error());
+    n = s.adopt(std::move(*made));
+  }
   auto drives = add_missing_drives(**n, folders);
   if (!drives)
     return refuse(drives.error());
-  auto made = make_vault(s, **n, s.set.text("name"));
+  auto made = make_vault(s, **n, s.set.text("name"), *password);
   if (!made)
     return made;
   s.out.print("Next:");
@@ -267,7 +332,7 @@ outcome<int> run_drive_replace(session& s) {
   json_line line{"summary"};
   line.add("dry_run", s.dry_run()).add("old", old->id.hex()).name("new_folder", folder);
   if (s.dry_run()) {
-    s.out.print("Would add {}, move {} shards off {} and take it out of the node.", printable(folder), grouped(old->shards),
+    s.out.print("Would add {}, move {} off {} and take it out of the node.", printable(folder), counted(old->shards, "shard", "shards"),
                 printable(old->folder));
     s.out.line(line.add("shards_moved", 0).add("shards_repaired", 0).add("removed", false));
     return 0;
@@ -295,7 +360,7 @@ outcome<int> run_drive_replace(session& s) {
     removed = (*n)->remove_drive(old->id.hex(), true);
   s.out.line(
       line.add("shards_moved", moved->shards_moved).add("shards_repaired", mended->shards_repaired).add("removed", removed.has_value()));
-  s.out.print("Moved {} shards and rebuilt {}.", grouped(moved->shards_moved), grouped(mended->shards_repaired));
+  s.out.print("Moved {} and rebuilt {}.", counted(moved->shards_moved, "shard", "shards"), grouped(mended->shards_repaired));
   if (mended->shards_unplaced > 0)
     tell_unplaced(s, (*n)->drives(), old->id, mended->shards_unplaced);
   if (!removed)
@@ -313,7 +378,8 @@ outcome<int> run_drive_remove(session& s) {
     return refuse(drive.error());
   auto force = s.set.flag("force");
   if (force && !s.dry_run()) {
-    auto sure = s.confirm(fmt::format("Take {} with {} shards out of the node?", printable(drive->folder), grouped(drive->shards)));
+    auto sure =
+        s.confirm(fmt::format("Take {} with {} out of the node?", printable(drive->folder), counted(drive->shards, "shard", "shards")));
     if (!sure)
       return refuse(sure.error());
     if (!*sure)
@@ -362,7 +428,10 @@ outcome<int> run_vault_create(session& s) {
   auto n = s.open_node();
   if (!n)
     return refuse(n.error());
-  return make_vault(s, **n, s.arguments()[0]);
+  auto password = password_of_vault(s);
+  if (!password)
+    return refuse(password.error());
+  return make_vault(s, **n, s.arguments()[0], *password);
 }
 
 outcome<int> run_vault_use(session& s) {

@@ -120,25 +120,25 @@ outcome<int> run_check(session& s, bool repair) {
     return refuse(sum.error());
   auto& out = s.out;
   out.line(verify_json(*sum, s.dry_run()));
-  out.print("Checked {} shards of {} packs, {}{}.", grouped(sum->shards), grouped(sum->packs), out.size(sum->bytes),
+  out.print("Checked {} of {}, {}{}.", counted(sum->shards, "shard", "shards"), counted(sum->packs, "pack", "packs"), out.size(sum->bytes),
             request.deep ? ", every block" : "");
   auto bad = sum->shards_missing + sum->shards_damaged;
   if (bad == 0 && sum->packs_lost == 0) {
     out.print("{}", out.paint(tone::good, "All is well."));
     return 0;
   }
-  out.print("{} shards are missing, {} damaged.", grouped(sum->shards_missing), grouped(sum->shards_damaged));
+  out.print("{} missing, {} damaged.", counted(sum->shards_missing, "shard is", "shards are"), grouped(sum->shards_damaged));
   if (repair)
-    out.print("{} {} rebuilt.", grouped(sum->shards_repaired), s.dry_run() ? "would be" : "were");
+    out.print("{} {} rebuilt.", grouped(sum->shards_repaired), s.dry_run() ? "would be" : sum->shards_repaired == 1 ? "was" : "were");
   for (auto& file : sum->files_lost)
-    out.print("{}  {}", out.paint(tone::bad, "lost"), printable(file));
+    out.print("{}  {}", out.paint(tone::bad, "lost"), printable_name(file));
   if (sum->packs_lost > 0)
-    return verdict(s, errc::damaged, fmt::format("{} files can not be read whole any more", sum->files_lost.size()));
+    return verdict(s, errc::damaged, counted(sum->files_lost.size(), "file", "files") + " can not be read whole any more");
   if (sum->shards_unplaced > 0)
-    return verdict(s, errc::degraded, fmt::format("{} shards could be rebuilt, but no drive takes them", sum->shards_unplaced));
+    return verdict(s, errc::degraded, counted(sum->shards_unplaced, "shard", "shards") + " could be rebuilt, but no drive takes them");
   if (repair && (s.dry_run() || sum->shards_repaired >= bad))
     return 0;
-  return verdict(s, errc::degraded, fmt::format("{} shards are missing or damaged", bad - std::min(bad, sum->shards_repaired)));
+  return verdict(s, errc::degraded, counted(bad - std::min(bad, sum->shards_repaired), "shard is", "shards are") + " missing or damaged");
 }
 
 } // namespace
@@ -185,14 +185,14 @@ outcome<int> run_stats(session& s) {
   auto ratio = [](uint64_t a, uint64_t b) {
     return b == 0 ? std::string{"-"} : fmt::format("{:.2f}x", static_cast<double>(a) / static_cast<double>(b));
   };
-  out.print("Files        {} in {} folders, {} links, {} versions", grouped(x->files), grouped(x->folders), grouped(x->symlinks),
-            grouped(x->versions));
+  out.print("Files        {} in {}, {}, {}", grouped(x->files), counted(x->folders, "folder", "folders"),
+            counted(x->symlinks, "link", "links"), counted(x->versions, "version", "versions"));
   out.print("Size         {}", out.size(x->logical_bytes));
-  out.print("Different    {} in {} chunks: {} by deduplication", out.size(x->chunk_plain_bytes), grouped(x->chunks),
+  out.print("Different    {} in {}: {} by deduplication", out.size(x->chunk_plain_bytes), counted(x->chunks, "chunk", "chunks"),
             ratio(x->logical_bytes, x->chunk_plain_bytes));
   out.print("Sealed       {}: {} by compression", out.size(x->chunk_sealed_bytes), ratio(x->chunk_plain_bytes, x->chunk_sealed_bytes));
-  out.print("On drives    {} in {} packs, parity included", out.size(x->shard_bytes), grouped(x->packs));
-  out.print("Catalog      {}, {} operations", out.size(x->catalog_bytes), grouped(x->operations));
+  out.print("On drives    {} in {}, parity included", out.size(x->shard_bytes), counted(x->packs, "pack", "packs"));
+  out.print("Catalog      {}, {}", out.size(x->catalog_bytes), counted(x->operations, "operation", "operations"));
   return 0;
 }
 
@@ -211,9 +211,10 @@ outcome<int> run_cleanup(session& s) {
                           .keep_versions = static_cast<uint32_t>(s.set.number("keep-versions"))};
   auto forgets_more = s.set.number("trash-age") < default_age || request.keep_versions > 0;
   if (!request.dry_run && (forgets_more || s.set.flag("interactive"))) {
-    auto sure = s.confirm(
-        fmt::format("Forget for ever what is in the trash for longer than {}{}?", human_span(s.set.number("trash-age")),
-                    request.keep_versions > 0 ? fmt::format(", and all but {} versions of each file", request.keep_versions) : ""));
+    auto sure = s.confirm(fmt::format(
+        "Forget for ever what is in the trash for longer than {}{}?", human_span(s.set.number("trash-age")),
+        request.keep_versions > 0 ? fmt::format(", and all but {} of each file", counted(request.keep_versions, "version", "versions"))
+                                  : ""));
     if (!sure)
       return refuse(sure.error());
     if (!*sure)
@@ -233,9 +234,9 @@ outcome<int> run_cleanup(session& s) {
                  .add("packs_copied", sum->packs_copied)
                  .add("bytes_copied", sum->bytes_copied)
                  .add("bytes_freed", sum->bytes_freed));
-  s.out.print("{} {} entries and {} versions, {} {} packs: {} {}.", request.dry_run ? "Would forget" : "Forgot",
-              grouped(sum->nodes_forgotten), grouped(sum->versions_forgotten), request.dry_run ? "delete" : "deleted",
-              grouped(sum->packs_deleted), s.out.size(sum->bytes_freed), request.dry_run ? "would be free" : "are free");
+  s.out.print("{} {} and {}, {} {}: {} {}.", request.dry_run ? "Would forget" : "Forgot", counted(sum->nodes_forgotten, "entry", "entries"),
+              counted(sum->versions_forgotten, "version", "versions"), request.dry_run ? "delete" : "deleted",
+              counted(sum->packs_deleted, "pack", "packs"), s.out.size(sum->bytes_freed), request.dry_run ? "would be free" : "are free");
   return 0;
 }
 
@@ -251,9 +252,10 @@ outcome<int> run_rebalance(session& s) {
                  .add("shards_moved", sum->shards_moved)
                  .add("bytes_moved", sum->bytes_moved)
                  .add("shards_left", sum->shards_left));
-  s.out.print("{} {} shards, {}.", s.dry_run() ? "Would move" : "Moved", grouped(sum->shards_moved), s.out.size(sum->bytes_moved));
+  s.out.print("{} {}, {}.", s.dry_run() ? "Would move" : "Moved", counted(sum->shards_moved, "shard", "shards"),
+              s.out.size(sum->bytes_moved));
   if (sum->shards_left > 0)
-    return verdict(s, errc::degraded, fmt::format("{} shards could not be moved: no other drive takes them", sum->shards_left));
+    return verdict(s, errc::degraded, counted(sum->shards_left, "shard", "shards") + " could not be moved: no other drive takes them");
   return 0;
 }
 
@@ -275,10 +277,10 @@ outcome<int> run_rebuild(session& s) {
                  .add("packs_unreadable", sum->packs_unreadable)
                  .add("operations", sum->operations)
                  .add("files", sum->files));
-  s.out.print("Rebuilt the catalog of '{}': {} files from {} operations in {} packs.", printable(facts->name), grouped(sum->files),
-              grouped(sum->operations), grouped(sum->packs));
+  s.out.print("Rebuilt the catalog of '{}': {} from {} in {}.", printable(facts->name), counted(sum->files, "file", "files"),
+              counted(sum->operations, "operation", "operations"), counted(sum->packs, "pack", "packs"));
   if (sum->packs_unreadable > 0)
-    return verdict(s, errc::degraded, fmt::format("{} packs could not be read", sum->packs_unreadable));
+    return verdict(s, errc::degraded, counted(sum->packs_unreadable, "pack", "packs") + " could not be read");
   return 0;
 }
 

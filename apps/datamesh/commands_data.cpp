@@ -130,7 +130,8 @@ int finish_put(session& s, const put_summary& sum) {
   if (sum.stored_as.size() == 1 && sum.files == 1)
     out.print("{}", printable_name(sum.stored_as.front()));
   if (sum.shards_short > 0)
-    out.warn(fmt::format("the data is durable, but up to {} shards of a pack found no drive; run: datamesh repair", sum.shards_short));
+    out.warn(fmt::format("the data is durable, but up to {} of a pack found no drive; run: datamesh repair",
+                         counted(sum.shards_short, "shard", "shards")));
   return tell_failures(s, sum.failures, sum.failure_count,
                        {.what = "stored",
                         .done = done,
@@ -224,7 +225,8 @@ json_line get_json(const get_summary& sum) {
 int finish_get(session& s, const get_summary& sum) {
   s.out.line(get_json(sum));
   if (sum.shards_bad > 0)
-    s.out.warn(fmt::format("{} missing or damaged shards were read around; run: datamesh repair", sum.shards_bad));
+    s.out.warn(fmt::format("{} read around; run: datamesh repair",
+                           counted(sum.shards_bad, "missing or damaged shard was", "missing or damaged shards were")));
   return tell_failures(s, sum.failures, sum.failure_count,
                        {.what = "brought back",
                         .done = sum.files + sum.folders + sum.symlinks > 0,

@@ -49,11 +49,11 @@ std::string health_text(const output& out, const entry& e) {
 }
 
 std::string shown_name(const output& out, const entry& e, const std::string& name) {
-  auto text = printable(name);
+  auto text = printable_name(name);
   if (e.kind == entry_kind::folder)
     return out.paint(tone::strong, text + "/");
   if (e.kind == entry_kind::symlink)
-    return text + " -> " + printable(e.symlink_target);
+    return text + " -> " + printable_name(e.symlink_target);
   return text;
 }
 
@@ -134,7 +134,7 @@ public:
   outcome<void> run(const std::string& path, const std::string& target, Change change) {
     if (s_.cancel.cancelled())
       return refuse(errc::cancelled, verb_);
-    auto shown = printable(path) + (target.empty() ? "" : " to " + printable(target));
+    auto shown = printable_name(path) + (target.empty() ? "" : " to " + printable_name(target));
     if (s_.set.flag("interactive")) {
       auto sure = ask(fmt::format("{} {}?", verb_, shown), s_.cancel);
       if (!sure)
@@ -231,7 +231,7 @@ outcome<int> run_ls(session& s) {
       continue;
     }
     if (paths->size() > 1 && !s.out.json())
-      text += fmt::format("{}{}:\n", text.empty() ? "" : "\n", printable(path));
+      text += fmt::format("{}{}:\n", text.empty() ? "" : "\n", printable_name(path));
     list_request request{.path = path, .recursive = s.set.flag("recursive"), .health = health, .limit = 10'000};
     auto below = path == "/" ? size_t{1} : path.size() + 1;
     auto listed = each_entry(**v, request,
@@ -264,11 +264,11 @@ outcome<int> run_info(session& s) {
       tags.push_back(json_line{}.name("key", key).name("value", value));
     s.out.line(line.add("tags", tags));
     auto& out = s.out;
-    out.print("{}", out.paint(tone::strong, printable(e->path)));
-    out.print("  kind      {}{}", name_of(e->kind), e->kind == entry_kind::symlink ? " to " + printable(e->symlink_target) : "");
+    out.print("{}", out.paint(tone::strong, printable_name(e->path)));
+    out.print("  kind      {}{}", name_of(e->kind), e->kind == entry_kind::symlink ? " to " + printable_name(e->symlink_target) : "");
     if (e->kind == entry_kind::file)
       out.print("  size      {}{}", out.size(e->size), e->size >= 1024 ? fmt::format(" ({} bytes)", grouped(e->size)) : "");
-    out.print("  modified  {} ({})", rfc3339(e->modified_ns), relative_time(e->modified_ns, wall_now_ns()));
+    out.print("  modified  {} ({})", rfc3339_seconds(e->modified_ns), relative_time(e->modified_ns, wall_now_ns()));
     out.print("  mode      {}", mode_text(*e));
     if (e->kind == entry_kind::file)
       out.print("  versions  {}", e->version_count);

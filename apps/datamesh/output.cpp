@@ -188,6 +188,12 @@ int output::fail(std::string_view command, const failure& reason) {
   // What could not be written is told at the end, and what comes of it is not told twice.
   if (lost())
     return facts.exit_code;
+  {
+    // The same is not told as an item and as the end.
+    std::lock_guard guard{mutex_};
+    if (held_back_ && held_back_->second.find(printable(reason.what)) != std::string::npos)
+      held_back_.reset();
+  }
   tell_rest();
   if (options_.json) {
     line(json_line{"exit_error"}
@@ -236,7 +242,7 @@ std::string output::size(uint64_t bytes) const {
 }
 
 std::string output::time(int64_t ns) const {
-  return isatty(STDOUT_FILENO) == 1 ? relative_time(ns, wall_now_ns()) : rfc3339(ns);
+  return isatty(STDOUT_FILENO) == 1 ? relative_time(ns, wall_now_ns()) : rfc3339_seconds(ns);
 }
 
 std::string output::paint(tone t, std::string_view text) const {

@@ -130,7 +130,7 @@ void progress::take(const event& what) {
     if (out_.json())
       out_.line(json_line{"item"}.add("action", state_.title).name("path", what.subject).add("size", what.bytes_done));
     else if (out_.verbose())
-      out_.print("{}", printable(what.subject));
+      out_.print("{}", printable_name(what.subject));
     break;
   case event_kind::item_failed:
     out_.item_error(what.subject, what.code.value_or(errc::internal), what.detail);

@@ -199,6 +199,10 @@ outcome<std::string> question_line(const std::string& question, const cancel_tok
 
 } // namespace
 
+outcome<std::string> ask_line(const std::string& question, const cancel_token& cancel) {
+  return question_line(question, cancel);
+}
+
 outcome<bool> ask(const std::string& question, const cancel_token& cancel) {
   auto line = question_line(question + " [y/N]", cancel);
   if (!line)

@@ -44,6 +44,9 @@ struct secret_request {
 /// At most 1 KiB. Without file and command the terminal is asked with echo off.
 [[nodiscard]] outcome<secret_text> read_secret(const secret_request& request, const cancel_token& cancel);
 
+/// Asks for a line on the terminal. `confirmation_needed` as below.
+[[nodiscard]] outcome<std::string> ask_line(const std::string& question, const cancel_token& cancel);
+
 /// Asks on the terminal; true for "y" or "yes". `confirmation_needed` when standard
 /// input is no terminal.
 [[nodiscard]] outcome<bool> ask(const std::string& question, const cancel_token& cancel);

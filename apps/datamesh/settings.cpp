@@ -234,6 +234,10 @@ bool settings::given(std::string_view option) const {
   return i != values_.end() && i->second.from != origin::fallback;
 }
 
+void settings::answer(const std::string& option, std::vector<std::string> values) {
+  values_[option] = {std::move(values), origin::flag, "--" + option};
+}
+
 std::string settings::said_by(std::string_view option) const {
   auto i = values_.find(option);
   if (i == values_.end() || (i->second.from != origin::config && i->second.from != origin::environment))

@@ -67,6 +67,9 @@ public:
   [[nodiscard]] const std::map<std::string, setting, std::less<>>& all() const noexcept {
     return values_;
   }
+  /// What was answered to a question about *option*: as if it had been given.
+  void answer(const std::string& option, std::vector<std::string> values);
+
   /// " (DATAMESH_VAULT says so)" for errors about a value that does not stand on the
   /// command line; else "".
   [[nodiscard]] std::string said_by(std::string_view option) const;

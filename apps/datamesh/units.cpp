@@ -196,6 +196,12 @@ std::string rfc3339(int64_t ns) {
   return text + "Z";
 }
 
+std::string rfc3339_seconds(int64_t ns) {
+  auto text = rfc3339(ns);
+  auto point = text.find('.');
+  return point == std::string::npos ? text : text.substr(0, point) + "Z";
+}
+
 std::optional<parsed_range> parse_range(std::string_view text) {
   auto at = text.find_first_of("-+");
   if (at == std::string_view::npos)

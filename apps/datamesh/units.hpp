@@ -31,6 +31,9 @@ namespace datamesh::cli {
 /// 1970 in UTC.
 [[nodiscard]] std::string rfc3339(int64_t ns);
 
+/// The same for people: without the fraction.
+[[nodiscard]] std::string rfc3339_seconds(int64_t ns);
+
 struct parsed_range {
   uint64_t first = 0;
   std::optional<uint64_t> length; ///< To the end when empty.
