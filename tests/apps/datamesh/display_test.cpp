@@ -20,6 +20,12 @@ TEST_CASE("control characters, wrong bytes and reordering marks are made visible
   CHECK(printable(std::string_view{"a\0b", 3}) == "a\\x00b");
 }
 
+TEST_CASE("no two names look the same", "[display]") {
+  CHECK(printable_name("a\x1b") == "a\\x1b");
+  CHECK(printable_name("a\\x1b") == "a\\\\x1b");
+  CHECK(printable("a\\b") == "a\\b");
+}
+
 TEST_CASE("overlong forms and surrogates are not UTF-8", "[display]") {
   CHECK(is_utf8("grün"));
   CHECK_FALSE(is_utf8("\xc0\xaf"));

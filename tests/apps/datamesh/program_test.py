@@ -226,6 +226,12 @@ class WithoutNode(unittest.TestCase):
             if shutil.which(shell):
                 subprocess.run([shell, "-n", path], check=True)
 
+    def test_init_that_can_ask_for_no_password_makes_nothing(self):
+        self.fails(2, "init", "--drive", self.world.path("d"), env={"DATAMESH_PASSWORD_FILE": None})
+        self.assertFalse(os.path.exists(self.world.path("d")))
+        self.assertFalse(os.path.exists(self.world.path("data/datamesh")))
+        self.fails(2, "init")
+
     def test_a_question_without_a_terminal_ends_with_2_and_names_the_flag(self):
         ended = self.fails(2, "cleanup", "--trash-age", "1d")
         self.assertIn("--yes", ended.errors)
@@ -251,7 +257,8 @@ class StandardStreams(unittest.TestCase):
     def setUp(self):
         self.world = World(PROGRAM, DOCS)
         self.addCleanup(self.world.close)
-        self.init = ["init", "--trust-device", "--drive", self.world.path("d")]
+        # Of a single drive it would warn, too.
+        self.init = ["init", "--trust-device", "--drive", self.world.path("d"), "--drive", self.world.path("e")]
 
     def run_with(self, *arguments, closed=None, stdout=subprocess.PIPE):
         with open(stdout, "wb") if isinstance(stdout, str) else contextlib.nullcontext(stdout) as out:
@@ -517,7 +524,9 @@ class WithNode(unittest.TestCase):
     def test_conflicts_follow_the_policy(self):
         self.put("f.txt", "1")
         path = self.world.write("work/conflict/f.txt", "2")
-        self.assertEqual(self.world.json("put", path, "--to", self.folder, "--if-exists", "fail").code, 3)
+        self.assertEqual(self.world.json("put", path, "--to", self.folder, "--if-exists", "fail").code, 1)
+        refused = self.world.run("put", path, "--to", self.folder, "--if-exists", "fail")
+        self.assertIn("--if-exists version", refused.errors)
         renamed = self.good("put", path, "--to", self.folder, "--if-exists", "rename")
         self.assertEqual(renamed.summary["stored_as"], [self.folder + "/f (2).txt"])
         self.assertEqual(self.get(self.folder + "/f.txt"), b"1")
@@ -557,7 +566,7 @@ class WithNode(unittest.TestCase):
         refused = self.world.json("ls", "--password-file", wrong)
         self.assertEqual(refused.code, 12)
         self.assertIn("others may read", refused.of("status")[0]["text"])
-        self.assertEqual(self.world.json("put", "/nonexistent-source").code, 3)
+        self.assertEqual(self.world.json("put", "/nonexistent-source").code, 5)
 
     def test_passwords_come_from_a_command_and_the_phrase_from_a_file(self):
         self.good("ls", "--password-file", self.world.path("password"))
@@ -603,6 +612,9 @@ class WithNode(unittest.TestCase):
         # was taken it has begun.
         os.write(writer, bytes(1 << 20))
         self.assertEqual(self.world.json("ls").code, 11)
+        told = self.world.run("ls").errors
+        self.assertIn(f"process {program.pid} (datamesh) has the node in", told)
+        self.assertNotIn("datamesh status", told)
         os.close(writer)
         out, err = program.communicate(timeout=120)
         self.assertEqual(program.returncode, 0, out + err)
@@ -634,6 +646,72 @@ class WithNode(unittest.TestCase):
         os.close(writer)
         program.communicate(timeout=120)
         self.assertEqual(program.returncode, 0)
+
+    def errors_of(self, code, *arguments):
+        ended = self.world.run(*arguments)
+        self.assertEqual(ended.code, code, str(ended))
+        return ended.errors.splitlines()
+
+    def test_of_many_failures_a_few_are_shown_and_all_are_counted(self):
+        top = self.world.path("work", self._testMethodName, "tree")
+        os.makedirs(top)
+        for i in range(63):
+            os.mkfifo(f"{top}/fifo{i:02}")
+        lines = self.errors_of(3, "put", top, "--to", self.folder)
+        self.assertLess(len(lines), 12, lines)
+        self.assertEqual(lines[5], "and 58 more: DM-UNSUPPORTED-SOURCE; --verbose tells each")
+        self.assertIn("63 of the items could not be stored: 63 DM-UNSUPPORTED-SOURCE", lines[6])
+        for line in lines:
+            self.assertLessEqual(line.count("stands where a file is due"), 1, line)
+            self.assertLessEqual(line.count("fifo"), 1, line)
+        self.assertEqual(len(self.world.run("put", top, "--to", self.folder, "--verbose").errors.splitlines()), 63 + 3)
+        told = self.world.json("put", top, "--to", self.folder).of("error")
+        self.assertEqual(len(told), 63)
+        self.assertEqual(told[0]["message"].count("stands where a file is due"), 1)
+
+    def test_a_single_source_that_fails_is_the_failure_of_the_command(self):
+        for arguments in (["put", "nowhere"], ["put", "nowhere", "--json"], ["get", "/nowhere"]):
+            ended = self.world.run(*arguments)
+            self.assertEqual(ended.code, 5, str(ended))
+            self.assertNotIn("the rest was done", ended.errors + ended.text)
+            self.assertNotIn("Stored", ended.text)
+        lines = self.errors_of(5, "put", "nowhere")
+        self.assertEqual(len(lines), 3, lines)
+        self.assertIn("nowhere", lines[0])
+        self.assertEqual(self.world.json("put", "nowhere").failure["error"], "DM-NOT-FOUND")
+        self.assertIn("all 2 of the items", self.errors_of(5, "put", "nowhere", "neither")[2])
+        good = self.world.write(f"work/{self._testMethodName}/good", "x")
+        self.assertEqual(self.world.json("put", "nowhere", good, "--to", self.folder).code, 3)
+
+    def test_a_file_that_is_there_is_replaced_by_force_and_that_is_said(self):
+        self.put("f", "mine")
+        back = self.world.write(f"work/{self._testMethodName}/back/f", "other")
+        lines = self.errors_of(1, "get", self.folder + "/f", "--to", os.path.dirname(back))
+        self.assertEqual(len(lines), 3, lines)
+        self.assertIn("--force", lines[2])
+        self.assertNotIn("--if-exists", lines[2])
+
+    def test_names_with_backslashes_are_not_taken_for_escaped_ones(self):
+        for name in ("a\x1bb", "a\\x1bb"):
+            self.put(name, "1")
+        self.assertEqual(sorted(self.world.run("ls", self.folder).text.splitlines()), ["a\\\\x1bb", "a\\x1bb"])
+
+    def test_times_for_people_have_no_fraction(self):
+        self.put("f", "1")
+        for command in (["ls", "-l", self.folder], ["info", self.folder + "/f"], ["versions", self.folder + "/f"], ["ls", "--trash"], ["key", "list"]):
+            text = self.world.run(*command).text
+            self.assertNotRegex(text, r"\d\.\d{9}Z")
+        self.assertRegex(self.world.run("ls", "-l", self.folder).text, r" \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ")
+        self.assertRegex(self.good("ls", self.folder).items[0]["modified"], r"\.\d{9}Z$")
+
+    def test_one_thing_is_told_in_the_singular(self):
+        world = World(PROGRAM, DOCS)
+        self.addCleanup(world.close)
+        self.assertEqual(world.run("init", "--trust-device", "-d", world.path("d")).code, 0)
+        self.assertEqual(world.run("put", world.write("work/f", "x")).code, 0)
+        said = world.run("stats").text + world.run("verify").text + world.run("cleanup").text
+        self.assertRegex(said, r"\b1 pack\b")
+        self.assertNotRegex(said, r"(?<![\d,.])1 (packs|versions|folders|links|shards|entries|operations|chunks|files)\b")
 
     def test_names_of_the_vault_drives_and_vaults_are_completed(self):
         self.put("complete-me", "1")
@@ -706,6 +784,9 @@ class WithNode(unittest.TestCase):
         self.assertEqual(world.json("status").code, 7)
         verify = world.json("verify")
         self.assertEqual((verify.code, verify.summary["files_lost"]), (7, ["/f"]))
+        lost = world.run("get", "/f", "--to", world.path("back"))
+        self.assertEqual((lost.code, len(lost.errors.splitlines()), lost.out), (7, 3, b""), str(lost))
+        self.assertNotIn("the rest was done", lost.errors)
 
     def test_drives_are_added_drained_and_removed(self):
         world = World(PROGRAM, DOCS)
@@ -717,6 +798,7 @@ class WithNode(unittest.TestCase):
         self.assertEqual(world.json("drive drain", world.path("d0"), "--dry-run").code, 0)
         self.assertEqual([d["state"] for d in world.json("drive list").items], ["ok"] * 4)
         self.assertNotEqual(world.json("drive remove", world.path("d0")).code, 0)
+        self.assertIn(f"next: datamesh drive drain {world.path('d0')} && datamesh rebalance", world.run("drive", "remove", world.path("d0")).errors)
         self.assertEqual(world.json("drive drain", world.path("d0")).code, 0)
         self.assertEqual(world.json("rebalance").code, 0)
         self.assertEqual(world.json("drive remove", world.path("d0")).code, 0)
@@ -781,6 +863,37 @@ class AtThePrompt(unittest.TestCase):
         again.type("wrong\n")
         self.assertEqual(again.end(), 12, again.seen)
 
+    def test_init_without_drives_asks_for_what_it_needs_and_shows_its_command_line(self):
+        terminal = self.world.terminal("init", "--name", "photos", env=self.env)
+        for number, folder in ((1, self.world.path("d 1")), (2, self.world.path("d2")), (3, "")):
+            terminal.read_until(f"Drive {number} (--drive): ")
+            terminal.type(folder + "\n")
+        terminal.read_until("(--no-password) [y/N] ")
+        terminal.type("n\n")
+        terminal.read_until(f"This runs: datamesh init --drive '{self.world.path('d 1')}' --drive {self.world.path('d2')} --name photos\r\n")
+        for question in ("new password: ", "once more: "):
+            terminal.read_until(question)
+            terminal.type(PASSWORD + "\n")
+        self.assertEqual(terminal.end(), 0, terminal.seen)
+        self.assertIn(b"Made vault 'photos'", terminal.seen)
+        self.assertEqual(len(self.world.json("drive list").items), 2)
+
+    def test_init_can_be_answered_to_need_no_password_and_to_make_nothing(self):
+        terminal = self.world.terminal("init", env=self.env)
+        terminal.read_until("Drive 1 (--drive): ")
+        terminal.type("\n")
+        self.assertEqual(terminal.end(), 2, terminal.seen)
+        terminal = self.world.terminal("init", env=self.env)
+        terminal.read_until("Drive 1 (--drive): ")
+        terminal.type("d\n")
+        terminal.read_until("Drive 2 (--drive): ")
+        terminal.type("\n")
+        terminal.read_until("(--no-password) [y/N] ")
+        terminal.type("y\n")
+        self.assertEqual(terminal.end(), 0, terminal.seen)
+        self.assertIn(b"This runs: datamesh init --drive d --no-password\r\n", terminal.seen)
+        self.assertEqual(self.world.json("ls", env={"DATAMESH_PASSWORD_FILE": None}).code, 0)
+
     def test_passwords_that_differ_are_refused(self):
         terminal = self.world.terminal("init", "--drive", self.world.path("d"), env=self.env)
         terminal.read_until("new password: ")
@@ -788,6 +901,8 @@ class AtThePrompt(unittest.TestCase):
         terminal.read_until("once more: ")
         terminal.type("two\n")
         self.assertEqual(terminal.end(), 2, terminal.seen)
+        self.assertFalse(os.path.exists(self.world.path("d")), "something was made before there was a password")
+        self.assertFalse(os.path.exists(self.world.path("data/datamesh")))
         self.assertEqual(self.world.json("init", "--drive", self.world.path("d")).code, 0, "a second try must work")
 
     def test_an_interrupt_at_the_prompt_restores_the_terminal(self):
@@ -806,6 +921,8 @@ class AtThePrompt(unittest.TestCase):
             terminal.read_until("Type its name to go on: ")
             terminal.type(answer + "\n")
             self.assertEqual(terminal.end(), code, terminal.seen)
+            self.assertNotIn(b"is not stored twice", terminal.seen)
+            self.assertEqual(b"nothing has changed" in terminal.seen, code != 0)
         self.assertEqual(self.world.json("vault list").items, [])
 
 

@@ -126,6 +126,8 @@ TEST_CASE("times are written by RFC 3339 in UTC", "[units]") {
   CHECK(rfc3339(1'709'164'800'000'000'000) == "2024-02-29T00:00:00Z");
   CHECK(rfc3339(1) == "1970-01-01T00:00:00.000000001Z");
   CHECK(rfc3339(-1) == "1969-12-31T23:59:59.999999999Z");
+  CHECK(rfc3339_seconds(-1) == "1969-12-31T23:59:59Z");
+  CHECK(rfc3339_seconds(0) == "1970-01-01T00:00:00Z");
 }
 
 TEST_CASE("ranges have an end that is included, a length, or no end", "[units]") {

@@ -33,7 +33,7 @@ HELLO = prefix(1, 2) + b"\x52\x00"
 class Daemon:
     """datameshd with a notify socket of our own."""
 
-    def __init__(self, world, config: str = ""):
+    def __init__(self, world, config: str = "", closed: int | None = None):
         self.world = world
         self.config = world.write("config/datamesh/datameshd.toml", config)
         self.notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -43,7 +43,8 @@ class Daemon:
         self.notices.bind(path)
         self.log = open(world.path("log"), "ab+")
         self.process = subprocess.Popen(
-            [DAEMON], env={**world.environment, "NOTIFY_SOCKET": path, "WATCHDOG_USEC": "300000"}, stderr=self.log, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+            [DAEMON], env={**world.environment, "NOTIFY_SOCKET": path, "WATCHDOG_USEC": "300000"}, stderr=self.log, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+            preexec_fn=None if closed is None else lambda: os.close(closed),
         )
         self.heard: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self.listen, daemon=True).start()
@@ -241,6 +242,33 @@ class Requests(WithDaemon):
         ended = self.world.run("ls", env={"XDG_RUNTIME_DIR": self.world.path("work")})
         self.assertEqual(ended.code, 11, str(ended))
         self.assertIn("DM-LOCKED", ended.errors)
+        self.assertIn(f"process {self.daemon.process.pid} (datameshd) has the node in", ended.errors)
+        self.assertIn("--socket", ended.errors)
+
+    def test_a_reader_that_leaves_hears_of_no_error(self):
+        self.world.write("work/file", os.urandom(6 << 20))
+        self.run_well("put", "file")
+        program = subprocess.Popen(
+            [PROGRAM, "cat", "/file"], env=self.world.environment, cwd=self.world.path("work"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        program.stdout.read(100)
+        program.stdout.close()
+        err = program.stderr.read()
+        program.stderr.close()
+        self.assertEqual((program.wait(LIMIT), err), (-signal.SIGPIPE, b""))
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([PROGRAM, "cat", "/file"], env=self.world.environment, stdout=full, stderr=subprocess.PIPE, check=False)
+        self.assertEqual((done.returncode, len(done.stderr.splitlines())), (8, 3), done.stderr)
+
+    def test_the_doctor_looks_at_the_daemon_that_it_is_told_to(self):
+        elsewhere = {"XDG_RUNTIME_DIR": self.world.path("work"), "XDG_DATA_HOME": self.world.path("work")}
+        ended = self.world.run("doctor", "--socket", self.daemon.socket_path, env=elsewhere)
+        self.assertIn(ended.code, (0, 3), str(ended))
+        self.assertRegex(ended.text, r"(?m)^ok +daemon +a daemon serves .* at " + self.daemon.socket_path + "$")
+        self.assertRegex(ended.text, r"(?m)^\w+ +drive ")
+        refused = self.world.run("doctor", "--socket", self.world.path("none"))
+        self.assertEqual(refused.code, 1, str(refused))
+        self.assertIn("no daemon answers", refused.text)
 
     def test_a_drive_can_be_added_and_removed(self):
         extra = self.world.path("drive", "extra")
@@ -364,6 +392,24 @@ class Frames(WithDaemon):
                 pass
         for link in held:
             link.close()
+
+
+class Closed(unittest.TestCase):
+    """Started without one of the standard streams."""
+
+    def test_what_is_due_on_a_closed_stream_goes_into_no_file(self):
+        for closed in (0, 1, 2):
+            with self.subTest(closed=closed):
+                world = World(PROGRAM, os.path.join(ROOT, "docs"))
+                self.addCleanup(world.close)
+                daemon = Daemon(world, closed=closed)
+                self.addCleanup(daemon.end)
+                self.assertEqual(world.run("drive", "list").code, 0)
+                self.assertEqual(daemon.end(), 0)
+                for top, _, names in os.walk(world.path("data")):
+                    for name in names:
+                        with open(os.path.join(top, name), "rb") as file:
+                            self.assertNotIn(b"draining", file.read(), name)
 
 
 class Life(WithDaemon):
@@ -519,6 +565,14 @@ class Settings(unittest.TestCase):
     def test_good_settings_are_called_good(self):
         done = self.check('home = "/srv/datamesh"\nmemory = "128MiB"\nnotify = ["/usr/bin/logger", "-t", "mesh"]\nscrub = false\n')
         self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_what_can_not_be_printed_is_told(self):
+        for arguments in (["--check-config"], ["--version"], ["--help"]):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run([DAEMON, *arguments], env=self.world.environment, stdout=full, stderr=subprocess.PIPE, check=False)
+            self.assertEqual((done.returncode, done.stderr.count(b"\n")), (8, 3), done.stderr)
+            done = subprocess.run([DAEMON, *arguments], env=self.world.environment, stderr=subprocess.PIPE, preexec_fn=lambda: os.close(1), check=False)
+            self.assertEqual(done.returncode, 1, done.stderr)
 
     def test_an_unknown_key_is_told_with_its_line_and_what_was_meant(self):
         done = self.check('home = "/srv/datamesh"\nmemroy = "128MiB"\n')
