@@ -247,6 +247,8 @@ std::string check_value(value_kind kind, const std::vector<std::string_view>& ch
   }
   case value_kind::span:
     return parse_span(value) ? "" : fmt::format("'{}' is no span of time; write 90s, 5m, 12h, 30d or 2w", shown);
+  case value_kind::date:
+    return parse_date(value, 0) ? "" : fmt::format("'{}' is no date; write 2026-01-31, 2026-01-31T12:00:00Z, or 7d for a week ago", shown);
   case value_kind::range:
     return parse_range(value) ? "" : fmt::format("'{}' is no range; write 0-99, 1M+64K or 100-", shown);
   case value_kind::policy:

@@ -20,6 +20,7 @@ enum class value_kind : uint8_t {
   size,       ///< "10M", "1.5GiB", "4096".
   number,     ///< A natural number.
   span,       ///< "30d", "12h".
+  date,       ///< "2026-01-31", "2026-01-31T12:00:00Z", or a span before now.
   range,      ///< "A-B", "A+LENGTH", "A-".
   policy,     ///< "4+2".
   choice,     ///< One of `option_spec::choices`.

@@ -98,7 +98,7 @@ std::string as_typed(const session& s) {
   auto text = "datamesh " + s.line.path;
   for (auto& [name, value] : s.set.all())
     for (auto& word : value.from == origin::flag ? value.values : std::vector<std::string>{})
-      text += " --" + name + (word == "true" ? "" : " " + quoted(word));
+      text += " --" + name + (word == "true" ? "" : word == "false" ? "=false" : " " + quoted(word));
   return text;
 }
 

@@ -1,5 +1,6 @@
 // ls, info, mkdir, rm, mv, cp, tag, versions, restore: names and what they stand for.
 #include "display.hpp"
+#include "list_filter.hpp"
 #include "session.hpp"
 #include "units.hpp"
 
@@ -202,6 +203,9 @@ outcome<int> run_ls(session& s) {
   auto v = s.open_vault();
   if (!v)
     return refuse(v.error());
+  auto filter = filter_of(s.set, wall_now_ns());
+  if (s.set.flag("trash") && !filter.empty())
+    return refuse(errc::usage, "'--trash' takes no filter", "datamesh help ls");
   if (s.set.flag("trash"))
     return list_trash(s, **v);
   auto words = s.arguments().empty() ? std::vector<std::string>{"/"} : s.arguments();
@@ -213,7 +217,16 @@ outcome<int> run_ls(session& s) {
   uint64_t count = 0;
   uint64_t bytes = 0;
   std::string text;
+  // A listing tells no tags, and an entry may go in between.
+  auto wanted = [&](const entry& e) {
+    if (!filter.takes(e) || filter.tags.empty())
+      return filter.takes(e);
+    auto whole = (*v)->info(e.path);
+    return whole && filter.takes_tags(*whole);
+  };
   auto take = [&](const entry& e, const std::string& name) {
+    if (!wanted(e))
+      return;
     ++count;
     bytes += e.size;
     json_line line{"item"};
@@ -241,7 +254,7 @@ outcome<int> run_ls(session& s) {
   }
   s.out.page(text);
   if (count == 0)
-    s.out.note("Nothing is stored here yet.");
+    s.out.note("{}", filter.empty() ? "Nothing is stored here yet." : "Nothing here matches.");
   s.out.line(json_line{"summary"}.add("entries", count).add("bytes", bytes));
   return 0;
 }

@@ -202,6 +202,41 @@ std::string rfc3339_seconds(int64_t ns) {
   return point == std::string::npos ? text : text.substr(0, point) + "Z";
 }
 
+std::optional<int64_t> parse_date(std::string_view text, int64_t now_ns) {
+  constexpr int64_t second_ns = 1'000'000'000;
+  if (auto span = parse_span(text)) {
+    int64_t result = 0;
+    auto back = static_cast<int64_t>(*span);
+    auto beyond = __builtin_mul_overflow(back, second_ns, &back) || __builtin_sub_overflow(now_ns, back, &result);
+    return beyond ? std::numeric_limits<int64_t>::min() : result;
+  }
+  auto digits = [&](size_t at, size_t count) {
+    auto part = text.substr(at, count);
+    auto plain = part.find_first_not_of("0123456789") == std::string_view::npos;
+    return plain ? static_cast<int>(parse_number<uint32_t>(part).value_or(9999)) : 9999;
+  };
+  auto whole = text.size() == 20;
+  if ((text.size() != 10 && !whole) || text[4] != '-' || text[7] != '-')
+    return std::nullopt;
+  if (whole && (text[10] != 'T' || text[13] != ':' || text[16] != ':' || text[19] != 'Z'))
+    return std::nullopt;
+  using namespace std::chrono;
+  auto in_year = digits(5, 2);
+  auto in_month = digits(8, 2);
+  // Both types keep eight bits only.
+  if (in_year > 12 || in_month > 31)
+    return std::nullopt;
+  auto date = year_month_day{year{digits(0, 4)}, month{static_cast<unsigned>(in_year)}, day{static_cast<unsigned>(in_month)}};
+  auto hour = whole ? digits(11, 2) : 0;
+  auto minute = whole ? digits(14, 2) : 0;
+  auto second = whole ? digits(17, 2) : 0;
+  // Nanoseconds of 64 bits reach from 1678 to 2261.
+  if (!date.ok() || date.year() < year{1678} || date.year() > year{2261} || hour > 23 || minute > 59 || second > 59)
+    return std::nullopt;
+  auto since_1970 = sys_days{date}.time_since_epoch() / seconds{1};
+  return (since_1970 + int64_t{3600} * hour + int64_t{60} * minute + second) * second_ns;
+}
+
 std::optional<parsed_range> parse_range(std::string_view text) {
   auto at = text.find_first_of("-+");
   if (at == std::string_view::npos)

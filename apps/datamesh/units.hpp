@@ -34,6 +34,10 @@ namespace datamesh::cli {
 /// The same for people: without the fraction.
 [[nodiscard]] std::string rfc3339_seconds(int64_t ns);
 
+/// Takes "2026-01-31" (its first moment in UTC), "2026-01-31T12:00:00Z", and a span such
+/// as "7d", which counts back from *now_ns*. Nanoseconds since 1970.
+[[nodiscard]] std::optional<int64_t> parse_date(std::string_view text, int64_t now_ns);
+
 struct parsed_range {
   uint64_t first = 0;
   std::optional<uint64_t> length; ///< To the end when empty.

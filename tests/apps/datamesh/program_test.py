@@ -696,6 +696,33 @@ class WithNode(unittest.TestCase):
             self.put(name, "1")
         self.assertEqual(sorted(self.world.run("ls", self.folder).text.splitlines()), ["a\\\\x1bb", "a\\x1bb"])
 
+    def test_listings_are_filtered_by_tag_name_size_and_date(self):
+        for name, size, moment in (("small.jpg", 10, 1_000_000_000), ("large.jpg", 5000, 1_700_000_000), ("large.txt", 5000, 1_000_000_000)):
+            path = self.world.write(f"work/{self._testMethodName}/sub/{name}", b"x" * size)
+            os.utime(path, (moment, moment))
+        self.good("put", self.world.path("work", self._testMethodName, "sub"), "--to", self.folder)
+        self.good("tag", self.folder + "/sub/large.jpg", "year=2025", "kind=tax")
+        self.good("tag", self.folder + "/sub/small.jpg", "year=2024")
+
+        def found(*filters):
+            return [path.rsplit("/", 1)[1] for path in self.names(self.folder, "-r", *filters)]
+
+        self.assertEqual(found("--name", "*.jpg"), ["large.jpg", "small.jpg"])
+        self.assertEqual(found("--larger", "4K"), ["large.jpg", "large.txt"])
+        self.assertEqual(found("--larger", "5000"), [])
+        self.assertEqual(found("--smaller", "11"), ["small.jpg"])
+        self.assertEqual(found("--newer", "2020-01-01", "--name", "*.*"), ["large.jpg"])
+        self.assertEqual(found("--older", "2001-09-09T01:46:40Z"), [])
+        self.assertEqual(found("--older", "2001-09-09T01:46:41Z"), ["large.txt", "small.jpg"])
+        self.assertIn("sub", found("--newer", "1d"))
+        self.assertEqual(found("--tag", "year"), ["large.jpg", "small.jpg"])
+        self.assertEqual(found("--tag", "year=2025"), ["large.jpg"])
+        self.assertEqual(found("--tag", "year", "--tag", "kind=tax"), ["large.jpg"])
+        self.assertEqual(found("--tag", "year=2025", "--smaller", "4K"), [])
+        self.assertEqual(self.good("ls", self.folder + "/sub", "--larger", "4K").summary, {"message_type": "summary", "entries": 2, "bytes": 10000})
+        self.assertEqual(self.world.json("ls", "--newer", "yesterday").code, 2)
+        self.assertEqual(self.world.json("ls", "--trash", "--name", "x").code, 2)
+
     def test_times_for_people_have_no_fraction(self):
         self.put("f", "1")
         for command in (["ls", "-l", self.folder], ["info", self.folder + "/f"], ["versions", self.folder + "/f"], ["ls", "--trash"], ["key", "list"]):

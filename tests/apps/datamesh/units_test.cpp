@@ -130,6 +130,21 @@ TEST_CASE("times are written by RFC 3339 in UTC", "[units]") {
   CHECK(rfc3339_seconds(0) == "1970-01-01T00:00:00Z");
 }
 
+TEST_CASE("dates are days or moments in UTC, or spans before now", "[units]") {
+  constexpr int64_t second = 1'000'000'000;
+  CHECK(parse_date("1970-01-01", 5) == 0);
+  CHECK(parse_date("2026-01-01", 5) == 1'767'225'600 * second);
+  CHECK(parse_date("2024-02-29T23:59:59Z", 5) == (1'709'164'800 + 86'399) * second);
+  CHECK(parse_date("1969-12-31T23:59:59Z", 5) == -second);
+  CHECK(parse_date("7d", 8 * 86'400 * second) == 86'400 * second);
+  CHECK(parse_date("1000000w", 0));
+  for (auto text : {"", "2026", "2026-13-01", "2025-02-29", "2026-1-1", "2026-01-01T24:00:00Z", "2026-01-01T00:60:00Z",
+                    "2026-01-01 00:00:00Z", "2026-01-01T00:00:00", "-026-01-01", "1600-01-01", "2300-01-01", "yesterday"}) {
+    CAPTURE(text);
+    CHECK_FALSE(parse_date(text, 0));
+  }
+}
+
 TEST_CASE("ranges have an end that is included, a length, or no end", "[units]") {
   auto check = [](const char* text, uint64_t first, std::optional<uint64_t> length) {
     CAPTURE(text);
