@@ -128,7 +128,7 @@ result<std::shared_ptr<node_core>> node_core::open(node_options options, bool cr
   core->events = std::make_shared<event_hub>(core->env.clock, core->options.on_event);
   core->budget = memory_budget::make(core->options.memory_bytes);
   core->segment_pool = buffer_pool::make(storage::segment_size, 6);
-  core->pack_pool = buffer_pool::make(storage::pack_buffer_size, 2);
+  core->pack_pool = buffer_pool::make(storage::pack_buffer_size, storage::pack_buffers_max);
   core->system_ = std::make_unique<caf::actor_system>(core->config_);
   core->start_supervisor();
   core->drives->load([core = core.get(), known = std::move(*known)] { return core->start_drives(known); });

@@ -477,7 +477,7 @@ get_actor_type::behavior_type get_behavior(get_actor_type::stateful_pointer<get_
 } // namespace
 
 void start_get(std::shared_ptr<vault_context> context, get_task task) {
-  auto groups = context->budget->limit() >= uint64_t{4} * pack_buffer_size ? 3u : 1u;
+  auto groups = context->budget->limit() >= uint64_t{4} * pack_buffer_size ? 4u : 1u;
   auto shared = std::make_shared<get_task>(std::move(task));
   auto size = groups * 2 * segment_size + pack_buffer_size;
   auto reserved = context->budget->reserve(size, [context, shared](memory_budget::reservation reservation) {

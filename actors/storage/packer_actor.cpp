@@ -1,18 +1,16 @@
 #include "storage/packer_actor.hpp"
 
 #include "storage/convert.hpp"
+#include "storage/pack_run.hpp"
+#include "storage/pack_storer.hpp"
 
+#include <algorithm>
 #include <deque>
 #include <map>
-#include <set>
 
 namespace datamesh::storage {
 
 namespace {
-
-using seal_promise = caf::typed_response_promise<v1::SealedChunks>;
-using done_promise = caf::typed_response_promise<v1::Done>;
-using figures_promise = caf::typed_response_promise<v1::PackFigures>;
 
 constexpr auto answer_timeout = std::chrono::minutes{5};
 /// Packs that are stored while the catalog is behind.
@@ -21,63 +19,13 @@ constexpr auto company_wait = std::chrono::milliseconds{20};
 /// Sealing costs so much beside the operations themselves, per batch and pack.
 constexpr uint32_t operation_batch_overhead = 512;
 
-/// A batch of chunks on its way into packs.
-struct intake_batch {
-  std::variant<v1::SealChunks, v1::CopyChunks> request;
-  slices data;
-  std::variant<seal_promise, done_promise> promise;
-  v1::SealedChunks reply;
-  uint64_t job = 0;
-};
-
-struct submission {
-  std::vector<std::string> bodies;
-  std::vector<v1::SealedOperations> copied;
-  uint32_t size = 0;
-  uint64_t after_serial = 0; ///< Its chunks are in packs up to this one.
-  figures_promise promise;
-};
-
-struct flush_wait {
-  uint64_t job = 0;
-  figures_promise promise;
-};
-
-/// A pack from its first chunk to its commit.
-struct pack_run {
-  /// `ready`: full; `coding`: takes operations and is coded; `coded`: waits for those
-  /// before it; `storing`: shards are on their way; `stored`: the catalog is told.
-  enum class stage : uint8_t { filling, ready, coding, coded, storing, stored };
-  uint64_t serial = 0;
-  std::shared_ptr<open_pack> pack; ///< Its buffer; gone once it is stored.
-  stage at = stage::filling;
-  bool carries = false; ///< Operations.
-  bool closing = false;
-  bool dead = false;
-  std::optional<error> reason; ///< Why it is dead.
-  size_t jobs = 0;             ///< Workers that fill it.
-  std::vector<submission> submissions;
-  std::vector<flush_wait> flushes;
-  v1::FinishPack finish;
-  v1::FinishedPack finished;
-  slices bodies;
-  pack_record record;
-  std::vector<bool> stored;   ///< By shard index.
-  std::set<drive_id> refused; ///< Drives that failed this pack.
-  bool full = false;          ///< One of them for want of room.
-  size_t answers_due = 0;
-  bool stamped = false;
-};
-
-using run_ptr = std::shared_ptr<pack_run>;
-
 /// Who uses the packer.
 struct open_job {
-  uint32_t shards_short = 0;    ///< Most that any pack lacked while the job ran.
-  bool used = false;            ///< Packs that are not committed may hold something of it.
-  bool closed = false;          ///< Gone, but for batches at workers.
-  size_t at_workers = 0;        ///< Batches.
-  std::optional<error> failure; ///< Why something of it is lost.
+  uint32_t shards_short = 0;          ///< Most that any pack lacked while the job ran.
+  uint64_t last_serial = 0;           ///< Packs up to this one may hold chunks of it.
+  size_t at_workers = 0;              ///< Batches.
+  std::optional<done_promise> closed; ///< Told when nothing of it is on its way any more.
+  std::optional<error> failure;       ///< Why something of it is lost.
 };
 
 struct packer_state {
@@ -94,7 +42,9 @@ struct packer_state {
   std::vector<flush_wait> flushes;
   bool close_wanted = false;
   bool tick_pending = false;
-  bool announced = false; ///< The catalog knows that packs are stored.
+  bool announced = false;       ///< The catalog knows that packs are stored.
+  size_t stamping = 0;          ///< Stamps that the catalog was asked for and has not given.
+  bool stamps_are_void = false; ///< Some that it gave belong to packs that died.
   v1::PackFigures figures;
 };
 
@@ -102,23 +52,27 @@ class packer {
 public:
   using self_pointer = packer_actor::stateful_pointer<packer_state>;
 
-  explicit packer(self_pointer self) : self_(self), state_(self->state) {}
+  explicit packer(self_pointer self)
+      : self_(self), state_(self->state),
+        storer_(self, state_.context.drives, state_.context.how, [this](const run_ptr& run, result<void> outcome) {
+          if (outcome)
+            commit(run);
+          else
+            fail_from(run, outcome.error());
+        }) {}
 
   /// A job that lost chunks with a pack must not go on as if they were there.
   [[nodiscard]] result<void> admit(uint64_t number) {
-    auto& job = state_.jobs[number];
+    const auto& job = state_.jobs[number];
     if (job.failure)
       return fail(*job.failure);
-    job.used = true;
     return {};
   }
 
-  void close_job(uint64_t number) {
-    auto gone = std::stable_partition(state_.queue.begin(), state_.queue.end(), [&](const auto& batch) { return batch.job != number; });
-    for (auto batch = gone; batch != state_.queue.end(); ++batch)
-      answer(*batch, to_caf(error{errc::cancelled, "seal chunks"}));
-    state_.queue.erase(gone, state_.queue.end());
-    state_.jobs[number].closed = true;
+  /// What is on its way goes on, the rest is dropped.
+  void close_job(uint64_t number, done_promise promise) {
+    drop_waiting([&](uint64_t job) { return job == number; }, error{errc::cancelled, "store in packs"});
+    state_.jobs[number].closed = std::move(promise);
     forget_if_idle(number);
     // A dry run opens a pack that nobody closes.
     if (state_.jobs.empty() && state_.submissions.empty() && state_.current && state_.current->jobs == 0 && state_.current->pack->empty())
@@ -163,13 +117,54 @@ public:
 private:
   // -- jobs ------------------------------------------------------------------------
 
-  /// What a worker looks up is pinned, so pins go only when no worker is at it.
+  /// What a worker looks up is pinned, and what operations on their way need. So pins go
+  /// only when neither is there.
   void forget_if_idle(uint64_t number) {
     auto job = state_.jobs.find(number);
-    if (job == state_.jobs.end() || !job->second.closed || job->second.at_workers > 0)
+    if (job == state_.jobs.end() || !job->second.closed || job->second.at_workers > 0 || is_carried(number))
       return;
+    auto promise = std::move(*job->second.closed);
     state_.jobs.erase(job);
     state_.context.codec->claims->release(number);
+    promise.deliver(v1::Done{});
+  }
+
+  void forget_idle_jobs() {
+    std::vector<uint64_t> closed;
+    for (const auto& [number, job] : state_.jobs)
+      if (job.closed)
+        closed.push_back(number);
+    for (auto number : closed)
+      forget_if_idle(number);
+  }
+
+  bool is_carried(uint64_t number) const {
+    return std::any_of(state_.runs.begin(), state_.runs.end(), [&](const run_ptr& run) {
+      return std::any_of(run->submissions.begin(), run->submissions.end(), [&](const submission& one) { return one.job == number; });
+    });
+  }
+
+  bool is_closed(uint64_t number) const {
+    auto job = state_.jobs.find(number);
+    return job == state_.jobs.end() || job->second.closed;
+  }
+
+  /// Batches and operations that are in no pack yet.
+  template <class Predicate>
+  void drop_waiting(Predicate of_job, const error& reason) {
+    auto told = to_caf(reason);
+    auto batches = std::stable_partition(state_.queue.begin(), state_.queue.end(), [&](const auto& batch) { return !of_job(batch.job); });
+    std::vector<intake_batch> gone{std::move_iterator{batches}, std::move_iterator{state_.queue.end()}};
+    state_.queue.erase(batches, state_.queue.end());
+    for (auto& batch : gone)
+      answer(batch, told);
+    auto first =
+        std::stable_partition(state_.submissions.begin(), state_.submissions.end(), [&](const auto& one) { return !of_job(one.job); });
+    for (auto one = first; one != state_.submissions.end(); ++one) {
+      state_.submitted_bytes -= one->size;
+      one->promise.deliver(told);
+    }
+    state_.submissions.erase(first, state_.submissions.end());
   }
 
   /// Until its operations are committed, nothing else says that a job needs the pack.
@@ -216,8 +211,7 @@ private:
     auto failed = [this, batch, run, number = number](caf::error& reason) {
       leave_worker(number, *run, batch->job);
       answer(*batch, to_caf(from_caf(reason).within("seal chunks")));
-      if (!run->dead)
-        fail_all(from_caf(reason));
+      fail_from(run, from_caf(reason));
     };
     if (auto* seal = std::get_if<v1::SealChunks>(&batch->request))
       self_->request(*worker, answer_timeout, *seal, batch->data, pack_ref{run->pack}).then(done, failed);
@@ -238,11 +232,16 @@ private:
   void take_reply(intake_batch& batch, const run_ptr& run, v1::SealedChunks& reply) {
     auto done = static_cast<size_t>(reply.chunks_size());
     batch.reply.mutable_chunks()->MergeFrom(reply.chunks());
+    if (auto job = state_.jobs.find(batch.job); job != state_.jobs.end()) {
+      job->second.last_serial = state_.last_serial; // Known ones may be in any open pack.
+      if (run->dead && !job->second.failure)
+        job->second.failure = run->dead;
+    }
     if (run->dead) {
-      answer(batch, to_caf(*run->reason));
+      answer(batch, to_caf(*run->dead));
     } else if (done == 0 && !batch.data.empty() && run->pack->empty()) {
       answer(batch, to_caf(error{errc::capacity_exceeded, "put a chunk into a pack"}));
-    } else if (done < batch.data.size() && state_.jobs.count(batch.job) == 0) {
+    } else if (done < batch.data.size() && is_closed(batch.job)) {
       answer(batch, to_caf(error{errc::cancelled, "seal chunks"}));
     } else if (done < batch.data.size()) {
       if (auto* copy = std::get_if<v1::CopyChunks>(&batch.request))
@@ -333,8 +332,8 @@ private:
   // -- from closed to committed ------------------------------------------------------------
 
   /// Operations reach the drives in their order, and behind the chunks they name: a
-  /// crash must leave no hole among them. So a pack that carries some is coded and stored
-  /// when all before it are committed.
+  /// crash must leave no hole among them. So a pack that carries some is coded in its
+  /// turn and stored when all before it are; the catalog is told in the same order.
   void advance() {
     close_for_flush();
     auto before = pack_run::stage::stored; // The stage of the hindmost before it.
@@ -352,15 +351,15 @@ private:
       run->at = pack_run::stage::ready;
     if (run->at == pack_run::stage::coded && (!run->carries || before == pack_run::stage::stored)) {
       run->at = pack_run::stage::storing;
-      place_and_store(run);
+      storer_.store(run);
     }
     if (run->at != pack_run::stage::ready)
       return true;
     auto with_operations = !state_.submissions.empty() && state_.submissions.front().after_serial <= run->serial;
     auto for_pending = !with_operations && run->pack->empty(); // Opened for what waits in the catalog.
-    // One at a time: a pack with operations that dies on its way because of one behind it
-    // could come back whole from the drives.
-    if ((with_operations || for_pending) && run != state_.runs.front())
+    if ((with_operations && before <= pack_run::stage::ready) || (for_pending && run != state_.runs.front()))
+      return false;
+    if ((with_operations || for_pending) && state_.stamps_are_void)
       return false;
     run->at = pack_run::stage::coding;
     run->carries = with_operations || for_pending;
@@ -382,7 +381,7 @@ private:
               if (!run->dead)
                 finish(run);
             },
-            [this, run](caf::error& reason) { fail_with(*run, from_caf(reason)); });
+            [this, run](caf::error& reason) { fail_from(run, from_caf(reason)); });
   }
 
   void stamp(const run_ptr& run) {
@@ -412,13 +411,15 @@ private:
       run->flushes.clear();
       state_.close_wanted = true;
     }
+    ++state_.stamping;
     self_->request(state_.context.catalog_writer, answer_timeout, std::move(request))
         .then(
             [this, run, size](v1::StampedOperations& stamped) {
+              --state_.stamping;
               state_.announced = true;
               run->stamped = stamped.operations_size() > 0;
               if (run->dead)
-                return take_back_stamps(*run);
+                return void_stamps(*run);
               if (run == state_.runs.front())
                 add_pending_runs(*run, size);
               if (run->stamped)
@@ -428,16 +429,31 @@ private:
               finish(run);
             },
             [this, run](caf::error& reason) {
-              // The catalog may answer later than we wait.
-              run->stamped = true;
-              take_back_stamps(*run);
-              fail_with(*run, from_caf(reason));
+              --state_.stamping;
+              run->stamped = true; // The catalog may answer later than we wait.
+              if (run->dead)
+                void_stamps(*run);
+              else
+                fail_from(run, from_caf(reason));
             });
   }
 
-  void take_back_stamps(pack_run& run) {
-    if (std::exchange(run.stamped, false))
-      self_->send(state_.context.catalog_writer, caf::delete_atom_v);
+  void void_stamps(pack_run& dead) {
+    state_.stamps_are_void = std::exchange(dead.stamped, false) || state_.stamps_are_void;
+    take_back_stamps();
+    advance();
+  }
+
+  /// The catalog takes back all stamps that it was not told to commit: time for it when
+  /// none but those of dead packs are out.
+  void take_back_stamps() {
+    auto is_stamped = [](const run_ptr& run) {
+      return run->stamped;
+    };
+    if (!state_.stamps_are_void || state_.stamping > 0 || std::any_of(state_.runs.begin(), state_.runs.end(), is_stamped))
+      return;
+    state_.stamps_are_void = false;
+    self_->send(state_.context.catalog_writer, caf::delete_atom_v);
   }
 
   /// Operations that are in the catalog only travel along, in stretches without a
@@ -480,7 +496,7 @@ private:
               run->bodies = std::move(bodies);
               auto record = from_proto(run->finished.pack().record());
               if (!record)
-                return fail_all(record.error());
+                return fail_from(run, record.error());
               run->record = std::move(*record);
               run->stored.assign(run->bodies.size(), false);
               run->at = pack_run::stage::coded;
@@ -488,108 +504,11 @@ private:
             },
             [this, run, number = number](caf::error& reason) {
               state_.context.team->finished(number);
-              fail_with(*run, from_caf(reason));
+              fail_from(run, from_caf(reason));
             });
   }
 
-  // -- storing ---------------------------------------------------------------------------
-
-  /// Chooses drives for the shards that are not stored yet. Drives that failed
-  /// this pack are not asked again.
-  void place_and_store(const run_ptr& run) {
-    auto drives = state_.context.drives->all();
-    auto candidates = drive_table::candidates(*drives);
-    std::erase_if(candidates, [&](const auto& drive) { return run->refused.count(drive.id) > 0; });
-    auto shard_bytes = uint64_t{run->record.seal.shape.shard_length} + shard_header_length(run->record.seal.shape, true);
-    auto first_round = std::none_of(run->stored.begin(), run->stored.end(), [](bool is) { return is; });
-    std::map<drive_id, std::vector<size_t>> by_drive;
-    if (first_round && run->refused.empty()) {
-      auto placed = place(candidates, state_.context.how, run->record.seal.id.view(), shard_bytes);
-      if (!placed)
-        return fail_all(placed.error());
-      for (size_t i = 0; i < placed->size(); ++i)
-        if ((*placed)[i])
-          by_drive[*(*placed)[i]].push_back(i);
-    } else {
-      std::vector<drive_id> taken;
-      for (size_t i = 0; i < run->stored.size(); ++i)
-        if (run->stored[i])
-          taken.push_back(run->record.drives[i]);
-      for (size_t i = 0; i < run->stored.size(); ++i) {
-        if (run->stored[i])
-          continue;
-        auto chosen = place_one(candidates, taken, state_.context.how.level, run->record.seal.id.view(), shard_bytes);
-        if (!chosen)
-          continue;
-        taken.push_back(*chosen);
-        by_drive[*chosen].push_back(i);
-      }
-    }
-    if (by_drive.empty())
-      return all_answered(run, false);
-    run->answers_due = by_drive.size();
-    for (const auto& [id, indexes] : by_drive)
-      store_on(run, *drives, id, indexes);
-  }
-
-  void store_on(const run_ptr& run, const drive_table::list& drives, const drive_id& id, const std::vector<size_t>& indexes) {
-    const auto* drive = drive_table::find(drives, id);
-    if (drive == nullptr) {
-      run->refused.insert(id);
-      if (--run->answers_due == 0)
-        all_answered(run, true);
-      return;
-    }
-    v1::StoreShards request;
-    slices bodies;
-    for (auto index : indexes) {
-      request.add_headers(run->finished.shard_headers(static_cast<int>(index)));
-      bodies.push_back(run->bodies[index]);
-    }
-    auto settle = [this, run] {
-      if (--run->answers_due == 0)
-        all_answered(run, true);
-    };
-    self_->request(drive->writer, answer_timeout, std::move(request), std::move(bodies))
-        .then(
-            [run, id = id, indexes, settle](v1::Done&) {
-              for (auto index : indexes) {
-                run->stored[index] = true;
-                run->record.drives[index] = id;
-              }
-              settle();
-            },
-            [run, id = id, settle](caf::error& reason) {
-              run->refused.insert(id);
-              run->full = run->full || from_caf(reason).code() == errc::drive_full;
-              settle();
-            });
-  }
-
-  void all_answered(const run_ptr& run, bool try_others) {
-    if (run->dead)
-      return remove_stored(*run);
-    auto stored = static_cast<size_t>(std::count(run->stored.begin(), run->stored.end(), true));
-    if (try_others && stored < run->stored.size())
-      return place_and_store(run);
-    if (stored < state_.context.how.shards_min()) {
-      remove_stored(*run);
-      return fail_with(*run, error{run->full ? errc::drive_full : errc::too_few_drives, "store a pack", run->record.seal.id.brief()});
-    }
-    commit(run);
-  }
-
-  void remove_stored(const pack_run& run) {
-    auto drives = state_.context.drives->all();
-    for (size_t i = 0; i < run.stored.size(); ++i) {
-      const auto* drive = run.stored[i] ? drive_table::find(*drives, run.record.drives[i]) : nullptr;
-      if (drive == nullptr)
-        continue;
-      v1::RemoveShards request;
-      *request.add_shards() = to_proto(shard_key{run.record.seal.id, static_cast<uint8_t>(i)});
-      self_->request(drive->writer, answer_timeout, std::move(request)).then([](v1::Done&) {}, [](caf::error&) {});
-    }
-  }
+  // -- committing ------------------------------------------------------------------------
 
   void commit(const run_ptr& run) {
     pin_for_jobs(run->record.seal.id);
@@ -613,7 +532,8 @@ private:
               if (!run->dead)
                 committed(run);
             },
-            [this, run](caf::error& reason) { fail_with(*run, from_caf(reason)); });
+            [this, run](caf::error& reason) { fail_from(run, from_caf(reason)); });
+    take_back_stamps();
     advance();
   }
 
@@ -643,46 +563,60 @@ private:
         (*std::prev(at))->flushes.push_back(std::move(waiter));
     }
     state_.runs.erase(at);
+    forget_idle_jobs();
+    take_back_stamps();
     advance();
   }
 
   // -- failing ------------------------------------------------------------------------------
 
-  /// A pack failed; if it is dead already, everybody was told.
-  void fail_with(const pack_run& run, const error& reason) {
-    if (!run.dead)
-      fail_all(reason);
-  }
-
-  void fail_all(const error& reason) {
+  /// A pack failed. Those before it need nothing of it and go on: what lies on drives
+  /// must not come back after it was said to be lost. All behind it dies with it, and
+  /// what jobs have there is lost.
+  void fail_from(const run_ptr& failed, const error& reason) {
+    if (failed->dead)
+      return;
+    auto first = std::find(state_.runs.begin(), state_.runs.end(), failed);
+    std::vector<run_ptr> dead{first, state_.runs.end()};
+    state_.runs.erase(first, state_.runs.end());
+    state_.current = nullptr;
     for (auto& [number, job] : state_.jobs)
-      if (job.used && !job.failure)
+      if (job.last_serial >= failed->serial && !job.failure)
         job.failure = reason;
     auto told = to_caf(reason);
-    auto runs = std::exchange(state_.runs, {});
-    state_.current = nullptr;
-    for (auto& run : runs) {
-      run->dead = true;
-      run->reason = reason;
-      take_back_stamps(*run);
+    std::vector<flush_wait> flushes = std::exchange(state_.flushes, {});
+    for (auto& run : dead) {
+      run->dead = reason;
+      state_.stamps_are_void = std::exchange(run->stamped, false) || state_.stamps_are_void;
       state_.context.codec->claims->settle({state_.context.intake, run->serial});
-      for (auto& waiter : run->submissions)
-        waiter.promise.deliver(told);
-      for (auto& waiter : run->flushes)
-        waiter.promise.deliver(told);
+      for (auto& one : run->submissions) {
+        if (auto job = state_.jobs.find(one.job); job != state_.jobs.end() && !job->second.failure)
+          job->second.failure = reason;
+        one.promise.deliver(told);
+      }
+      std::move(run->flushes.begin(), run->flushes.end(), std::back_inserter(flushes));
     }
-    for (auto& waiter : std::exchange(state_.submissions, {}))
-      waiter.promise.deliver(told);
-    for (auto& waiter : std::exchange(state_.flushes, {}))
-      waiter.promise.deliver(told);
-    for (auto& batch : std::exchange(state_.queue, {}))
-      answer(batch, told);
-    state_.submitted_bytes = 0;
-    state_.close_wanted = false;
+    drop_waiting([this](uint64_t job) { return has_failed(job); }, reason);
+    for (auto& waiter : flushes) {
+      if (has_failed(waiter.job))
+        waiter.promise.deliver(told);
+      else
+        state_.flushes.push_back(std::move(waiter));
+    }
+    state_.close_wanted = !state_.flushes.empty();
+    forget_idle_jobs();
+    take_back_stamps();
+    advance();
+  }
+
+  bool has_failed(uint64_t number) const {
+    auto job = state_.jobs.find(number);
+    return job != state_.jobs.end() && job->second.failure;
   }
 
   self_pointer self_;
   packer_state& state_;
+  pack_storer storer_;
 };
 
 packer_actor::behavior_type packer_behavior(packer_actor::stateful_pointer<packer_state> self, packer_context context) {
@@ -693,7 +627,11 @@ packer_actor::behavior_type packer_behavior(packer_actor::stateful_pointer<packe
         self->state.jobs.try_emplace(request.job());
         return self->state.figures;
       },
-      [=](const v1::CloseIntake& request) { logic->close_job(request.job()); },
+      [=](const v1::CloseIntake& request) -> caf::result<v1::Done> {
+        auto promise = self->make_response_promise<done_promise>();
+        logic->close_job(request.job(), promise);
+        return promise;
+      },
       [=](v1::SealChunks& request, slices& data) -> caf::result<v1::SealedChunks> {
         if (self->state.queue.size() >= packer_queue_max)
           return to_caf(error{errc::capacity_exceeded, "seal chunks"});
@@ -724,6 +662,7 @@ packer_actor::behavior_type packer_behavior(packer_actor::stateful_pointer<packe
           return to_caf(admitted.error());
         auto promise = self->make_response_promise<figures_promise>();
         submission what;
+        what.job = request.job();
         for (auto& body : *request.mutable_bodies()) {
           what.size += static_cast<uint32_t>(body.size()) + 80; // Its stamp and links come on top.
           what.bodies.push_back(std::move(body));
@@ -737,6 +676,7 @@ packer_actor::behavior_type packer_behavior(packer_actor::stateful_pointer<packe
           return to_caf(admitted.error());
         auto promise = self->make_response_promise<figures_promise>();
         submission what;
+        what.job = request.job();
         for (auto& batch : *request.mutable_batches()) {
           what.size += static_cast<uint32_t>(batch.sealed().size()) + operation_batch_overhead;
           what.copied.push_back(std::move(batch));

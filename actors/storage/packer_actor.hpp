@@ -4,9 +4,9 @@
 //
 // A pack closes when it is full, when a job flushes and nothing is behind it, or
 // 20 ms after the first of several jobs asked for it. A pack that carries operations
-// is written only when all packs before it are committed: so whatever operation is
-// found on drives, the chunks it names are there, too. When a pack fails, all that
-// is under way fails with it and the next job starts afresh.
+// is written only when all packs before it are stored: so whatever operation is found
+// on drives, the chunks it names are there, too. When a pack fails, those behind it
+// fail with it, and the jobs that have something in them; those before it go on.
 #pragma once
 
 #include "storage/catalog_actor.hpp"
@@ -18,8 +18,9 @@ namespace datamesh::storage {
 using packer_actor = caf::typed_actor<
     // A job begins to use the packer; answers the figures so far.
     caf::replies_to<v1::OpenIntake>::with<v1::PackFigures>,
-    // A job is done, or gone; its pins are released.
-    caf::reacts_to<v1::CloseIntake>,
+    // A job is done, or gone. Answered when nothing of it is on its way to drives any
+    // more and its pins are released: from then on its outcome does not change.
+    caf::replies_to<v1::CloseIntake>::with<v1::Done>,
     // Seals what is not known yet into packs; answers with the names of all.
     caf::replies_to<v1::SealChunks, slices>::with<v1::SealedChunks>,
     // Stores chunks that are sealed already.

@@ -391,14 +391,18 @@ private:
 
   void end(result<put_summary> outcome) {
     state_.over = true;
-    v1::CloseIntake close;
-    close.set_job(state_.task.job->number);
-    self_->send(state_.packer, close);
-    state_.context->claims->release(state_.task.job->number);
     self_->send_exit(state_.source, caf::exit_reason::user_shutdown);
     state_.reservation = {};
-    state_.task.done(std::move(outcome));
-    self_->quit();
+    // Told when it can not change any more.
+    auto told = [this, outcome = std::move(outcome)]() mutable {
+      state_.context->claims->release(state_.task.job->number);
+      state_.task.done(std::move(outcome));
+      self_->quit();
+    };
+    v1::CloseIntake close;
+    close.set_job(state_.task.job->number);
+    auto shared = std::make_shared<decltype(told)>(std::move(told));
+    self_->request(state_.packer, caf::infinite, close).then([shared](v1::Done&) { (*shared)(); }, [shared](caf::error&) { (*shared)(); });
   }
 
   self_pointer self_;
@@ -422,7 +426,7 @@ put_actor_type::behavior_type put_behavior(put_actor_type::stateful_pointer<put_
 
 void start_put(std::shared_ptr<vault_context> context, put_task task) {
   // One segment is read while others are sealed.
-  auto segments = context->budget->limit() >= size_t{4} * pack_buffer_size ? 4u : 2u;
+  auto segments = context->budget->limit() >= size_t{4} * pack_buffer_size ? 3u : 2u;
   auto shared = std::make_shared<put_task>(std::move(task));
   auto reserved = context->budget->reserve(segments * segment_size, [context, shared](memory_budget::reservation reservation) {
     context->sys->spawn(put_behavior, context, shared, std::make_shared<memory_budget::reservation>(std::move(reservation)));

@@ -1,5 +1,7 @@
 #include "storage/vault_context.hpp"
 
+#include <algorithm>
+
 namespace datamesh::storage {
 
 packer_actor vault_context::packer_for(const policy& how) {
@@ -15,8 +17,9 @@ packer_actor vault_context::packer_for(const policy& how) {
     context.pack_pool = pack_pool;
     context.how = how;
     context.intake = packers_.size();
-    // One pack is filled while another is written, if the budget has room for two.
-    context.packs_max = budget->limit() >= uint64_t{4} * pack_buffer_size ? 2 : 1;
+    // One pack is filled while two are written, if the budget has room for them: drives
+    // have the next shard at hand while they make the last one durable.
+    context.packs_max = std::clamp<size_t>(budget->limit() / (2 * uint64_t{pack_size_max}), 1, pack_buffers_max);
     packer = spawn_packer(*sys, std::move(context));
   }
   return packer;

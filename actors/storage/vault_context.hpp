@@ -43,6 +43,8 @@ private:
 };
 
 inline constexpr size_t segment_size = 8 << 20;
+/// Packs of one vault and policy that are in memory together.
+inline constexpr size_t pack_buffers_max = 3;
 
 /// The policy named by *text*, or the one for the drives there are.
 [[nodiscard]] result<policy> choose_policy(const drive_table& drives, std::string_view text);

@@ -12,6 +12,7 @@
 #include <catch2/catch.hpp>
 
 #include <atomic>
+#include <future>
 
 using namespace datamesh;
 using namespace datamesh::storage;
@@ -34,7 +35,7 @@ struct packer_room {
   packer_actor packer;
   caf::scoped_actor self{sys};
 
-  packer_room(policy how, size_t drive_count, uint32_t pack_limit = pack_size_max) {
+  packer_room(policy how, size_t drive_count, uint32_t pack_limit = pack_size_max, size_t packs_max = 2) {
     auto codec = std::make_shared<codec_context>();
     codec->env.clock = std::make_shared<test::manual_clock>();
     codec->env.random = std::make_shared<test::seeded_random>(test::seed() + 1);
@@ -49,13 +50,14 @@ struct packer_room {
     context.names = std::move(*opened);
     codec->keys = std::make_shared<key_holder>(std::move(*keys));
     codec->claims = std::make_shared<chunk_claims>(*context.names);
-    codec->parity_pool = buffer_pool::make(pack_buffer_size, 2);
+    codec->parity_pool = buffer_pool::make(pack_buffer_size, packs_max);
     context.codec = codec;
     context.team = std::make_shared<codec_team>(sys, *codec, 2);
-    context.pack_pool = buffer_pool::make(pack_buffer_size, 2);
+    context.pack_pool = buffer_pool::make(pack_buffer_size, packs_max);
     context.catalog_writer = spawn_catalog(sys, context.names, codec->env.clock);
     context.how = how;
     context.pack_limit = pack_limit;
+    context.packs_max = packs_max;
     context.drives = std::make_shared<drive_table>();
     add_drives(drive_count);
     packer = spawn_packer(sys, context);
@@ -97,6 +99,16 @@ struct packer_room {
     for (auto& drive : drives)
       drive->set(how);
   }
+  void wait_for_stores(size_t count) {
+    for (auto& drive : drives)
+      drive->wait_for_stores(count);
+  }
+  /// Returns when the packer has the stamps that it asked for.
+  void let_stamp() {
+    open(99);
+    REQUIRE(test::ask<v1::Done>(self, context.catalog_writer, v1::CommitCatalog{}));
+    open(99);
+  }
   void let_go() {
     for (const auto& writer : writers)
       self->send(writer, caf::flush_atom_v);
@@ -117,10 +129,14 @@ struct packer_room {
     REQUIRE(figures);
     return *figures;
   }
-  void close(uint64_t job) {
+  auto closing(uint64_t job) {
     v1::CloseIntake request;
     request.set_job(job);
-    self->send(packer, request);
+    return self->request(packer, caf::infinite, request);
+  }
+  void close(uint64_t job) {
+    auto pending = closing(job);
+    REQUIRE(answer_to<v1::Done>(pending));
   }
   slices chunks(size_t count, size_t size) {
     slices data;
@@ -378,6 +394,75 @@ TEST_CASE("a job whose chunks were lost with a pack can not go on", "[packer]") 
   auto other = room.flush(3);
   CHECK(room.outcome(other) == errc{});
   room.check_log(0);
+}
+
+TEST_CASE("a pack that fails takes nothing along that is before it", "[packer]") {
+  packer_room room{mirrored, 2, 64 << 10};
+  room.open(1);
+  room.open(2);
+  room.set_all(manner::hold_next);
+  auto first = room.sealed(1, room.chunks(1, 60'000));
+  auto submitted = room.submit(1);
+  auto flushed = room.flush(1);
+  room.wait_for_stores(1);
+  // The pack of the first job is on its way; that of the second overtakes it, and dies.
+  room.set_all(manner::refuse);
+  auto lost = room.sealed(2, room.chunks(1, 60'000));
+  auto refused = room.flush(2);
+  CHECK(room.outcome(refused) == errc::too_few_drives);
+  room.set_all(manner::take);
+  SECTION("the first job hears of its own pack") {
+    room.let_go();
+    CHECK(room.outcome(submitted) == errc{});
+    CHECK(room.outcome(flushed) == errc{});
+  }
+  SECTION("a job that is closed meanwhile hears of its end when nothing of it can change") {
+    auto closed = room.closing(1);
+    room.let_go();
+    CHECK(answer_to<v1::Done>(closed));
+    CHECK(room.packs().size() == 1);
+  }
+  CHECK(room.all_known(first));
+  CHECK(!room.all_known(lost));
+  room.check_log(1);
+}
+
+TEST_CASE("stamps of packs that died are taken back behind those that are committed", "[packer]") {
+  packer_room room{mirrored, 2, 64 << 10, 3};
+  room.open(1);
+  room.open(2);
+  room.open(3);
+  room.set_all(manner::hold_next);
+  (void) room.sealed(1, room.chunks(1, 60'000));
+  auto first = room.submit(1);
+  auto flushed = room.flush(1);
+  room.wait_for_stores(1);
+  // Drives take their time to refuse the next pack, and one with operations is behind it.
+  room.set_all(manner::refuse);
+  std::promise<void> enough;
+  auto released = enough.get_future().share();
+  for (auto& drive : room.drives)
+    drive->observe([released] { released.wait(); });
+  (void) room.sealed(2, room.chunks(1, 60'000));
+  auto third = room.flush(2);
+  (void) room.sealed(3, room.chunks(1, 60'000));
+  auto second = room.submit(3);
+  auto last = room.flush(3);
+  room.let_stamp();
+  enough.set_value();
+  CHECK(room.outcome(third) == errc::too_few_drives);
+  CHECK(room.outcome(second) == errc::too_few_drives);
+  CHECK(room.outcome(last) == errc::too_few_drives);
+  room.set_all(manner::take);
+  room.open(4);
+  auto fourth = room.submit(4);
+  auto after = room.flush(4);
+  room.let_go();
+  CHECK(room.outcome(first) == errc{});
+  CHECK(room.outcome(flushed) == errc{});
+  CHECK(room.outcome(fourth) == errc{});
+  CHECK(room.outcome(after) == errc{});
+  room.check_log(2);
 }
 
 TEST_CASE("a flush is answered while others keep the packer busy", "[packer]") {

@@ -1,0 +1,113 @@
+#include "storage/pack_storer.hpp"
+
+#include "storage/convert.hpp"
+
+#include <algorithm>
+#include <map>
+
+namespace datamesh::storage {
+
+namespace {
+
+constexpr auto answer_timeout = std::chrono::minutes{5};
+
+} // namespace
+
+pack_storer::pack_storer(packer_actor::pointer self, std::shared_ptr<drive_table> drives, const policy& how, done settled)
+    : self_(self), drives_(std::move(drives)), how_(how), settled_(std::move(settled)) {}
+
+void pack_storer::store(const run_ptr& run) {
+  auto drives = drives_->all();
+  auto candidates = drive_table::candidates(*drives);
+  std::erase_if(candidates, [&](const auto& drive) { return run->refused.count(drive.id) > 0; });
+  auto shard_bytes = uint64_t{run->record.seal.shape.shard_length} + shard_header_length(run->record.seal.shape, true);
+  auto first_round = std::none_of(run->stored.begin(), run->stored.end(), [](bool is) { return is; });
+  std::map<drive_id, std::vector<size_t>> by_drive;
+  if (first_round && run->refused.empty()) {
+    auto placed = place(candidates, how_, run->record.seal.id.view(), shard_bytes);
+    if (!placed)
+      return settled_(run, fail(placed.error()));
+    for (size_t i = 0; i < placed->size(); ++i)
+      if ((*placed)[i])
+        by_drive[*(*placed)[i]].push_back(i);
+  } else {
+    std::vector<drive_id> taken;
+    for (size_t i = 0; i < run->stored.size(); ++i)
+      if (run->stored[i])
+        taken.push_back(run->record.drives[i]);
+    for (size_t i = 0; i < run->stored.size(); ++i) {
+      if (run->stored[i])
+        continue;
+      auto chosen = place_one(candidates, taken, how_.level, run->record.seal.id.view(), shard_bytes);
+      if (!chosen)
+        continue;
+      taken.push_back(*chosen);
+      by_drive[*chosen].push_back(i);
+    }
+  }
+  if (by_drive.empty())
+    return all_answered(run, false);
+  run->answers_due = by_drive.size();
+  for (const auto& [id, indexes] : by_drive)
+    store_on(run, *drives, id, indexes);
+}
+
+void pack_storer::store_on(const run_ptr& run, const drive_table::list& drives, const drive_id& id, const std::vector<size_t>& indexes) {
+  const auto* drive = drive_table::find(drives, id);
+  if (drive == nullptr) {
+    run->refused.insert(id);
+    return settle_one(run);
+  }
+  v1::StoreShards request;
+  slices bodies;
+  for (auto index : indexes) {
+    request.add_headers(run->finished.shard_headers(static_cast<int>(index)));
+    bodies.push_back(run->bodies[index]);
+  }
+  self_->request(drive->writer, answer_timeout, std::move(request), std::move(bodies))
+      .then(
+          [this, run, id, indexes](v1::Done&) {
+            for (auto index : indexes) {
+              run->stored[index] = true;
+              run->record.drives[index] = id;
+            }
+            settle_one(run);
+          },
+          [this, run, id](caf::error& reason) {
+            run->refused.insert(id);
+            run->full = run->full || from_caf(reason).code() == errc::drive_full;
+            settle_one(run);
+          });
+}
+
+void pack_storer::settle_one(const run_ptr& run) {
+  if (--run->answers_due == 0)
+    all_answered(run, true);
+}
+
+void pack_storer::all_answered(const run_ptr& run, bool try_others) {
+  if (run->dead)
+    return remove_stored(*run);
+  auto stored = static_cast<size_t>(std::count(run->stored.begin(), run->stored.end(), true));
+  if (try_others && stored < run->stored.size())
+    return store(run);
+  if (stored < how_.shards_min()) {
+    remove_stored(*run);
+    return settled_(run, fail(run->full ? errc::drive_full : errc::too_few_drives, "store a pack", run->record.seal.id.brief()));
+  }
+  settled_(run, {});
+}
+
+void pack_storer::remove_stored(const pack_run& run) {
+  auto drives = drives_->all();
+  for (size_t i = 0; i < run.stored.size(); ++i) {
+    const auto* drive = run.stored[i] ? drive_table::find(*drives, run.record.drives[i]) : nullptr;
+    if (drive == nullptr)
+      continue;
+    v1::RemoveShards request;
+    *request.add_shards() = to_proto(shard_key{run.record.seal.id, static_cast<uint8_t>(i)});
+    self_->request(drive->writer, answer_timeout, std::move(request)).then([](v1::Done&) {}, [](caf::error&) {});
+  }
+}
+
+} // namespace datamesh::storage
