@@ -178,7 +178,7 @@ private:
     self_->request(state_.sinks.front(), caf::infinite, std::move(request))
         .then(
             [this](v1::TargetOpened& opened) {
-              state_.opening = false;
+              state_.opening = state_.open_asked = false;
               auto passed = state_.plan->skip_extents(opened.skip() ? UINT64_MAX : opened.extents_resumed());
               if (!passed)
                 return end(fail(passed.error()));
@@ -190,7 +190,7 @@ private:
               go_on();
             },
             [this](caf::error& reason) {
-              state_.opening = false;
+              state_.opening = state_.open_asked = false;
               add_failure(state_.file->path, from_caf(reason));
               (void) state_.plan->skip_extents(UINT64_MAX);
               state_.file.reset();
@@ -369,6 +369,9 @@ private:
     const auto& path = group.file_of_chunk[number];
     if (state_.summary.failures.empty() || state_.summary.failures.back().path != path)
       add_failure(path, reason);
+    // What follows in a file that can not become whole need not be fetched.
+    if (!between_files() && state_.file->path == path)
+      pass_file();
     for (size_t step = 0; step < group.chunk_of_step.size(); ++step)
       if (group.chunk_of_step[step] == number + 1)
         return split_step(group, step);

@@ -312,6 +312,21 @@ TEST_CASE("an interrupted get goes on where it was", "[get]") {
   CHECK(h.look("back/long") == h.look("long"));
 }
 
+TEST_CASE("several long files come back by one get", "[get]") {
+  house h{3, each_disk()};
+  for (uint64_t i = 0; i < 3; ++i)
+    h.write("tree/long" + std::to_string(i), noise(20 + i, 17 * mib));
+  h.write("tree/short", "between them");
+  h.put("tree", "/tree");
+  must(h.files().make_folder(h.path("back")));
+  // A deadline, so that one that waits for ever is a failure.
+  auto fetched =
+      must(h.vault().get(get_request{.paths = {"/tree"}, .target_folder = h.path("back")}, {.timeout = std::chrono::minutes{2}}));
+  CHECK(fetched.files == 4);
+  CHECK(fetched.bytes_resumed == 0);
+  CHECK(h.look("back/tree") == h.look("tree"));
+}
+
 TEST_CASE("small memory is enough for both ways", "[memory]") {
   node_options options;
   options.memory_bytes = 48 << 20;
