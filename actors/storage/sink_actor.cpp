@@ -70,19 +70,26 @@ result<void> take_step(sink_state& state, const v1::SinkStep& step, byte_view da
     return {};
   }
   case v1::SinkStep::kWriteLength:
+    if (state.broken)
+      return {};
     if (state.passing) {
       reply.set_bytes_skipped(reply.bytes_skipped() + data.size());
       return {};
     }
+    if (auto written = state.writer->write(data); !written)
+      return written;
     reply.set_bytes(reply.bytes() + data.size());
-    return state.writer->write(data);
+    return {};
   case v1::SinkStep::kHoleLength:
     return state.passing ? result<void>{} : state.writer->hole(step.hole_length());
   case v1::SinkStep::kEnd:
     if (state.broken)
       return {};
+    if (!state.passing)
+      if (auto ended = state.writer->end(); !ended)
+        return ended;
     reply.set_files(reply.files() + 1);
-    return state.passing ? result<void>{} : state.writer->end();
+    return {};
   case v1::SinkStep::kAbandon:
     if (!state.passing)
       state.writer->abandon();

@@ -408,10 +408,13 @@ outcome<int> run_get(session& s) {
   auto what = counted(sum->files, "file", "files");
   if (sum->folders > 0)
     what += ", " + counted(sum->folders, "folder", "folders");
-  if (sum->files + sum->folders + sum->symlinks > 0 || sum->failure_count == 0)
-    out.print("Brought back {}, {}, into {}.", what, out.size(sum->bytes), printable(target));
+  if (sum->failure_count == 0)
+    out.print("Brought back {}, {}, into {}.", what, out.size(sum->bytes + sum->bytes_resumed), printable(target));
+  else if (sum->files + sum->folders + sum->symlinks > 0)
+    out.print("Brought back {}, into {}; {} were written, those of files that failed half-way among them.", what, printable(target),
+              out.size(sum->bytes));
   if (sum->bytes_resumed > 0)
-    out.print("{} of it were there from an earlier try.", out.size(sum->bytes_resumed));
+    out.print("{} were there already, from an earlier get.", out.size(sum->bytes_resumed));
   return finish_get(s, *sum);
 }
 

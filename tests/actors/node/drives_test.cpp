@@ -269,6 +269,30 @@ TEST_CASE("verify finds, repair heals, and what is beyond repair is named", "[dr
   }
 }
 
+TEST_CASE("a get goes on behind files that are lost beyond parity, and counts nothing of them as resumed", "[drives]") {
+  house h{6};
+  auto whole = noise(33, 18 * mib);
+  h.put_text("/short lost", noise(30, 2 * mib));
+  h.put_text("/long lost", noise(31, 40 * mib));
+  h.put_text("/also lost", noise(32, 18 * mib));
+  h.put_text("/in the index", "short");
+  for (size_t drive = 1; drive <= 3; ++drive)
+    for (const auto& file : shard_files(h, drive))
+      must(h.files().remove(file));
+  h.put_text("/whole", whole);
+  must(h.files().make_folder(h.path("back")));
+  get_request all{.paths = {"/short lost", "/long lost", "/in the index", "/also lost", "/whole"}, .target_folder = h.path("back")};
+  // A deadline, so that one that waits for ever is a failure.
+  auto fetched = must(h.vault().get(all, {.timeout = std::chrono::minutes{2}}));
+  CHECK(fetched.failure_count == 3);
+  for (const auto& failure : fetched.failures)
+    CHECK(failure.reason.code() == errc::damaged);
+  CHECK(fetched.files == 2);
+  CHECK(fetched.bytes_resumed == 0);
+  CHECK(h.read("back/in the index") == "short");
+  CHECK(h.read("back/whole") == whole);
+}
+
 TEST_CASE("a drained drive is emptied by a rebalance, and may then be removed", "[drives]") {
   house h{4};
   std::vector<std::string> texts;
