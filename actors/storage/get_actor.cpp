@@ -1,6 +1,7 @@
 #include "storage/get_actor.hpp"
 
 #include "storage/convert.hpp"
+#include "storage/memory_wait.hpp"
 #include "storage/pack_reader_actor.hpp"
 #include "storage/sink_actor.hpp"
 
@@ -483,11 +484,10 @@ void start_get(std::shared_ptr<vault_context> context, get_task task) {
   auto groups = context->budget->limit() >= uint64_t{4} * pack_buffer_size ? 4u : 1u;
   auto shared = std::make_shared<get_task>(std::move(task));
   auto size = groups * 2 * segment_size + pack_buffer_size;
-  auto reserved = context->budget->reserve(size, [context, shared](memory_budget::reservation reservation) {
-    context->sys->spawn(get_behavior, context, shared, std::make_shared<memory_budget::reservation>(std::move(reservation)));
-  });
-  if (!reserved)
-    shared->done(fail(reserved.error()));
+  auto granted = [context, shared](const std::shared_ptr<memory_budget::reservation>& reservation) {
+    context->sys->spawn(get_behavior, context, shared, reservation);
+  };
+  wait_for_memory(*context, shared->job, size, granted, [shared](const error& reason) { shared->done(fail(reason)); });
 }
 
 } // namespace datamesh::storage

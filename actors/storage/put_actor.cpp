@@ -1,6 +1,7 @@
 #include "storage/put_actor.hpp"
 
 #include "storage/convert.hpp"
+#include "storage/memory_wait.hpp"
 #include "storage/source_actor.hpp"
 
 #include <unordered_set>
@@ -428,11 +429,10 @@ void start_put(std::shared_ptr<vault_context> context, put_task task) {
   // One segment is read while others are sealed.
   auto segments = context->budget->limit() >= size_t{4} * pack_buffer_size ? 3u : 2u;
   auto shared = std::make_shared<put_task>(std::move(task));
-  auto reserved = context->budget->reserve(segments * segment_size, [context, shared](memory_budget::reservation reservation) {
-    context->sys->spawn(put_behavior, context, shared, std::make_shared<memory_budget::reservation>(std::move(reservation)));
-  });
-  if (!reserved)
-    shared->done(fail(reserved.error()));
+  auto granted = [context, shared](const std::shared_ptr<memory_budget::reservation>& reservation) {
+    context->sys->spawn(put_behavior, context, shared, reservation);
+  };
+  wait_for_memory(*context, shared->job, segments * segment_size, granted, [shared](const error& reason) { shared->done(fail(reason)); });
 }
 
 } // namespace datamesh::storage

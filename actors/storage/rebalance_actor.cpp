@@ -1,6 +1,7 @@
 #include "storage/rebalance_actor.hpp"
 
 #include "storage/convert.hpp"
+#include "storage/memory_wait.hpp"
 #include "storage/shard_healer.hpp"
 
 namespace datamesh::storage {
@@ -136,16 +137,14 @@ private:
 void start_rebalance(std::shared_ptr<vault_context> context, rebalance_task task) {
   auto shared = std::make_shared<rebalance_task>(std::move(task));
   auto size = std::min<uint64_t>(context->budget->limit(), uint64_t{3} * pack_buffer_size);
-  auto reserved = context->budget->reserve(size, [context, shared](memory_budget::reservation reservation) {
-    auto held = std::make_shared<memory_budget::reservation>(std::move(reservation));
+  auto granted = [context, shared](const std::shared_ptr<memory_budget::reservation>& held) {
     context->sys->spawn<caf::detached>([context, shared, held](caf::blocking_actor* self) {
       auto outcome = rebalancer{self, context, *shared}.run();
       *held = {};
       shared->done(std::move(outcome));
     });
-  });
-  if (!reserved)
-    shared->done(fail(reserved.error()));
+  };
+  wait_for_memory(*context, shared->job, size, granted, [shared](const error& reason) { shared->done(fail(reason)); });
 }
 
 } // namespace datamesh::storage

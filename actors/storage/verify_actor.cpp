@@ -1,6 +1,7 @@
 #include "storage/verify_actor.hpp"
 
 #include "storage/convert.hpp"
+#include "storage/memory_wait.hpp"
 #include "storage/restore_plan.hpp"
 #include "storage/shard_healer.hpp"
 
@@ -210,16 +211,14 @@ void start_verify(std::shared_ptr<vault_context> context, verify_task task) {
   auto shared = std::make_shared<verify_task>(std::move(task));
   // One pack, what it is rebuilt from, and its parity.
   auto size = std::min<uint64_t>(context->budget->limit(), uint64_t{3} * pack_buffer_size);
-  auto reserved = context->budget->reserve(size, [context, shared](memory_budget::reservation reservation) {
-    auto held = std::make_shared<memory_budget::reservation>(std::move(reservation));
+  auto granted = [context, shared](const std::shared_ptr<memory_budget::reservation>& held) {
     context->sys->spawn<caf::detached>([context, shared, held](caf::blocking_actor* self) {
       auto outcome = verifier{self, context, *shared}.run();
       *held = {};
       shared->done(std::move(outcome));
     });
-  });
-  if (!reserved)
-    shared->done(fail(reserved.error()));
+  };
+  wait_for_memory(*context, shared->job, size, granted, [shared](const error& reason) { shared->done(fail(reason)); });
 }
 
 result<std::set<pack_id>> packs_of(const vault_context& context, const std::vector<std::string>& paths) {

@@ -143,6 +143,39 @@ TEST_CASE("a deadline ends a job on the node's own clock", "[jobs]") {
   must(h.vault().put(stream_of(std::make_shared<text_source>("y"), "/fine too"), job));
 }
 
+TEST_CASE("a job that waits for memory ends when it is cancelled or late", "[jobs]") {
+  auto time = std::make_shared<manual_clock>();
+  node_options options;
+  options.environment.clock = time;
+  options.memory_bytes = 48 << 20;
+  house h{3, disk::system, options};
+  auto from = std::make_shared<stuck_source>(100);
+  answer_box<put_summary> holder;
+  h.vault().put(stream_of(from, "/stuck"), holder.done());
+  from->await_reader();
+  // A verify takes all the memory that this node has.
+  job_options job;
+  job.timeout = std::chrono::hours{1};
+  auto waiting = std::async(std::launch::async, [&] { return h.vault().verify({}, job); });
+  SECTION("cancelled") {
+    job.cancel.cancel();
+    CHECK(waiting.wait_for(std::chrono::minutes{2}) == std::future_status::ready);
+    from->let_go();
+    CHECK(code_of(waiting.get()) == errc::cancelled);
+  }
+  SECTION("late") {
+    // It may begin only after the first step of the clock.
+    for (size_t i = 0; i < 12'000 && waiting.wait_for(std::chrono::milliseconds{10}) != std::future_status::ready; ++i)
+      time->advance(std::chrono::hours{2});
+    CHECK(waiting.wait_for(std::chrono::seconds{0}) == std::future_status::ready);
+    from->let_go();
+    CHECK(code_of(waiting.get()) == errc::timed_out);
+  }
+  must(holder.future.get());
+  // Its place in the queue is free again.
+  must(h.vault().verify({}));
+}
+
 TEST_CASE("a token that was cancelled before ends a job at once", "[jobs]") {
   house h;
   h.put_text("/file", "x");

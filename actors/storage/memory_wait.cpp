@@ -1,0 +1,68 @@
+#include "storage/memory_wait.hpp"
+
+namespace datamesh::storage {
+
+namespace {
+
+constexpr auto cancel_check_interval = std::chrono::milliseconds{100};
+
+using waiter_actor = caf::typed_actor<caf::reacts_to<caf::tick_atom>>;
+
+struct memory_wait {
+  std::shared_ptr<storage::job> job;
+  std::function<void(std::shared_ptr<memory_budget::reservation>)> granted;
+  std::function<void(error)> refused;
+  std::atomic<bool> settled = false;
+
+  /// Who settles it calls one of the two; both are let go, with all they hold.
+  template <class Call>
+  void settle(Call&& call) {
+    if (settled.exchange(true))
+      return;
+    auto grant = std::exchange(granted, nullptr);
+    auto refuse = std::exchange(refused, nullptr);
+    call(grant, refuse);
+  }
+};
+
+struct waiter_state {
+  static inline constexpr const char* name = "memory-wait";
+};
+
+void look(waiter_actor::stateful_pointer<waiter_state> self, memory_wait& wait) {
+  if (wait.settled)
+    return self->quit();
+  if (auto reason = wait.job->ended()) {
+    wait.settle([&](auto&, auto& refuse) { refuse(*reason); });
+    return self->quit();
+  }
+  self->delayed_send(self, cancel_check_interval, caf::tick_atom_v);
+}
+
+waiter_actor::behavior_type waiter_behavior(waiter_actor::stateful_pointer<waiter_state> self, std::shared_ptr<memory_wait> wait) {
+  self->send(self, caf::tick_atom_v);
+  return {[=](caf::tick_atom) {
+    look(self, *wait);
+  }};
+}
+
+} // namespace
+
+void wait_for_memory(const vault_context& context, std::shared_ptr<job> job, uint64_t size,
+                     std::function<void(std::shared_ptr<memory_budget::reservation>)> granted, std::function<void(error)> refused) {
+  auto wait = std::make_shared<memory_wait>();
+  wait->job = std::move(job);
+  wait->granted = std::move(granted);
+  wait->refused = std::move(refused);
+  // The context may be gone by the time the memory is there.
+  auto* sys = context.sys;
+  auto reserved = context.budget->reserve(size, [wait](memory_budget::reservation reservation) {
+    wait->settle([&](auto& grant, auto&) { grant(std::make_shared<memory_budget::reservation>(std::move(reservation))); });
+  });
+  if (!reserved)
+    return wait->settle([&](auto&, auto& refuse) { refuse(reserved.error()); });
+  if (!wait->settled)
+    sys->spawn(waiter_behavior, wait);
+}
+
+} // namespace datamesh::storage
