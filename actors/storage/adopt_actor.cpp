@@ -119,7 +119,7 @@ private:
     *request.mutable_pack() = to_proto(pack);
     request.set_begin(begin);
     request.set_end(end);
-    auto answer = ask_with<v1::StretchRead, bytes>(self_, reader_, caf::infinite, std::move(request));
+    auto answer = ask_with<v1::StretchRead, bytes>(self_, reader_, until_answered, std::move(request));
     if (!answer)
       return fail(answer.error());
     return answer->second.slice(begin - answer->first.base(), end - begin);

@@ -9,6 +9,13 @@
 
 namespace datamesh::storage {
 
+/// For answers that may rightly take as long as they like: a source or sink that blocks,
+/// a stretch that is rebuilt block by block, a pack behind slow disks. Whoever is asked
+/// with it answers in any case: each of its own steps ends by itself or with the job,
+/// what it has promised is a `kept_promise`, and CAF answers for one that is gone.
+/// Everywhere else a request has a finite timeout.
+inline constexpr auto until_answered = caf::infinite;
+
 /// The answer, or the error that came instead of it.
 template <class Answer, class Handle, class Timeout, class... Ts>
 [[nodiscard]] result<Answer> ask(caf::blocking_actor* self, const Handle& whom, const Timeout& timeout, Ts&&... message) {

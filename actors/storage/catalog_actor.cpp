@@ -1,6 +1,7 @@
 #include "storage/catalog_actor.hpp"
 
 #include "storage/convert.hpp"
+#include "storage/kept_promise.hpp"
 
 #include <deque>
 
@@ -8,8 +9,8 @@ namespace datamesh::storage {
 
 namespace {
 
-using stamp_promise = caf::typed_response_promise<v1::StampedOperations>;
-using done_promise = caf::typed_response_promise<v1::Done>;
+using stamp_promise = kept_promise<v1::StampedOperations>;
+using done_promise = kept_promise<v1::Done>;
 
 struct waiting_request {
   caf::actor_addr from;
@@ -135,7 +136,7 @@ public:
       return to_caf(error{errc::capacity_exceeded, attempted});
     auto from = sender(); // The promise takes it over.
     auto promise = self_->template make_response_promise<caf::typed_response_promise<Answer>>();
-    state_.waiting.push_back({from, std::pair{request, promise}});
+    state_.waiting.push_back({from, std::pair{request, kept_promise<Answer>{promise, attempted}}});
     serve_waiting();
     return promise;
   }
@@ -242,8 +243,9 @@ catalog_actor::behavior_type catalog_writer(catalog_actor::stateful_pointer<cata
         // Operations of others could take the numbers that were just given.
         if (request.operations_size() > 0 && !queue->may_commit())
           return queue->add<v1::Done>(request, "commit to catalog");
-        auto promise = self->make_response_promise<done_promise>();
-        deliver(promise, queue->commit(request));
+        auto promise = self->make_response_promise<done_promise::promise_type>();
+        done_promise kept{promise, "commit to catalog"};
+        deliver(kept, queue->commit(request));
         queue->serve_waiting();
         return promise;
       },

@@ -120,7 +120,7 @@ private:
     *request.mutable_pack() = pack;
     request.set_begin(begin);
     request.set_end(end);
-    auto answer = ask_with<v1::StretchRead, bytes>(self_, reader_, caf::infinite, std::move(request));
+    auto answer = ask_with<v1::StretchRead, bytes>(self_, reader_, until_answered, std::move(request));
     if (!answer)
       return fail(answer.error());
     return answer->second.slice(begin - answer->first.base(), end - begin);
@@ -142,7 +142,7 @@ private:
       if (data.empty())
         return {};
       batch.set_job(task_.job->number);
-      auto sent = ask<v1::Done>(self_, packer_, caf::infinite, std::exchange(batch, {}), std::exchange(data, {}));
+      auto sent = ask<v1::Done>(self_, packer_, until_answered, std::exchange(batch, {}), std::exchange(data, {}));
       bytes_in_batch = 0;
       if (!sent)
         return fail(sent.error());
@@ -174,7 +174,7 @@ private:
     ++summary_.packs_copied;
     summary_.bytes_copied += copy.bytes;
     if (operations.batches_size() > 0)
-      copying_.push_back(self_->request(packer_, caf::infinite, std::move(operations)));
+      copying_.push_back(self_->request(packer_, until_answered, std::move(operations)));
     return {};
   }
 
@@ -183,7 +183,7 @@ private:
     v1::FlushPacks request;
     request.set_job(task_.job->number);
     request.set_at_once(true);
-    auto flushed = ask<v1::PackFigures>(self_, packer_, caf::infinite, request);
+    auto flushed = ask<v1::PackFigures>(self_, packer_, until_answered, request);
     if (!flushed)
       return fail(flushed.error());
     result<void> outcome;
@@ -250,7 +250,7 @@ private:
   }
 
   using copy_handle =
-      decltype(std::declval<caf::blocking_actor*>()->request(std::declval<const packer_actor&>(), caf::infinite, v1::CopyOperations{}));
+      decltype(std::declval<caf::blocking_actor*>()->request(std::declval<const packer_actor&>(), until_answered, v1::CopyOperations{}));
 
   caf::blocking_actor* self_;
   std::shared_ptr<vault_context> context_;

@@ -1,5 +1,6 @@
 #include "storage/get_actor.hpp"
 
+#include "storage/ask.hpp"
 #include "storage/convert.hpp"
 #include "storage/memory_wait.hpp"
 #include "storage/pack_reader_actor.hpp"
@@ -176,7 +177,7 @@ private:
         row->set_chunk(write_id(*next.chunk));
       row->set_length(next.length);
     }
-    self_->request(state_.sinks.front(), caf::infinite, std::move(request))
+    self_->request(state_.sinks.front(), until_answered, std::move(request))
         .then(
             [this](v1::TargetOpened& opened) {
               state_.opening = state_.open_asked = false;
@@ -332,7 +333,7 @@ private:
     request.set_end(end);
     for (const auto& entry : chunks)
       *request.add_chunks() = to_proto(entry);
-    self_->request(state_.reader, caf::infinite, std::move(request), std::move(target))
+    self_->request(state_.reader, until_answered, std::move(request), std::move(target))
         .then(
             [this, done](v1::StretchRead& reply) {
               state_.summary.shards_bad = reply.shards_bad();
@@ -402,7 +403,7 @@ private:
       ++state_.writes_of[number];
       auto data = group->plain ? group->plain.freeze(0, group->plain_size) : bytes{};
       group->plain = {};
-      self_->request(state_.sinks[number], caf::infinite, std::move(group->steps), std::move(data))
+      self_->request(state_.sinks[number], until_answered, std::move(group->steps), std::move(data))
           .then([this, number](v1::TargetWritten& reply) { written(number, reply); },
                 [this](caf::error& reason) { end(fail(from_caf(reason))); });
     }
@@ -436,7 +437,7 @@ private:
     if (state_.over || !state_.planned || state_.finishing || !state_.groups.empty() || state_.writes > 0)
       return;
     state_.finishing = true;
-    self_->request(state_.sinks.front(), caf::infinite, v1::FinishTargets{})
+    self_->request(state_.sinks.front(), until_answered, v1::FinishTargets{})
         .then(
             [this](v1::TargetWritten& reply) {
               take_figures(reply);

@@ -1,6 +1,7 @@
 #include "storage/pack_reader_actor.hpp"
 
 #include "storage/convert.hpp"
+#include "storage/kept_promise.hpp"
 
 #include <fmt/format.h>
 
@@ -268,7 +269,9 @@ pack_reader_actor::behavior_type pack_reader_behavior(pack_reader_actor::statefu
   auto logic = std::make_shared<pack_reader>(self);
   return {
       [=](const v1::ReadStretch& request) -> caf::result<v1::StretchRead, bytes> {
-        auto promise = self->make_response_promise<caf::typed_response_promise<v1::StretchRead, bytes>>();
+        using promise_type = kept_promise<v1::StretchRead, bytes>;
+        auto given = self->make_response_promise<promise_type::promise_type>();
+        promise_type promise{given, "read a stretch of a pack"};
         logic->read(request.pack(), request.begin(), request.end(), [=](result<reading_ptr> outcome) mutable {
           if (!outcome) {
             promise.deliver(to_caf(outcome.error()));
@@ -279,10 +282,12 @@ pack_reader_actor::behavior_type pack_reader_behavior(pack_reader_actor::statefu
           reply.set_shards_bad(logic->bad_count());
           promise.deliver(std::move(reply), (*outcome)->buffer.freeze(0, (*outcome)->size));
         });
-        return promise;
+        return given;
       },
       [=](v1::OpenStretch& request, memory& plain) -> caf::result<v1::StretchRead> {
-        auto promise = self->make_response_promise<caf::typed_response_promise<v1::StretchRead>>();
+        using promise_type = kept_promise<v1::StretchRead>;
+        auto given = self->make_response_promise<promise_type::promise_type>();
+        promise_type promise{given, "open a stretch of a pack"};
         auto chunks = std::make_shared<v1::OpenStretch>(std::move(request));
         logic->read(chunks->pack(), chunks->begin(), chunks->end(), [=](result<reading_ptr> outcome) mutable {
           if (!outcome) {
@@ -306,7 +311,7 @@ pack_reader_actor::behavior_type pack_reader_behavior(pack_reader_actor::statefu
                     promise.deliver(std::move(reason));
                   });
         });
-        return promise;
+        return given;
       },
   };
 }

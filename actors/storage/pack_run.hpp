@@ -2,16 +2,16 @@
 // their first chunk to their commit.
 #pragma once
 
-#include "messages.hpp"
 #include "storage/codec_actor.hpp"
+#include "storage/kept_promise.hpp"
 
 #include <set>
 
 namespace datamesh::storage {
 
-using seal_promise = caf::typed_response_promise<v1::SealedChunks>;
-using done_promise = caf::typed_response_promise<v1::Done>;
-using figures_promise = caf::typed_response_promise<v1::PackFigures>;
+using seal_promise = kept_promise<v1::SealedChunks>;
+using done_promise = kept_promise<v1::Done>;
+using figures_promise = kept_promise<v1::PackFigures>;
 
 /// A batch of chunks on its way into packs.
 struct intake_batch {

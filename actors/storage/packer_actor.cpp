@@ -628,8 +628,8 @@ packer_actor::behavior_type packer_behavior(packer_actor::stateful_pointer<packe
         return self->state.figures;
       },
       [=](const v1::CloseIntake& request) -> caf::result<v1::Done> {
-        auto promise = self->make_response_promise<done_promise>();
-        logic->close_job(request.job(), promise);
+        auto promise = self->make_response_promise<done_promise::promise_type>();
+        logic->close_job(request.job(), {promise, "end a job's intake"});
         return promise;
       },
       [=](v1::SealChunks& request, slices& data) -> caf::result<v1::SealedChunks> {
@@ -640,9 +640,9 @@ packer_actor::behavior_type packer_behavior(packer_actor::stateful_pointer<packe
         if (auto admitted = logic->admit(request.job()); !admitted)
           return to_caf(admitted.error());
         request.set_intake(self->state.context.intake);
-        auto promise = self->make_response_promise<seal_promise>();
+        auto promise = self->make_response_promise<seal_promise::promise_type>();
         auto job = request.job();
-        logic->enqueue({std::move(request), std::move(data), promise, {}, job});
+        logic->enqueue({std::move(request), std::move(data), seal_promise{promise, "seal chunks"}, {}, job});
         return promise;
       },
       [=](v1::CopyChunks& request, slices& data) -> caf::result<v1::Done> {
@@ -652,36 +652,36 @@ packer_actor::behavior_type packer_behavior(packer_actor::stateful_pointer<packe
           return to_caf(error{errc::invalid_argument, "copy chunks"});
         if (auto admitted = logic->admit(request.job()); !admitted)
           return to_caf(admitted.error());
-        auto promise = self->make_response_promise<done_promise>();
+        auto promise = self->make_response_promise<done_promise::promise_type>();
         auto job = request.job();
-        logic->enqueue({std::move(request), std::move(data), promise, {}, job});
+        logic->enqueue({std::move(request), std::move(data), done_promise{promise, "copy chunks"}, {}, job});
         return promise;
       },
       [=](v1::SubmitOperations& request) -> caf::result<v1::PackFigures> {
         if (auto admitted = logic->admit(request.job()); !admitted)
           return to_caf(admitted.error());
-        auto promise = self->make_response_promise<figures_promise>();
+        auto promise = self->make_response_promise<figures_promise::promise_type>();
         submission what;
         what.job = request.job();
         for (auto& body : *request.mutable_bodies()) {
           what.size += static_cast<uint32_t>(body.size()) + 80; // Its stamp and links come on top.
           what.bodies.push_back(std::move(body));
         }
-        what.promise = promise;
+        what.promise = {promise, "store operations"};
         logic->submit(std::move(what));
         return promise;
       },
       [=](v1::CopyOperations& request) -> caf::result<v1::PackFigures> {
         if (auto admitted = logic->admit(request.job()); !admitted)
           return to_caf(admitted.error());
-        auto promise = self->make_response_promise<figures_promise>();
+        auto promise = self->make_response_promise<figures_promise::promise_type>();
         submission what;
         what.job = request.job();
         for (auto& batch : *request.mutable_batches()) {
           what.size += static_cast<uint32_t>(batch.sealed().size()) + operation_batch_overhead;
           what.copied.push_back(std::move(batch));
         }
-        what.promise = promise;
+        what.promise = {promise, "store operations"};
         logic->submit(std::move(what));
         return promise;
       },
@@ -689,8 +689,8 @@ packer_actor::behavior_type packer_behavior(packer_actor::stateful_pointer<packe
         auto job = self->state.jobs.find(request.job());
         if (job != self->state.jobs.end() && job->second.failure)
           return to_caf(*job->second.failure);
-        auto promise = self->make_response_promise<figures_promise>();
-        logic->flush({request.job(), promise}, request.at_once());
+        auto promise = self->make_response_promise<figures_promise::promise_type>();
+        logic->flush({request.job(), {promise, "flush packs"}}, request.at_once());
         return promise;
       },
       [=](caf::tick_atom) { logic->tick(); },

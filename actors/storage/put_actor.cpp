@@ -1,5 +1,6 @@
 #include "storage/put_actor.hpp"
 
+#include "storage/ask.hpp"
 #include "storage/convert.hpp"
 #include "storage/memory_wait.hpp"
 #include "storage/source_actor.hpp"
@@ -97,7 +98,7 @@ private:
       return;
     state_.pulling = true;
     // A pipe may have nothing to say for as long as it likes.
-    self_->request(state_.source, caf::infinite, v1::PullSource{})
+    self_->request(state_.source, until_answered, v1::PullSource{})
         .then(
             [this](v1::SourceBatch& batch, slices& data) {
               state_.pulling = false;
@@ -262,7 +263,7 @@ private:
     if (request.bodies_size() == 0 || state_.task.dry_run)
       return finish_if_done();
     ++state_.submissions;
-    self_->request(state_.packer, caf::infinite, std::move(request))
+    self_->request(state_.packer, until_answered, std::move(request))
         .then(
             [this](v1::PackFigures&) {
               --state_.submissions;
@@ -370,7 +371,7 @@ private:
     }
     v1::FlushPacks request;
     request.set_job(state_.task.job->number);
-    self_->request(state_.packer, caf::infinite, request)
+    self_->request(state_.packer, until_answered, request)
         .then([this](v1::PackFigures& figures) { complete(figures); }, [this](caf::error& reason) { give_up(from_caf(reason)); });
   }
 
@@ -403,7 +404,7 @@ private:
     v1::CloseIntake close;
     close.set_job(state_.task.job->number);
     auto shared = std::make_shared<decltype(told)>(std::move(told));
-    self_->request(state_.packer, caf::infinite, close).then([shared](v1::Done&) { (*shared)(); }, [shared](caf::error&) { (*shared)(); });
+    self_->request(state_.packer, until_answered, close).then([shared](v1::Done&) { (*shared)(); }, [shared](caf::error&) { (*shared)(); });
   }
 
   self_pointer self_;

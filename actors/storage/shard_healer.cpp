@@ -17,7 +17,7 @@ bool shard_healer::readable(const pack_record& pack, uint32_t begin, uint32_t en
   *request.mutable_pack() = to_proto(pack);
   request.set_begin(begin);
   request.set_end(end);
-  return ask_with<v1::StretchRead, bytes>(self_, reader_, caf::infinite, std::move(request)).has_value();
+  return ask_with<v1::StretchRead, bytes>(self_, reader_, until_answered, std::move(request)).has_value();
 }
 
 /// Reads all data (the reader rebuilds what it must), then codes the parity that is
@@ -27,7 +27,7 @@ result<slices> shard_healer::bodies_of(const pack_record& pack, const std::vecto
   v1::ReadStretch request;
   *request.mutable_pack() = to_proto(pack);
   request.set_end(static_cast<uint32_t>(shape.data_length()));
-  auto data = ask_with<v1::StretchRead, bytes>(self_, reader_, caf::infinite, std::move(request));
+  auto data = ask_with<v1::StretchRead, bytes>(self_, reader_, until_answered, std::move(request));
   if (!data)
     return fail(data.error());
   v1::RebuildShards rebuild;

@@ -239,6 +239,13 @@ def no_coroutines(tree: Tree) -> Iterator[Finding]:
     )
 
 
+def requests_end(tree: Tree) -> Iterator[Finding]:
+    """A request has a finite timeout, or says by `until_answered` why it needs none."""
+    yield from words(
+        tree, ("actors/", "apps/"), r"\bcaf\s*::\s*infinite\b", "{}: see until_answered", lambda path: path == "actors/storage/ask.hpp"
+    )
+
+
 CLOCK = r"\b(system_clock|steady_clock|high_resolution_clock|utc_clock)\s*::\s*now\b|\b(clock_gettime|gettimeofday|localtime|gmtime)\s*\(|(?<![\w.>:])(std\s*::\s*|::\s*)?time\s*\(\s*(nullptr|NULL|0|&)"
 CHANCE = r"\brandom_device\b|\b(getrandom|getentropy|RAND_bytes|RAND_priv_bytes|randombytes_\w+|arc4random\w*)\b|(?<![\w.>])s?rand\s*\(|\bmt19937(_64)?\b|\bdefault_random_engine\b"
 DISK = r"\b(i|o)?fstream\b|\bstd\s*::\s*filesystem\b|\bf(re)?open\s*\(|(?<![\w>.:])::\s*(open|openat|openat2|creat|unlink|rename|mkdir|stat|fsync|fdatasync|pread|pwrite)\s*\("
@@ -374,6 +381,7 @@ RULES = {
         exported_headers,
         no_caf_network,
         no_coroutines,
+        requests_end,
         nothing_ambient,
         names_say_something,
         tests_never_sleep,

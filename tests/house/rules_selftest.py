@@ -84,6 +84,10 @@ SAMPLES = {
         ],
         [{"actors/CMakeLists.txt": "# caf_io is not linked.\ntarget_link_libraries(x CAF::core)\n"}, {"actors/a.cpp": "#include <caf/all.hpp>\n"}],
     ),
+    "requests_end": (
+        [{"actors/storage/a.cpp": "self->request(whom, caf::infinite, x);\n"}],
+        [{"actors/storage/ask.hpp": "constexpr auto until_answered = caf::infinite;\n"}, {"tests/a.cpp": "caf::infinite;\n"}],
+    ),
     "no_coroutines": (
         [{"actors/a.cpp": "co_await x;\n"}, {"apps/a.hpp": "co_return 1;\n"}, {"tests/a.cpp": "f(boost::asio::use_awaitable);\n"}],
         [{"actors/a.cpp": '// No co_await here.\nauto s = "co_yield";\n'}],

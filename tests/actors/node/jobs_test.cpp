@@ -176,6 +176,25 @@ TEST_CASE("a job that waits for memory ends when it is cancelled or late", "[job
   must(h.vault().verify({}));
 }
 
+TEST_CASE("a source or sink that throws fails its job", "[jobs]") {
+  struct throwing : source, sink {
+    result<size_t> read(byte_span) override {
+      throw std::runtime_error{"read"};
+    }
+    result<void> write(byte_view) override {
+      throw std::runtime_error{"write"};
+    }
+  };
+  house h;
+  h.put_text("/file", noise(1, 100'000));
+  auto thrower = std::make_shared<throwing>();
+  job_options job;
+  job.timeout = std::chrono::minutes{2}; // Else it is late.
+  CHECK(code_of(h.vault().put(stream_of(thrower, "/thrown"), job)) == errc::unavailable);
+  CHECK(code_of(h.vault().get("/file", thrower, {}, {}, job)) == errc::unavailable);
+  CHECK(h.get_text("/file") == noise(1, 100'000));
+}
+
 TEST_CASE("a token that was cancelled before ends a job at once", "[jobs]") {
   house h;
   h.put_text("/file", "x");

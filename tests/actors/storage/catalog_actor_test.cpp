@@ -13,6 +13,9 @@ using test::make;
 
 namespace {
 
+/// What nobody answers is a failure, not a test that hangs.
+constexpr auto patience = std::chrono::minutes{2};
+
 struct catalog_room {
   caf::actor_system_config config;
   caf::actor_system sys{config.add_message_types<caf::id_block::datamesh>()};
@@ -37,10 +40,10 @@ struct catalog_room {
     return request;
   }
   auto stamp(caf::scoped_actor& who, std::initializer_list<uint64_t> numbers) {
-    return who->request(writer, caf::infinite, with_bodies<v1::StampOperations>(numbers));
+    return who->request(writer, patience, with_bodies<v1::StampOperations>(numbers));
   }
   auto apply(caf::scoped_actor& who, std::initializer_list<uint64_t> numbers) {
-    return who->request(writer, caf::infinite, with_bodies<v1::ApplyOperations>(numbers));
+    return who->request(writer, patience, with_bodies<v1::ApplyOperations>(numbers));
   }
   v1::StampedOperations stamped(caf::scoped_actor& who, std::initializer_list<uint64_t> numbers) {
     auto pending = stamp(who, numbers);
@@ -53,7 +56,7 @@ struct catalog_room {
     v1::CommitCatalog request;
     *request.mutable_operations() = what.operations();
     request.set_operations_in_pack(true);
-    return who->request(writer, caf::infinite, std::move(request));
+    return who->request(writer, patience, std::move(request));
   }
   errc committed(caf::scoped_actor& who, const v1::StampedOperations& what) {
     auto pending = commit(who, what);
@@ -111,6 +114,17 @@ TEST_CASE("stamps of a pack that failed are taken back, so that the log has no g
   CHECK(again.first_sequence() == 2);
   CHECK(room.committed(room.self, again) == errc{});
   room.check_log(2);
+}
+
+TEST_CASE("a catalog that falls answers all that waits for a pack", "[catalog_actor]") {
+  catalog_room room;
+  caf::scoped_actor other{room.sys};
+  auto pack = room.stamped(room.self, {1});
+  auto applied = room.apply(other, {2});
+  auto stamped = room.stamp(other, {3});
+  room.self->send_exit(room.writer, caf::exit_reason::kill);
+  CHECK(room.done(applied) == errc::unavailable);
+  CHECK(code_of(answer_to<v1::StampedOperations>(stamped)) == errc::unavailable);
 }
 
 TEST_CASE("one who holds no stamp can neither take back nor end another's", "[catalog_actor]") {

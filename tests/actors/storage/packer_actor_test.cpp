@@ -23,6 +23,9 @@ using manner = fake_drive::manner;
 
 namespace {
 
+/// What nobody answers is a failure, not a test that hangs.
+constexpr auto patience = std::chrono::minutes{2};
+
 /// Real codecs, a real catalog and fake drives behind one packer.
 struct packer_room {
   caf::actor_system_config config;
@@ -132,7 +135,7 @@ struct packer_room {
   auto closing(uint64_t job) {
     v1::CloseIntake request;
     request.set_job(job);
-    return self->request(packer, caf::infinite, request);
+    return self->request(packer, patience, request);
   }
   void close(uint64_t job) {
     auto pending = closing(job);
@@ -147,7 +150,7 @@ struct packer_room {
   auto seal(uint64_t job, const slices& data) {
     v1::SealChunks request;
     request.set_job(job);
-    return self->request(packer, caf::infinite, std::move(request), data);
+    return self->request(packer, patience, std::move(request), data);
   }
   v1::SealedChunks sealed(uint64_t job, const slices& data) {
     auto pending = seal(job, data);
@@ -161,13 +164,13 @@ struct packer_room {
     request.set_job(job);
     auto node = *random_id<node_id>(random);
     request.add_bodies(encode_body(move_node{node, root_node(), node.hex(), node_kind::folder}));
-    return self->request(packer, caf::infinite, std::move(request));
+    return self->request(packer, patience, std::move(request));
   }
   auto flush(uint64_t job, bool at_once = true) {
     v1::FlushPacks request;
     request.set_job(job);
     request.set_at_once(at_once);
-    return self->request(packer, caf::infinite, std::move(request));
+    return self->request(packer, patience, std::move(request));
   }
   template <class Pending>
   v1::PackFigures figures(Pending& pending) {
@@ -311,6 +314,22 @@ TEST_CASE("a flush waits for packs that later ones overtook", "[packer]") {
   CHECK(room.packs().size() == 1);
   room.let_go();
   CHECK(room.figures(flushed).packs() == 2);
+}
+
+TEST_CASE("a packer that falls answers all that waits for it", "[packer]") {
+  packer_room room{mirrored, 2};
+  room.set_all(manner::hold);
+  room.open(1);
+  (void) room.sealed(1, room.chunks(1, 60'000));
+  auto submitted = room.submit(1);
+  auto flushed = room.flush(1);
+  auto closed = room.closing(1);
+  room.wait_for_stores(1);
+  room.self->send_exit(room.packer, caf::exit_reason::kill);
+  CHECK(room.outcome(submitted) == errc::unavailable);
+  CHECK(room.outcome(flushed) == errc::unavailable);
+  CHECK(code_of(answer_to<v1::Done>(closed)) == errc::unavailable);
+  room.let_go();
 }
 
 TEST_CASE("a drive that refuses is replaced by another", "[packer]") {
