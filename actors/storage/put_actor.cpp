@@ -5,6 +5,8 @@
 #include "storage/memory_wait.hpp"
 #include "storage/source_actor.hpp"
 
+#include <fmt/format.h>
+
 #include <unordered_set>
 
 namespace datamesh::storage {
@@ -387,8 +389,26 @@ private:
   }
 
   void give_up(error reason) {
-    if (!state_.over)
-      end(fail(std::move(reason)));
+    if (state_.over)
+      return;
+    auto code = reason.code();
+    if (code != errc::drive_full && code != errc::no_space && code != errc::too_few_drives)
+      return end(fail(std::move(reason)));
+    // How much fits can not be known before all is cut and compressed. What was written
+    // by then is no loss to a later put, but it fills drives that are full.
+    state_.over = true;
+    v1::OpenIntake figures_so_far;
+    figures_so_far.set_job(state_.task.job->number);
+    self_->request(state_.packer, step_timeout, figures_so_far)
+        .then(
+            [this, reason](v1::PackFigures& figures) {
+              auto left = figures.bytes_written() - state_.written_before;
+              if (left == 0)
+                return end(fail(reason));
+              constexpr auto attempted = "put, of which up to {:.1f} MiB stay on the drives for the next try, or for a cleanup to free";
+              end(fail(reason.within(fmt::format(attempted, static_cast<double>(left) / (1 << 20)))));
+            },
+            [this, reason](caf::error&) { end(fail(reason)); });
   }
 
   void end(result<put_summary> outcome) {

@@ -62,6 +62,13 @@ outcome<node*> unfinished_node(session& s) {
   return n;
 }
 
+/// The reserve of a drive grows with its disk and is 64 MiB at least.
+void warn_if_full(output& out, const drive_report& drive) {
+  if (drive.disk_total > 0 && drive.disk_free == 0)
+    out.warn(fmt::format("nothing fits on {}: of {}, less is free than a drive leaves alone", printable(drive.folder),
+                         out.size(drive.disk_total)));
+}
+
 outcome<std::vector<drive_report>> add_missing_drives(node& n, const std::vector<std::string>& folders) {
   auto there = n.drives();
   for (auto& folder : folders) {
@@ -162,6 +169,8 @@ outcome<int> make_vault(session& s, node& n, const std::string& name, const std:
   explicit_bzero(made->recovery_phrase.data(), made->recovery_phrase.size());
   if (!out.lost())
     out.if_lost({});
+  for (auto& drive : drives)
+    warn_if_full(out, drive);
   if (drives.size() == 1)
     out.warn("with one drive only bit rot is repaired; add others with: datamesh drive add DIR");
   return 0;
@@ -174,6 +183,7 @@ outcome<int> each_drive(session& s, const char* action, const std::function<resu
       return refuse(drive.error());
     s.out.line(drive_json(*drive));
     s.out.print("{} {}, id {}.", action, printable(drive->folder), drive->id.brief());
+    warn_if_full(s.out, *drive);
   }
   s.out.line(json_line{"summary"}.add("drives", s.arguments().size()));
   return 0;

@@ -339,6 +339,25 @@ TEST_CASE("drives are added by an absolute path, once, and never one of others",
   CHECK(h.node().drives()[0].state == "ok");
 }
 
+TEST_CASE("a put that fills the drives tells what it leaves behind, and a cleanup frees it", "[drives]") {
+  house h{3, disk::simulated};
+  auto& simulated = dynamic_cast<simulated_files&>(h.files());
+  // Some packs fit above the reserve, and not all.
+  simulated.set_capacity(simulated.used() + (150ull << 20));
+  put_stream_request what{std::make_shared<text_source>(noise(10, 90 * mib), 1 << 20), "/large"};
+  auto refused = h.vault().put(what);
+  REQUIRE(!refused);
+  INFO(refused.error().message());
+  CHECK(refused.error().code() == errc::drive_full);
+  CHECK(refused.error().message().find("stay on the drives for the next try, or for a cleanup to free") != std::string::npos);
+  CHECK(h.list().empty());
+  CHECK(must(h.vault().cleanup({})).bytes_freed > 0);
+  uint64_t left = 0;
+  for (size_t drive = 1; drive <= 3; ++drive)
+    left += shards_on(h, drive);
+  CHECK(left <= 6); // Of operations alone.
+}
+
 TEST_CASE("a full drive is left out, and full drives refuse a put before it is lost", "[drives]") {
   house h{3, disk::simulated};
   auto text = noise(8, mib);
