@@ -15,9 +15,11 @@ using kind = value_kind;
 const option_spec dry_run = {.name = "dry-run", .letter = 'n', .text = "Say what would be done, and do nothing."};
 const option_spec yes = {.name = "yes", .letter = 'y', .text = "Do not ask. Needed when standard input is no terminal."};
 const option_spec interactive = {.name = "interactive", .letter = 'i', .text = "Ask before each change."};
-const option_spec flush = {.name = "flush",
-                           .text = "Also put the change into packs on the drives before the command ends, not only into the local catalog.",
-                           .in_config = true};
+const option_spec flush = {
+    .name = "flush",
+    .text = "Also put the change into packs on the drives before the command ends. Without it the change is in the local "
+            "catalog only until the next put: should the catalog be lost before, 'rebuild' does not know of it.",
+    .in_config = true};
 const option_spec if_exists = {.name = "if-exists",
                                .kind = kind::choice,
                                .placeholder = "WHAT",
@@ -319,7 +321,9 @@ std::vector<command_spec> care_commands() {
        .groups = group_node | group_vault},
       {.name = "rebuild",
        .summary = "Make the catalog again from the drives and the key alone",
-       .text = "For when the catalog is lost or damaged. Nothing on the drives is changed.",
+       .text = "For when the catalog is lost or damaged. Nothing on the drives is changed. What rm, mv, cp, tag, mkdir and restore "
+               "changed since the last put or --flush was in the catalog only and is lost with it: what was removed is there again, what "
+               "was moved is where it was.",
        .example = "datamesh rebuild",
        .groups = group_node | group_vault},
       {.name = "bench",

@@ -203,6 +203,30 @@ TEST_CASE("a catalog is made again from packs and key alone", "[rebuild]") {
   CHECK(h.get_text("/after") == "x");
 }
 
+TEST_CASE("a removal outlives the catalog once a put or a flush has carried it to the drives", "[rebuild]") {
+  house h{3};
+  h.put_text("/file", "x");
+  must(h.vault().remove("/file"));
+  auto found = std::vector<std::string>{};
+  SECTION("with a flush") {
+    must(h.vault().flush());
+  }
+  SECTION("with the next put") {
+    h.put_text("/other", "y");
+    found = {"/other"};
+  }
+  SECTION("before that it is there again, as docs/library.md says") {
+    found = {"/file"};
+  }
+  h.close();
+  h.remove_tree(join_path(h.options.home, "vaults/main/catalog"));
+  auto node = must(datamesh::node::open(h.options));
+  must(node->rebuild_catalog("main", credential::this_device()));
+  node.reset();
+  h.open();
+  CHECK(h.list() == found);
+}
+
 TEST_CASE("a rebuild is refused while the vault is open", "[rebuild]") {
   house h{1};
   h.put_text("/file", "x");
