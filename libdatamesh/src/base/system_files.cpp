@@ -470,8 +470,9 @@ int lock_description(int file) {
 // For people who wonder who holds the lock. Without room for it there is no such note.
 void note_holder(int file) {
   auto text = std::to_string(::getpid()) + "\n";
-  if (::ftruncate(file, 0) == 0) [[maybe_unused]]
-    auto written = ::pwrite(file, text.data(), text.size(), 0);
+  if (::ftruncate(file, 0) < 0)
+    return;
+  [[maybe_unused]] auto written = ::pwrite(file, text.data(), text.size(), 0);
 }
 
 // -- the file system -----------------------------------------------------------------
