@@ -135,7 +135,8 @@ int finish_put(session& s, const put_summary& sum) {
   return tell_failures(s, sum.failures, sum.failure_count,
                        {.what = "stored",
                         .done = done,
-                        .next_if_taken = "run it again with --if-exists version, with --if-exists rename, or with --as NAME"});
+                        .next_if_taken = "run it again with --if-exists version, with --if-exists rename, or with --as NAME",
+                        .next_if_missing = "check the path: it is one of this machine, not of the vault"});
 }
 
 outcome<int> put_stdin(session& s, const std::string& folder) {

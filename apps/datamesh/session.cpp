@@ -295,6 +295,10 @@ int tell_failures(session& s, const std::vector<item_failure>& failures, uint64_
   if (!told.done && count == 1 && !failures.empty()) {
     s.out.drop_held_back();
     why.what = failures.front().reason.message();
+    if (why.what.find(failures.front().path) == std::string::npos)
+      why.what = failures.front().path + ": " + why.what;
+    if (why.code == errc::not_found)
+      why.next = told.next_if_missing;
     return s.out.fail(s.line.path, why);
   }
   if (auto named = s.out.failed_items(); count > named)

@@ -149,9 +149,10 @@ outcome<int> run_version(session&);
 [[nodiscard]] outcome<void> write_setting(const session& s, const std::string& key, const std::string& value);
 /// What came of a job over several items.
 struct items_told {
-  std::string what;               ///< "stored"
-  bool done = false;              ///< Some items were.
-  std::string next_if_taken = {}; ///< What to run where a name was taken.
+  std::string what;                 ///< "stored"
+  bool done = false;                ///< Some items were.
+  std::string next_if_taken = {};   ///< What to run where a name was taken,
+  std::string next_if_missing = {}; ///< and where there was none.
 };
 
 /// Tells the failures that no event told, and answers the exit code: 0 when there are

@@ -678,6 +678,7 @@ class WithNode(unittest.TestCase):
         lines = self.errors_of(5, "put", "nowhere")
         self.assertEqual(len(lines), 3, lines)
         self.assertIn("nowhere", lines[0])
+        self.assertIn("of this machine", lines[2])
         self.assertEqual(self.world.json("put", "nowhere").failure["error"], "DM-NOT-FOUND")
         self.assertIn("all 2 of the items", self.errors_of(5, "put", "nowhere", "neither")[2])
         good = self.world.write(f"work/{self._testMethodName}/good", "x")
@@ -814,6 +815,7 @@ class WithNode(unittest.TestCase):
         lost = world.run("get", "/f", "--to", world.path("back"))
         self.assertEqual((lost.code, len(lost.errors.splitlines()), lost.out), (7, 3, b""), str(lost))
         self.assertNotIn("the rest was done", lost.errors)
+        self.assertIn("error: f: ", lost.errors)
 
     def test_drives_are_added_drained_and_removed(self):
         world = World(PROGRAM, DOCS)
