@@ -813,7 +813,8 @@ class WithNode(unittest.TestCase):
         verify = world.json("verify")
         self.assertEqual((verify.code, verify.summary["files_lost"]), (7, ["/f"]))
         lost = world.run("get", "/f", "--to", world.path("back"))
-        self.assertEqual((lost.code, len(lost.errors.splitlines()), lost.out), (7, 3, b""), str(lost))
+        # How much is read before it is known to be lost depends on where its blocks lie.
+        self.assertEqual((lost.code, lost.errors.count("error: "), b"Brought back" in lost.out), (7, 1, False), str(lost))
         self.assertNotIn("the rest was done", lost.errors)
         self.assertIn("error: f: ", lost.errors)
 
