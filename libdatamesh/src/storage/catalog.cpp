@@ -1,6 +1,7 @@
 #include "storage/catalog_state.hpp"
 
 #include "crypto/hash.hpp"
+#include "storage/checkpoint.hpp"
 #include "storage/chunk_index.hpp"
 #include "storage/tree_fold.hpp"
 #include "storage/version_fold.hpp"
@@ -176,7 +177,11 @@ result<void> catalog::commit(const catalog_commit& what, durability level) {
   next.head.dirty = true;
   for (const auto& p : what.packs)
     add_pack(next, p);
-  auto good = fold_operations(next, what, self.stamped);
+  auto good = import_checkpoint(next, what.imported);
+  if (good)
+    good = fold_operations(next, what, self.stamped);
+  if (what.checkpoint)
+    next.rows.put(checkpoint_key(), encode_note(*what.checkpoint));
   for (const auto& p : what.placed)
     place_pack(next, p);
   for (const auto& p : what.forgotten)

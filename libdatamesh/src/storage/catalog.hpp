@@ -80,6 +80,14 @@ struct device_view {
   uint64_t broken_at = 0;     ///< The lowest whose hash link does not fit; 0 when all fit.
 };
 
+/// What the catalog remembers of a checkpoint.
+struct checkpoint_note {
+  uint64_t number = 0; ///< Its name, see checkpoint.hpp.
+  int64_t created_ns = 0;
+  uint64_t operations = 0; ///< That it covers.
+  friend bool operator==(const checkpoint_note&, const checkpoint_note&) = default;
+};
+
 /// Nodes in the trash count until they are purged, condemned packs until they are
 /// forgotten.
 struct catalog_totals {
@@ -112,6 +120,11 @@ struct catalog_commit {
   std::vector<pack_record> placed;
   /// Packs whose shards are deleted: their rows and chunk rows go.
   std::vector<pack_id> forgotten;
+  /// Encoded parts of a checkpoint, all of them in order from commit to commit, into a
+  /// catalog that has no operation yet; see checkpoint.hpp. `conflict` when it has some.
+  std::vector<std::string> imported;
+  /// A checkpoint of this catalog that is whole in packs.
+  std::optional<checkpoint_note> checkpoint;
 };
 
 /// An operation with the bytes that its hash covers.
@@ -225,6 +238,15 @@ public:
 
   /// What is known of each device's log, in order of device.
   [[nodiscard]] result<std::vector<device_view>> devices() const;
+
+  /// As whom it writes.
+  [[nodiscard]] const device_id& own_device() const noexcept;
+
+  /// All rows as they are now, frozen; for a checkpoint.
+  [[nodiscard]] std::unique_ptr<ordered_view> freeze() const;
+
+  /// The last checkpoint that was written, or that this catalog was made from.
+  [[nodiscard]] result<std::optional<checkpoint_note>> last_checkpoint() const;
 
   /// A digest of the whole view (names, versions, tags), equal for equal folds.
   [[nodiscard]] result<digest> fingerprint() const;

@@ -471,6 +471,23 @@ std::optional<pack_record> decode_pack(const pack_id& id, std::string_view value
   return x;
 }
 
+std::string encode_note(const checkpoint_note& note) {
+  row_writer out;
+  out.number(note.number);
+  out.time(note.created_ns);
+  out.number(note.operations);
+  return std::move(out.out);
+}
+
+std::optional<checkpoint_note> decode_note(std::string_view value) {
+  row_reader in{value};
+  checkpoint_note x;
+  x.number = in.number();
+  x.created_ns = in.time();
+  x.operations = in.number();
+  return when_done(in, std::move(x));
+}
+
 std::string encode_table(const pack_table& table) {
   row_writer out;
   out.id(table.space);
@@ -577,6 +594,10 @@ std::string head_key() {
   return {static_cast<char>(row_kind::head)};
 }
 
+std::string checkpoint_key() {
+  return {static_cast<char>(row_kind::checkpoint)};
+}
+
 std::string pending_key(const device_id& device, uint64_t sequence) {
   auto key = id_key(row_kind::pending, device);
   append_big_endian(key, sequence);
@@ -640,6 +661,7 @@ uint64_t number_in_key(std::string_view key, size_t skip) {
 size_t key_size(row_kind kind) {
   switch (kind) {
   case row_kind::head:
+  case row_kind::checkpoint:
     return 1;
   case row_kind::device:
   case row_kind::node:

@@ -25,6 +25,7 @@ enum class row_kind : char {
   pack = 'p',       ///< pack -> pack_record
   table = 'b',      ///< pack -> pack_table
   condemned = 'z',  ///< pack -> nothing
+  checkpoint = 'k', ///< checkpoint_note
 };
 
 /// A stamp that no two operations share, whoever made them.
@@ -139,6 +140,8 @@ struct catalog_head {
 [[nodiscard]] std::string encode_pack(const pack_record& pack);
 /// *condemned* stays false: the condemned rows tell.
 [[nodiscard]] std::optional<pack_record> decode_pack(const pack_id& id, std::string_view value);
+[[nodiscard]] std::string encode_note(const checkpoint_note& note);
+[[nodiscard]] std::optional<checkpoint_note> decode_note(std::string_view value);
 [[nodiscard]] std::string encode_table(const pack_table& table);
 [[nodiscard]] std::optional<pack_table> decode_table(std::string_view value);
 
@@ -154,6 +157,7 @@ void unpack_extents(std::string_view packed, size_t from, size_t count, std::vec
 // -- keys ------------------------------------------------------------------------------
 
 [[nodiscard]] std::string head_key();
+[[nodiscard]] std::string checkpoint_key();
 /// Of the rows whose whole key, or whose first part, is one identifier.
 template <class Id>
 [[nodiscard]] std::string id_key(row_kind kind, const Id& id) {

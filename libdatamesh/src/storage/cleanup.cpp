@@ -51,8 +51,8 @@ private:
 
 class planner {
 public:
-  planner(const catalog& names, const retention& rules, int64_t now_ns, const std::set<pack_id>& pinned)
-      : names_(names), rules_(rules), now_ns_(now_ns), pinned_(pinned) {}
+  planner(const catalog& names, const retention& rules, int64_t now_ns, const std::set<pack_id>& pinned, const checkpoint_cover& cover)
+      : names_(names), rules_(rules), now_ns_(now_ns), pinned_(pinned), cover_(cover) {}
 
   result<cleanup_plan> run() {
     if (auto good = empty_trash(); !good)
@@ -184,11 +184,15 @@ private:
     auto table = names_.table_of(pack.seal.id);
     if (!table)
       return fail(table.error());
-    copy found{pack.seal.id, table->space, {}, table->operations, 0};
+    copy found{pack.seal.id, table->space, {}, {}, 0};
     uint64_t total = 0;
-    for (const auto& o : table->operations)
+    for (const auto& o : table->operations) {
+      total += o.sealed_length;
+      if (cover_.drops(o))
+        continue;
+      found.operations.push_back(o);
       found.bytes += o.sealed_length;
-    total = found.bytes;
+    }
     for (const auto& entry : table->chunks) {
       total += entry.sealed_length;
       if (!living_.has(entry.id))
@@ -254,6 +258,7 @@ private:
   const retention& rules_;
   int64_t now_ns_;
   const std::set<pack_id>& pinned_;
+  const checkpoint_cover& cover_;
   cleanup_plan plan_;
   id_set nodes_gone_;
   id_set versions_gone_;
@@ -265,8 +270,9 @@ private:
 
 } // namespace
 
-result<cleanup_plan> plan_cleanup(const catalog& names, const retention& rules, int64_t now_ns, const std::set<pack_id>& pinned) {
-  auto plan = planner{names, rules, now_ns, pinned}.run();
+result<cleanup_plan> plan_cleanup(const catalog& names, const retention& rules, int64_t now_ns, const std::set<pack_id>& pinned,
+                                  const checkpoint_cover& cover) {
+  auto plan = planner{names, rules, now_ns, pinned, cover}.run();
   if (!plan)
     return fail(plan.error().within("plan cleanup"));
   return plan;

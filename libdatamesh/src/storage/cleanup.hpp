@@ -4,7 +4,7 @@
 // run prints the same plan that the real run carries out.
 #pragma once
 
-#include "storage/catalog.hpp"
+#include "storage/checkpoint.hpp"
 
 #include <set>
 
@@ -37,12 +37,12 @@ struct cleanup_plan {
 
 /// A chunk lives while a version that stays names it. Its place is the one that
 /// `catalog::locate_chunk` tells; further copies of it count as dead. Operation batches
-/// live as long as the vault, so they go along with each copy, and a pack is dead only
-/// without any, or after they were copied. A condemned pack is emptied whatever it
-/// holds. Memory: 16 bytes a living chunk and node that goes, plus the plan itself.
+/// and parts of checkpoints live until *cover* drops them: they go along with each copy,
+/// and a pack is dead only without any, or after they were copied. A condemned pack is
+/// emptied whatever it holds. Memory: 16 bytes a living chunk and node that goes, plus the plan itself.
 ///
 /// *pinned* packs are in use by puts that are running; they are left alone.
 [[nodiscard]] result<cleanup_plan> plan_cleanup(const catalog& names, const retention& rules, int64_t now_ns,
-                                                const std::set<pack_id>& pinned);
+                                                const std::set<pack_id>& pinned, const checkpoint_cover& cover = {});
 
 } // namespace datamesh::storage

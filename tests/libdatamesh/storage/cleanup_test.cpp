@@ -313,3 +313,46 @@ TEST_CASE("whatever is cleaned, every living chunk is still found", "[cleanup]")
     }
   }
 }
+
+TEST_CASE("what checkpoints cover is not carried along", "[cleanup]") {
+  fixture f;
+  auto part = [](uint64_t number) {
+    auto o = batch(500);
+    o.checkpoint = true;
+    o.first_sequence = o.last_sequence = checkpoint_place{number, 0}.sequence();
+    return o;
+  };
+  auto covered = batch(500);
+  auto later = batch(500);
+  later.first_sequence = later.last_sequence = 3;
+  auto only_covered = new_pack(pack(1), {});
+  only_covered.table.operations = {covered, part(7)};
+  auto with_later = new_pack(pack(2), {});
+  with_later.table.operations = {covered, later};
+  auto with_kept = new_pack(pack(3), {});
+  with_kept.table.operations = {covered, part(8), covered};
+  add(*f.names, {only_covered, with_later, with_kept});
+  checkpoint_cover cover;
+  cover.superseded = {7};
+  for (uint64_t number : {8u, 9u}) {
+    auto& log = cover.kept.emplace_back(good_checkpoint{number, {}}).header.devices[device(1)];
+    log.add(1, digest{}, digest{});
+    log.add(2, digest{}, digest{});
+  }
+  SECTION("with two checkpoints") {
+    auto plan = plan_cleanup(*f.names, f.rules, 0, {}, cover).value();
+    REQUIRE(plan.dead == std::vector{pack(1)});
+    REQUIRE(plan.copied.size() == 2);
+    for (const auto& copy : plan.copied) {
+      REQUIRE(copy.operations.size() == 1);
+      CHECK(copy.bytes == 500);
+      CHECK((copy.pack == pack(2) ? copy.operations[0].first_sequence == 3 : copy.operations[0].checkpoint));
+    }
+  }
+  SECTION("with one, all of it") {
+    cover.kept.pop_back();
+    auto plan = plan_cleanup(*f.names, f.rules, 0, {}, cover).value();
+    CHECK(plan.dead.empty());
+    CHECK(plan.copied.empty());
+  }
+}
