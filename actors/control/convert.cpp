@@ -62,7 +62,10 @@ std::vector<std::string> read_texts(const google::protobuf::RepeatedPtrField<std
   F(symlinks)                                                                                                                              \
   F(versions)                                                                                                                              \
   F(logical_bytes)                                                                                                                         \
-  F(chunks) F(chunk_plain_bytes) F(chunk_sealed_bytes) F(packs) F(pack_bytes) F(shard_bytes) F(operations) F(catalog_bytes)
+  F(chunks)                                                                                                                                \
+  F(chunk_plain_bytes)                                                                                                                     \
+  F(chunk_sealed_bytes)                                                                                                                    \
+  F(packs) F(pack_bytes) F(shard_bytes) F(operations) F(catalog_bytes) F(last_checkpoint_ns) F(operations_since_checkpoint)
 #define PUT_FIELDS(F)                                                                                                                      \
   F(files)                                                                                                                                 \
   F(folders)                                                                                                                               \

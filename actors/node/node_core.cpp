@@ -2,6 +2,7 @@
 
 #include "crypto/identity.hpp"
 #include "storage/adopt_actor.hpp"
+#include "storage/checkpoint_actor.hpp"
 #include "storage/convert.hpp"
 
 #include <thread>
@@ -546,7 +547,7 @@ result<std::shared_ptr<vault_runtime>> node_core::start_rebuilding(const std::st
   if (auto started = runtime->start(true); !started)
     return fail(started.error());
   auto adopted = runtime->wait_for<rebuild_summary>(job, [&](auto running, auto done) {
-    storage::start_adopt(runtime->context, {running, std::move(done)});
+    storage::start_adopt(runtime->context, {true, running, std::move(done)});
   });
   if (!adopted)
     return fail(adopted.error().within(attempt, name));
@@ -613,7 +614,9 @@ result<void> vault_runtime::start(bool fresh_catalog) {
   // The drives open meanwhile; no actor shall be the one that waits for them.
   (void) core->drives->all();
   if (!fresh_catalog && context->names->was_interrupted()) {
-    auto adopted = wait_for<rebuild_summary>({}, [this](auto job, auto done) { storage::start_adopt(context, {job, std::move(done)}); });
+    auto adopted = wait_for<rebuild_summary>({}, [this](auto job, auto done) {
+      storage::start_adopt(context, {false, job, std::move(done)});
+    });
     if (!adopted)
       return fail(adopted.error().within("take in what a crash left", name));
   }
@@ -635,6 +638,7 @@ result<void> vault_runtime::apply(const std::vector<storage::operation_body>& bo
   result<void> outcome;
   self->request(context->catalog_writer, storage::step_timeout, std::move(request))
       .receive([](v1::Done&) {}, [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
+  changed_ = changed_ || outcome;
   return outcome;
 }
 
@@ -669,10 +673,37 @@ result<void> vault_runtime::save_keys() {
   return {};
 }
 
+void vault_runtime::keep_checkpoint() {
+  auto how = storage::choose_policy(*core->drives, {});
+  if (!how || !storage::wants_checkpoint(*context))
+    return;
+  {
+    std::lock_guard guard{checkpoint_mutex_};
+    if (std::exchange(checkpointing_, true))
+      return;
+  }
+  // Not among the jobs that closing cancels: half a checkpoint is of no use.
+  auto job = std::make_shared<storage::job>();
+  job->number = core->next_job();
+  job->time = core->env.clock;
+  job->events = core->events;
+  storage::start_checkpoint(context, {*how, job, [this](result<storage::checkpoint_note>) {
+                                        std::lock_guard guard{checkpoint_mutex_};
+                                        checkpointing_ = false;
+                                        checkpoint_done_.notify_all();
+                                      }});
+}
+
 void vault_runtime::close() {
   jobs.cancel_and_wait();
   if (!context || !context->catalog_writer)
     return;
+  if (changed_)
+    keep_checkpoint();
+  {
+    std::unique_lock lock{checkpoint_mutex_};
+    checkpoint_done_.wait(lock, [this] { return !checkpointing_; });
+  }
   caf::scoped_actor self{core->system()};
   for (const auto& packer : context->packers()) {
     self->send_exit(packer, caf::exit_reason::user_shutdown);

@@ -40,6 +40,12 @@ result<vault_stats> local_vault::stats() const {
   stats.shard_bytes = totals->shard_bytes;
   stats.operations = totals->operations;
   stats.catalog_bytes = names.disk_bytes();
+  auto checkpoint = names.last_checkpoint();
+  if (!checkpoint)
+    return fail(checkpoint.error());
+  if (*checkpoint)
+    stats.last_checkpoint_ns = (*checkpoint)->created_ns;
+  stats.operations_since_checkpoint = totals->operations - (*checkpoint ? std::min((*checkpoint)->operations, totals->operations) : 0);
   return stats;
 }
 
@@ -127,9 +133,12 @@ result<cleanup_summary> local_vault::cleanup(const cleanup_request& what, const 
   if (what.trash_age)
     rules.trash_ns = std::chrono::nanoseconds{*what.trash_age}.count();
   rules.versions_kept = what.keep_versions;
-  return runtime.wait_for<cleanup_summary>(job, [&](auto running, auto done) {
+  auto outcome = runtime.wait_for<cleanup_summary>(job, [&](auto running, auto done) {
     storage::start_cleanup(runtime.context, {rules, what.dry_run, *how, running, std::move(done)});
   });
+  if (!what.dry_run)
+    runtime.keep_checkpoint();
+  return outcome;
 }
 
 result<rebalance_summary> local_vault::rebalance(bool dry_run, const job_options& job) {

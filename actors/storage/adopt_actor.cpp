@@ -1,5 +1,6 @@
 #include "storage/adopt_actor.hpp"
 
+#include "storage/checkpoint_parts.hpp"
 #include "storage/convert.hpp"
 #include "storage/memory_wait.hpp"
 #include "storage/operation_batch.hpp"
@@ -11,6 +12,7 @@ namespace datamesh::storage {
 namespace {
 
 constexpr size_t shards_at_once = 4096;
+constexpr size_t packs_at_once = 256;
 
 /// Shards of one pack, as the drives' indexes list them.
 struct found_pack {
@@ -41,6 +43,9 @@ public:
         return fail(taken.error());
       task_.job->progress(summary_.packs, found_.size(), 0, 0);
     }
+    auto folded = task_.fresh ? fold_all() : compare_checkpoints();
+    if (!folded)
+      return fail(folded.error());
     auto totals = context_->names->totals();
     if (!totals)
       return fail(totals.error());
@@ -168,11 +173,24 @@ private:
     v1::CommitCatalog commit;
     *commit.add_packs() = to_proto(record, *table);
     commit.set_operations_in_pack(true);
-    for (const auto& entry : table->operations) {
-      if (entry.checkpoint)
+    // A fresh catalog looks for a checkpoint in all packs first. Any other takes a pack
+    // with its operations or not at all, since it passes over a pack that it knows.
+    if (!task_.fresh) {
+      find_parts(record.seal.id, *table, found_parts_);
+      add_operations(record, *table, {}, commit);
+    }
+    ++summary_.packs;
+    return send(std::move(commit));
+  }
+
+  /// Operations of a pack that *known* does not cover.
+  void add_operations(const pack_record& record, const pack_table& table, const checkpoint_header& known, v1::CommitCatalog& commit) {
+    auto keys = context_->keys->get();
+    for (const auto& entry : table.operations) {
+      if (entry.checkpoint || known.covers(entry.device, entry.first_sequence, entry.last_sequence))
         continue;
       auto batch = read(record, entry.offset, entry.offset + entry.sealed_length);
-      auto operations = batch ? open_operations(keys->vault, table->space, entry, *batch, *keys, cipher_) : fail(batch.error());
+      auto operations = batch ? open_operations(keys->vault, table.space, entry, *batch, *keys, cipher_) : fail(batch.error());
       if (!operations) {
         ++summary_.packs_unreadable;
         continue;
@@ -181,8 +199,102 @@ private:
       for (auto& op : *operations)
         commit.add_operations(std::move(op));
     }
-    ++summary_.packs;
-    return send(std::move(commit));
+  }
+
+  // -- a fresh catalog: the newest checkpoint that is whole, and what came after it ------
+
+  result<void> fold_all() {
+    auto checkpoint = import_newest();
+    if (!checkpoint)
+      return fail(checkpoint.error());
+    std::optional<pack_id> after;
+    for (;;) {
+      auto page = context_->names->packs(after, packs_at_once);
+      if (!page)
+        return fail(page.error());
+      for (const auto& pack : *page)
+        if (auto folded = fold_pack(pack, *checkpoint); !folded)
+          return folded;
+      if (page->size() < packs_at_once)
+        return {};
+      after = page->back().seal.id;
+    }
+  }
+
+  result<void> fold_pack(const pack_record& pack, const checkpoint_header& known) {
+    if (auto reason = task_.job->ended())
+      return fail(*reason);
+    auto table = context_->names->table_of(pack.seal.id);
+    if (!table)
+      return fail(table.error());
+    v1::CommitCatalog commit;
+    commit.set_operations_in_pack(true);
+    add_operations(pack, *table, known, commit);
+    return commit.operations_size() > 0 ? send(std::move(commit)) : result<void>{};
+  }
+
+  /// What it covers; nothing without one.
+  result<checkpoint_header> import_newest() {
+    auto found = find_checkpoints(*context_->names);
+    if (!found)
+      return fail(found.error());
+    checkpoint_parts parts{self_, *context_, reader_, *task_.job};
+    std::vector<std::pair<checkpoint_header, const found_checkpoint*>> newest_last;
+    for (const auto& one : *found)
+      if (auto header = parts.header_of(one))
+        newest_last.emplace_back(std::move(*header), &one);
+    std::sort(newest_last.begin(), newest_last.end(), [](const auto& a, const auto& b) {
+      return std::tie(a.first.operations, a.second->number) < std::tie(b.first.operations, b.second->number);
+    });
+    for (auto i = newest_last.rbegin(); i != newest_last.rend(); ++i) {
+      auto good = parts.verify(*i->second);
+      if (auto reason = task_.job->ended())
+        return fail(*reason);
+      if (!good)
+        continue; // An older one, then, and more operations.
+      if (auto imported = import(parts, *i->second, good->header); !imported)
+        return fail(imported.error());
+      return std::move(good->header);
+    }
+    return checkpoint_header{};
+  }
+
+  result<void> import(checkpoint_parts& parts, const found_checkpoint& from, const checkpoint_header& header) {
+    for (uint64_t part = 0; part < from.parts.size(); ++part) {
+      auto encoded = parts.read(from, part);
+      if (!encoded)
+        return fail(encoded.error());
+      v1::CommitCatalog commit;
+      commit.add_imported(std::move(*encoded));
+      if (part + 1 == from.parts.size()) {
+        auto& note = *commit.mutable_checkpoint();
+        note.set_number(from.number);
+        note.set_created_ns(header.created_ns);
+        note.set_operations(header.operations);
+      }
+      if (auto sent = send(std::move(commit)); !sent)
+        return sent;
+    }
+    return {};
+  }
+
+  // -- a catalog that goes on --------------------------------------------------------------
+
+  /// Operations that a checkpoint covers may be gone from the packs. A catalog that did
+  /// not know them before it met the checkpoint is a copy from earlier days.
+  result<void> compare_checkpoints() {
+    checkpoint_parts parts{self_, *context_, reader_, *task_.job};
+    for (const auto& one : found_parts_) {
+      auto header = parts.header_of(one);
+      if (!header)
+        continue;
+      auto known = known_by(*context_->names->freeze());
+      if (!known && known.error().code() != errc::not_found)
+        return fail(known.error());
+      if (!known || !known->covers(*header))
+        return fail(errc::store_corrupt, "take in packs: the catalog is older than a checkpoint in them", context_->name);
+    }
+    return {};
   }
 
   caf::blocking_actor* self_;
@@ -192,6 +304,7 @@ private:
   crypto::aead cipher_;
   rebuild_summary summary_;
   std::map<pack_id, found_pack> found_;
+  std::vector<found_checkpoint> found_parts_; ///< In packs that were taken in.
 };
 
 } // namespace

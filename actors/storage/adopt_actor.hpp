@@ -9,6 +9,7 @@
 namespace datamesh::storage {
 
 struct adopt_task {
+  bool fresh = false; ///< The catalog is empty and is thrown away should this end early.
   std::shared_ptr<storage::job> job;
   completion<rebuild_summary> done;
 };

@@ -104,6 +104,9 @@ result<void> commit_now(catalog_state& state, const v1::CommitCatalog& request) 
       return fail(id.error());
     commit.forgotten.push_back(*id);
   }
+  commit.imported = {request.imported().begin(), request.imported().end()};
+  if (request.has_checkpoint())
+    commit.checkpoint = {request.checkpoint().number(), request.checkpoint().created_ns(), request.checkpoint().operations()};
   return state.names->commit(commit);
 }
 

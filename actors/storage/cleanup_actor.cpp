@@ -1,5 +1,6 @@
 #include "storage/cleanup_actor.hpp"
 
+#include "storage/checkpoint_parts.hpp"
 #include "storage/convert.hpp"
 #include "storage/memory_wait.hpp"
 #include "storage/pack_reader_actor.hpp"
@@ -31,8 +32,11 @@ public:
   }
 
   result<cleanup_summary> run() {
+    std::lock_guard alone{context_->upkeep};
+    if (auto read = read_checkpoints(); !read)
+      return fail(read.error());
     auto now = context_->env.clock->wall().time_since_epoch().count();
-    auto plan = plan_cleanup(*context_->names, task_.rules, now, {});
+    auto plan = plan_cleanup(*context_->names, task_.rules, now, {}, cover_);
     if (!plan)
       return fail(plan.error());
     summary_.nodes_forgotten = plan->nodes_forgotten;
@@ -69,6 +73,18 @@ public:
   }
 
 private:
+  /// Operations go only when they are in checkpoints that were read just now.
+  result<void> read_checkpoints() {
+    auto found = find_checkpoints(*context_->names);
+    if (!found)
+      return fail(found.error());
+    auto read = checkpoint_parts{self_, *context_, reader_, *task_.job}.verify_all(*found);
+    if (!read)
+      return fail(read.error());
+    cover_ = choose_cover(std::move(read->good), read->unreadable);
+    return {};
+  }
+
   /// From here on no put finds chunks in those packs. Puts that found some there
   /// and have ended are in the catalog, so only what is planned now is safe to go.
   result<void> condemn(cleanup_plan& plan, int64_t now) {
@@ -79,7 +95,7 @@ private:
     std::set<pack_id> pinned{candidates.begin(), candidates.end()};
     for (const auto& id : free_)
       pinned.erase(id);
-    auto again = plan_cleanup(*context_->names, task_.rules, now, pinned);
+    auto again = plan_cleanup(*context_->names, task_.rules, now, pinned, cover_);
     if (!again)
       return fail(again.error());
     plan = std::move(*again);
@@ -258,6 +274,7 @@ private:
   pack_reader_actor reader_;
   packer_actor packer_;
   std::vector<pack_id> free_; ///< No running put relies on them.
+  checkpoint_cover cover_;
   cleanup_summary summary_;
   std::vector<copy_handle> copying_;
 };

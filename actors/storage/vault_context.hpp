@@ -32,6 +32,10 @@ struct vault_context {
   std::shared_ptr<buffer_pool> segment_pool; ///< Plain bytes: 8 MiB each.
   std::shared_ptr<buffer_pool> pack_pool;
 
+  /// Held by cleanup and by whoever writes a checkpoint: parts of one that is not whole
+  /// yet look like what an interrupted writer left.
+  std::mutex upkeep;
+
   /// The intake for a policy; started when first asked for.
   [[nodiscard]] packer_actor packer_for(const policy& how);
   /// All that were started.

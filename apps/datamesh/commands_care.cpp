@@ -168,20 +168,24 @@ outcome<int> run_stats(session& s) {
   if (!x)
     return refuse(x.error());
   auto& out = s.out;
-  out.line(json_line{"summary"}
-               .add("files", x->files)
-               .add("folders", x->folders)
-               .add("symlinks", x->symlinks)
-               .add("versions", x->versions)
-               .add("logical_bytes", x->logical_bytes)
-               .add("chunks", x->chunks)
-               .add("chunk_plain_bytes", x->chunk_plain_bytes)
-               .add("chunk_sealed_bytes", x->chunk_sealed_bytes)
-               .add("packs", x->packs)
-               .add("pack_bytes", x->pack_bytes)
-               .add("shard_bytes", x->shard_bytes)
-               .add("operations", x->operations)
-               .add("catalog_bytes", x->catalog_bytes));
+  json_line line{"summary"};
+  line.add("files", x->files)
+      .add("folders", x->folders)
+      .add("symlinks", x->symlinks)
+      .add("versions", x->versions)
+      .add("logical_bytes", x->logical_bytes)
+      .add("chunks", x->chunks)
+      .add("chunk_plain_bytes", x->chunk_plain_bytes)
+      .add("chunk_sealed_bytes", x->chunk_sealed_bytes)
+      .add("packs", x->packs)
+      .add("pack_bytes", x->pack_bytes)
+      .add("shard_bytes", x->shard_bytes)
+      .add("operations", x->operations)
+      .add("catalog_bytes", x->catalog_bytes)
+      .add("operations_since_checkpoint", x->operations_since_checkpoint);
+  if (x->last_checkpoint_ns != 0)
+    line.time("last_checkpoint", x->last_checkpoint_ns);
+  out.line(line);
   auto ratio = [](uint64_t a, uint64_t b) {
     return b == 0 ? std::string{"-"} : fmt::format("{:.2f}x", static_cast<double>(a) / static_cast<double>(b));
   };
@@ -193,6 +197,10 @@ outcome<int> run_stats(session& s) {
   out.print("Sealed       {}: {} by compression", out.size(x->chunk_sealed_bytes), ratio(x->chunk_plain_bytes, x->chunk_sealed_bytes));
   out.print("On drives    {} in {}, parity included", out.size(x->shard_bytes), counted(x->packs, "pack", "packs"));
   out.print("Catalog      {}, {}", out.size(x->catalog_bytes), counted(x->operations, "operation", "operations"));
+  out.print("Checkpoint   {}",
+            x->last_checkpoint_ns == 0 ? std::string{"none yet"}
+                                       : fmt::format("{}, {} since", out.time(x->last_checkpoint_ns),
+                                                     counted(x->operations_since_checkpoint, "operation", "operations")));
   return 0;
 }
 

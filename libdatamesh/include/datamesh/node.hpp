@@ -245,6 +245,8 @@ struct vault_stats {
   uint64_t packs = 0, pack_bytes = 0, shard_bytes = 0;
   uint64_t operations = 0;
   uint64_t catalog_bytes = 0;
+  int64_t last_checkpoint_ns = 0;           ///< When the catalog was last put into packs whole; 0: never.
+  uint64_t operations_since_checkpoint = 0; ///< That a rebuild of the catalog would repeat.
 };
 
 struct drive_report {

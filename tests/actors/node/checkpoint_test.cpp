@@ -1,0 +1,207 @@
+// The catalog in packs: when a checkpoint is written, what cleanup leaves behind once
+// there are two, and how a catalog is made again from one.
+#include "tests/actors/node/house.hpp"
+#include "tests/support/manual_clock.hpp"
+
+#include <set>
+
+namespace datamesh::test {
+
+namespace {
+
+constexpr size_t tag_count = 360;
+constexpr size_t tag_size = 4000;
+
+struct aging_house {
+  std::shared_ptr<manual_clock> time = std::make_shared<manual_clock>();
+  house h;
+
+  explicit aging_house(size_t drives = 3) : h{drives, disk::simulated, with(time)} {}
+
+  static node_options with(std::shared_ptr<manual_clock> time) {
+    node_options options;
+    options.environment.clock = std::move(time);
+    return options;
+  }
+  /// A day later something comes; closing waits for the checkpoint that is due then.
+  void pass_day() {
+    time->advance(std::chrono::hours{25});
+    h.put_text("/day", "d");
+    h.reopen();
+  }
+  int64_t now() const {
+    return time->wall().time_since_epoch().count();
+  }
+  vault_stats stats() {
+    return must(h.vault().stats());
+  }
+  uint64_t bytes_on_drives() {
+    uint64_t sum = 0;
+    for (const auto& drive : h.node().drives())
+      sum += drive.shard_bytes;
+    return sum;
+  }
+  /// Operations that are long and leave little behind.
+  void set_tags(uint64_t seed) {
+    for (uint64_t i = 0; i < tag_count; ++i)
+      must(h.vault().set_tag("/tagged", "key", noise(seed + i, tag_size)));
+    must(h.vault().flush());
+  }
+  std::string tag() {
+    return must(h.vault().info("/tagged")).tags.at(0).second;
+  }
+  rebuild_summary rebuild() {
+    h.close();
+    auto node = must(datamesh::node::open(h.options));
+    auto made = must(node->rebuild_catalog("main", credential::this_device()));
+    node.reset();
+    h.open();
+    return made;
+  }
+  std::set<std::string> shard_files() {
+    std::set<std::string> all;
+    for (size_t d = 1; d <= 3; ++d)
+      for (auto& path : h.files_below(h.drive(d)))
+        if (path.find("shards") != std::string::npos)
+          all.insert(path);
+    return all;
+  }
+};
+
+cleanup_request at_once(bool dry_run = false) {
+  return {.dry_run = dry_run, .trash_age = std::chrono::seconds{0}};
+}
+
+} // namespace
+
+TEST_CASE("a day after the last checkpoint the next change brings one", "[checkpoint]") {
+  aging_house a;
+  a.h.put_text("/file", "x");
+  a.h.reopen();
+  CHECK(a.stats().last_checkpoint_ns == 0);
+  CHECK(a.stats().operations_since_checkpoint == a.stats().operations);
+  a.pass_day();
+  auto first = a.now();
+  CHECK(a.stats().last_checkpoint_ns == first);
+  CHECK(a.stats().operations_since_checkpoint == 0);
+  SECTION("who only reads writes none") {
+    must(a.h.vault().remove("/day"));
+    a.h.reopen();
+    auto packs = a.stats().packs;
+    a.time->advance(std::chrono::hours{25});
+    a.h.reopen();
+    CHECK(a.h.get_text("/file") == "x");
+    a.h.reopen();
+    CHECK(a.stats().last_checkpoint_ns == first);
+    CHECK(a.stats().operations_since_checkpoint == 1);
+    CHECK(a.stats().packs == packs);
+  }
+  SECTION("a change of names is one, too, once the vault closes") {
+    a.h.put_text("/more", "y");
+    a.h.reopen();
+    CHECK(a.stats().last_checkpoint_ns == first);
+    CHECK(a.stats().operations_since_checkpoint == 2);
+    a.time->advance(std::chrono::hours{25});
+    must(a.h.vault().move("/more", "/moved"));
+    a.h.reopen();
+    CHECK(a.stats().last_checkpoint_ns == a.now());
+    CHECK(a.stats().operations_since_checkpoint == 0);
+  }
+  SECTION("a catalog that is made again remembers it") {
+    CHECK(a.rebuild().operations == 0);
+    CHECK(a.stats().last_checkpoint_ns == first);
+    CHECK(a.stats().operations_since_checkpoint == 0);
+    CHECK(a.h.get_text("/file") == "x");
+  }
+}
+
+TEST_CASE("with two checkpoints cleanup leaves operations behind, and nothing is lost", "[checkpoint]") {
+  aging_house a;
+  for (uint64_t i = 0; i < 4; ++i)
+    a.h.put_text("/file" + std::to_string(i), noise(i, 100'000));
+  a.h.put_text("/file1", noise(11, 50'000));
+  a.h.put_text("/tagged", "t");
+  must(a.h.vault().move("/file2", "/folder/moved"));
+  must(a.h.vault().remove("/file3"));
+  a.set_tags(100);
+  auto long_ones = tag_count * tag_size;
+  auto before = a.bytes_on_drives();
+  REQUIRE(before > long_ones);
+  a.pass_day();
+  must(a.h.vault().cleanup({}));
+  // With one checkpoint all operations stay.
+  CHECK(a.bytes_on_drives() > long_ones);
+  a.h.put_text("/between", "b");
+  a.pass_day();
+  a.h.put_text("/after", "c");
+  must(a.h.vault().flush());
+  auto names = a.h.list();
+  auto dry = must(a.h.vault().cleanup(at_once(true)));
+  auto real = must(a.h.vault().cleanup(at_once()));
+  CHECK(dry.packs_deleted == real.packs_deleted);
+  CHECK(dry.packs_copied == real.packs_copied);
+  CHECK(dry.bytes_copied == real.bytes_copied);
+  CHECK(a.bytes_on_drives() + long_ones < before);
+  CHECK(must(a.h.vault().verify({.deep = true})).shards_missing == 0);
+  auto check_all = [&] {
+    CHECK(a.h.list() == names);
+    CHECK(a.h.get_text("/file0") == noise(0, 100'000));
+    CHECK(a.h.get_text("/file1") == noise(11, 50'000));
+    CHECK(must(a.h.vault().versions("/file1")).size() == 2);
+    CHECK(a.h.get_text("/folder/moved") == noise(2, 100'000));
+    CHECK(a.h.get_text("/after") == "c");
+    CHECK(a.tag() == noise(100 + tag_count - 1, tag_size));
+    CHECK(must(a.h.vault().trash()).empty());
+  };
+  check_all();
+  auto stats = a.stats();
+  auto made = a.rebuild();
+  CHECK(made.packs_unreadable == 0);
+  CHECK(made.operations < 20);
+  CHECK(a.stats().operations == stats.operations);
+  CHECK(a.stats().versions == stats.versions);
+  check_all();
+  SECTION("what comes then joins on, and superseded checkpoints go") {
+    for (int day = 0; day < 6; ++day) {
+      a.h.put_text("/daily", noise(500 + static_cast<uint64_t>(day), 1000));
+      a.pass_day();
+      must(a.h.vault().cleanup(at_once()));
+    }
+    names = a.h.list();
+    CHECK(a.bytes_on_drives() < before);
+    a.rebuild();
+    check_all();
+    CHECK(must(a.h.vault().versions("/daily")).size() == 6);
+  }
+}
+
+TEST_CASE("when the newest checkpoint is lost, the one before it serves with what came after", "[checkpoint]") {
+  aging_house a;
+  a.h.put_text("/tagged", "t");
+  // In the checkpoint, too, so that its shards are files.
+  for (uint64_t i = 0; i < tag_count; ++i)
+    must(a.h.vault().set_tag("/tagged", "key" + std::to_string(i), noise(300 + i, tag_size)));
+  a.pass_day();
+  a.h.put_text("/between", "b");
+  a.h.reopen();
+  auto before = a.shard_files();
+  a.pass_day();
+  auto after = a.shard_files();
+  auto names = a.h.list();
+  a.h.close();
+  size_t removed = 0;
+  for (const auto& path : after)
+    if (!before.contains(path)) {
+      must(a.h.files().remove(path));
+      ++removed;
+    }
+  REQUIRE(removed > 0);
+  a.h.open();
+  auto made = a.rebuild();
+  CHECK(made.operations == 3); // What came after the older one: two puts, one of a new file.
+  CHECK(a.h.list() == names);
+  CHECK(a.h.get_text("/between") == "b");
+  CHECK(must(a.h.vault().info("/tagged")).tags.size() == tag_count);
+}
+
+} // namespace datamesh::test
