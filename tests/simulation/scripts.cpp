@@ -137,6 +137,33 @@ result<void> run_cleanup(store_under_test& store) {
   return {};
 }
 
+/// A day later the next put makes a checkpoint due, and closing waits for it.
+result<void> put_after_a_day(store_under_test& store, const std::string& path, const content& what) {
+  store.time().advance(std::chrono::hours{25});
+  auto stored = store.put(path, what);
+  if (!stored)
+    return stored;
+  store.close();
+  return store.open();
+}
+
+result<void> run_checkpoint(store_under_test& store, const materials& what) {
+  return put_after_a_day(store, "/first", what.fresh.at("leaf 1"))
+      .and_then([&] { return store.remove("/base/note 2", false); })
+      .and_then([&] { return put_after_a_day(store, "/second", what.fresh.at("leaf 2")); });
+}
+
+/// Checkpoints, and what cleanup leaves behind for them, in turns.
+result<void> run_cleanup_after_checkpoints(store_under_test& store, const materials& what) {
+  // The disk was made two days after the hour at which a store begins.
+  store.time().advance(std::chrono::hours{48});
+  return run_cleanup(store)
+      .and_then([&] { return put_after_a_day(store, "/single", what.fresh.at("leaf 3")); })
+      .and_then([&] { return store.remove("/base/note 4", false); })
+      .and_then([&] { return run_cleanup(store); })
+      .and_then([&] { return store.put("/last", what.fresh.at("leaf 4")); });
+}
+
 result<void> run_rebuild(store_under_test& store) {
   store.close_vault();
   auto rebuilt = store.rebuild();
@@ -170,6 +197,13 @@ std::vector<script> all_scripts(uint64_t seed) {
     store->expected().may_be_damaged(1);
     return freeze(*store);
   };
+  auto checkpointed = [what](uint64_t s) {
+    auto store = make_worn(*what, s);
+    REQUIRE(put_after_a_day(*store, "/early", what->fresh.at("leaf 0")));
+    REQUIRE(put_after_a_day(*store, "/between", what->fresh.at("leaf 0")));
+    REQUIRE(store->remove("/base/note 1", false));
+    return freeze(*store);
+  };
   return {
       {"put", base, [what](auto& store) { return run_put(store, *what); }, true},
       {"two puts at once", base, [what](auto& store) { return run_put_together(store, *what); }, true},
@@ -186,6 +220,18 @@ std::vector<script> all_scripts(uint64_t seed) {
       {"cleanup", worn,
        [](auto& store) {
          return run_cleanup(store);
+       }},
+      {"checkpoint", base,
+       [what](auto& store) {
+         return run_checkpoint(store, *what);
+       }},
+      {"cleanup with checkpoints", checkpointed,
+       [what](auto& store) {
+         return run_cleanup_after_checkpoints(store, *what);
+       }},
+      {"rebuild from a checkpoint", checkpointed,
+       [](auto& store) {
+         return run_rebuild(store);
        }},
       {"rebuild", worn,
        [](auto& store) {
