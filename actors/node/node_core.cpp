@@ -638,7 +638,6 @@ result<void> vault_runtime::apply(const std::vector<storage::operation_body>& bo
   result<void> outcome;
   self->request(context->catalog_writer, storage::step_timeout, std::move(request))
       .receive([](v1::Done&) {}, [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
-  changed_ = changed_ || outcome;
   return outcome;
 }
 
@@ -673,37 +672,19 @@ result<void> vault_runtime::save_keys() {
   return {};
 }
 
-void vault_runtime::keep_checkpoint() {
+void vault_runtime::keep_checkpoint(const cancel_token& cancel) {
   auto how = storage::choose_policy(*core->drives, {});
   if (!how || !storage::wants_checkpoint(*context))
     return;
-  {
-    std::lock_guard guard{checkpoint_mutex_};
-    if (std::exchange(checkpointing_, true))
-      return;
-  }
-  // Not among the jobs that closing cancels: half a checkpoint is of no use.
-  auto job = std::make_shared<storage::job>();
-  job->number = core->next_job();
-  job->time = core->env.clock;
-  job->events = core->events;
-  storage::start_checkpoint(context, {*how, job, [this](result<storage::checkpoint_note>) {
-                                        std::lock_guard guard{checkpoint_mutex_};
-                                        checkpointing_ = false;
-                                        checkpoint_done_.notify_all();
-                                      }});
+  (void) wait_for<storage::checkpoint_note>({.cancel = cancel}, [&](auto running, auto done) {
+    storage::start_checkpoint(context, {*how, running, std::move(done)});
+  });
 }
 
 void vault_runtime::close() {
   jobs.cancel_and_wait();
   if (!context || !context->catalog_writer)
     return;
-  if (changed_)
-    keep_checkpoint();
-  {
-    std::unique_lock lock{checkpoint_mutex_};
-    checkpoint_done_.wait(lock, [this] { return !checkpointing_; });
-  }
   caf::scoped_actor self{core->system()};
   for (const auto& packer : context->packers()) {
     self->send_exit(packer, caf::exit_reason::user_shutdown);

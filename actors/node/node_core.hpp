@@ -124,9 +124,9 @@ public:
   [[nodiscard]] result<void> apply(const std::vector<storage::operation_body>& bodies);
   [[nodiscard]] result<void> flush();
   [[nodiscard]] result<void> save_keys();
-  /// Begins to write a checkpoint of the catalog when one is due; nobody waits for it
-  /// but `close`. One that fails is tried again the next time.
-  void keep_checkpoint();
+  /// Writes a checkpoint of the catalog when one is due. One that fails, or is
+  /// cancelled, is tried again the next time.
+  void keep_checkpoint(const cancel_token& cancel);
 
   /// Runs *start* and waits for its answer.
   template <class T>
@@ -165,11 +165,6 @@ public:
 
 private:
   void close();
-
-  std::mutex checkpoint_mutex_;
-  std::condition_variable checkpoint_done_;
-  bool checkpointing_ = false;
-  std::atomic<bool> changed_ = false; ///< Somebody who only reads writes no checkpoint either.
 };
 
 } // namespace datamesh

@@ -121,6 +121,9 @@ result<verify_summary> local_vault::verify(const verify_request& what, const job
     if (auto saved = runtime.core->home.set_care(runtime.name, care); !saved)
       return fail(saved.error());
   }
+  // Nobody waits for it then.
+  if (outcome && what.background && !what.dry_run)
+    runtime.keep_checkpoint(job.cancel);
   return outcome;
 }
 
@@ -136,8 +139,8 @@ result<cleanup_summary> local_vault::cleanup(const cleanup_request& what, const 
   auto outcome = runtime.wait_for<cleanup_summary>(job, [&](auto running, auto done) {
     storage::start_cleanup(runtime.context, {rules, what.dry_run, *how, running, std::move(done)});
   });
-  if (!what.dry_run)
-    runtime.keep_checkpoint();
+  if (outcome && !what.dry_run)
+    runtime.keep_checkpoint(job.cancel);
   return outcome;
 }
 

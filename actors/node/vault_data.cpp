@@ -11,14 +11,6 @@ namespace {
 
 using job_ptr = std::shared_ptr<job>;
 
-/// What was stored may make a checkpoint due. The vault is there until *done* was called.
-completion<put_summary> keeping_checkpoint(const std::shared_ptr<vault_runtime>& runtime, completion<put_summary> done) {
-  return [runtime = runtime.get(), done = std::move(done)](result<put_summary> outcome) {
-    runtime->keep_checkpoint();
-    done(std::move(outcome));
-  };
-}
-
 void begin_put(const std::shared_ptr<vault_runtime>& runtime, const put_request& what, job_ptr running, completion<put_summary> done) {
   auto how = storage::choose_policy(*runtime->core->drives, what.policy);
   if (!how)
@@ -32,7 +24,7 @@ void begin_put(const std::shared_ptr<vault_runtime>& runtime, const put_request&
   task.how = *how;
   task.dry_run = what.dry_run;
   task.job = std::move(running);
-  task.done = keeping_checkpoint(runtime, std::move(done));
+  task.done = std::move(done);
   storage::start_put(runtime->context, std::move(task));
 }
 
@@ -49,7 +41,7 @@ void begin_put(const std::shared_ptr<vault_runtime>& runtime, const put_stream_r
   task.conflict = what.conflict;
   task.how = *how;
   task.job = std::move(running);
-  task.done = [done = keeping_checkpoint(runtime, std::move(done))](result<put_summary> outcome) {
+  task.done = [done = std::move(done)](result<put_summary> outcome) {
     // A stream is one item: what befell it is the answer.
     if (outcome && outcome->failure_count > 0 && outcome->files == 0)
       return done(fail(outcome->failures.front().reason));

@@ -216,9 +216,21 @@ private:
         if (auto folded = fold_pack(pack, *checkpoint); !folded)
           return folded;
       if (page->size() < packs_at_once)
-        return {};
+        return count_missing();
       after = page->back().seal.id;
     }
+  }
+
+  /// What a checkpoint that can not be read covers may be gone from the packs.
+  result<void> count_missing() {
+    if (headers_.empty())
+      return {};
+    auto known = known_by(*context_->names->freeze());
+    if (!known && known.error().code() != errc::not_found)
+      return fail(known.error());
+    for (const auto& header : headers_)
+      summary_.operations_missing = std::max(summary_.operations_missing, header.count_beyond(known ? *known : checkpoint_header{}));
+    return {};
   }
 
   result<void> fold_pack(const pack_record& pack, const checkpoint_header& known) {
@@ -246,6 +258,8 @@ private:
     std::sort(newest_last.begin(), newest_last.end(), [](const auto& a, const auto& b) {
       return std::tie(a.first.operations, a.second->number) < std::tie(b.first.operations, b.second->number);
     });
+    for (const auto& [header, from] : newest_last)
+      headers_.push_back(header);
     for (auto i = newest_last.rbegin(); i != newest_last.rend(); ++i) {
       auto good = parts.verify(*i->second);
       if (auto reason = task_.job->ended())
@@ -305,6 +319,7 @@ private:
   rebuild_summary summary_;
   std::map<pack_id, found_pack> found_;
   std::vector<found_checkpoint> found_parts_; ///< In packs that were taken in.
+  std::vector<checkpoint_header> headers_;    ///< Of all checkpoints that were found.
 };
 
 } // namespace

@@ -83,8 +83,12 @@ result<checkpoint_parts::outcome> checkpoint_parts::verify_all(const std::vector
       return fail(*reason);
     if (good)
       sum.good.push_back(std::move(*good));
-    else if (good.error().code() != errc::format_newer)
-      sum.unreadable.insert(one.number);
+    else if (good.error().code() == errc::format_newer)
+      sum.newer = true;
+    else if (auto header = header_of(one))
+      sum.broken.push_back({one.number, std::move(*header)});
+    else
+      sum.broken.push_back({one.number, std::nullopt});
   }
   return sum;
 }

@@ -25,7 +25,8 @@ public:
 
   struct outcome {
     std::vector<good_checkpoint> good;
-    std::set<uint64_t> unreadable; ///< But for those that only a later version reads.
+    std::vector<broken_checkpoint> broken;
+    bool newer = false; ///< There are some that only a later version reads.
   };
   /// Verifies each. Fails only when the job ends.
   [[nodiscard]] result<outcome> verify_all(const std::vector<found_checkpoint>& all);

@@ -73,15 +73,24 @@ public:
   }
 
 private:
-  /// Operations go only when they are in checkpoints that were read just now.
+  static bool in_service(const drive_entry& drive) {
+    return drive.store && drive.store->state() != drive_state::failed;
+  }
+
+  /// Operations go only when they are in checkpoints that were read just now, with all
+  /// drives there: one that is away may hold what tells that something is missing here.
   result<void> read_checkpoints() {
+    auto drives = context_->drives->all();
+    if (std::any_of(drives->begin(), drives->end(), [](const auto& drive) { return !in_service(drive); }))
+      return {};
     auto found = find_checkpoints(*context_->names);
     if (!found)
       return fail(found.error());
     auto read = checkpoint_parts{self_, *context_, reader_, *task_.job}.verify_all(*found);
     if (!read)
       return fail(read.error());
-    cover_ = choose_cover(std::move(read->good), read->unreadable);
+    if (!read->newer)
+      cover_ = choose_cover(std::move(read->good), read->broken);
     return {};
   }
 

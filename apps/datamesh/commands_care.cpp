@@ -197,10 +197,10 @@ outcome<int> run_stats(session& s) {
   out.print("Sealed       {}: {} by compression", out.size(x->chunk_sealed_bytes), ratio(x->chunk_plain_bytes, x->chunk_sealed_bytes));
   out.print("On drives    {} in {}, parity included", out.size(x->shard_bytes), counted(x->packs, "pack", "packs"));
   out.print("Catalog      {}, {}", out.size(x->catalog_bytes), counted(x->operations, "operation", "operations"));
-  out.print("Checkpoint   {}",
-            x->last_checkpoint_ns == 0 ? std::string{"none yet"}
-                                       : fmt::format("{}, {} since", out.time(x->last_checkpoint_ns),
-                                                     counted(x->operations_since_checkpoint, "operation", "operations")));
+  out.print("Checkpoint   {}", x->last_checkpoint_ns == 0
+                                   ? std::string{"none yet"}
+                                   : fmt::format("{}, {} since", out.time(x->last_checkpoint_ns),
+                                                 counted(x->operations_since_checkpoint, "operation", "operations")));
   return 0;
 }
 
@@ -284,11 +284,16 @@ outcome<int> run_rebuild(session& s) {
                  .add("packs", sum->packs)
                  .add("packs_unreadable", sum->packs_unreadable)
                  .add("operations", sum->operations)
-                 .add("files", sum->files));
+                 .add("files", sum->files)
+                 .add("operations_missing", sum->operations_missing));
   s.out.print("Rebuilt the catalog of '{}': {} from {} in {}.", printable(facts->name), counted(sum->files, "file", "files"),
               counted(sum->operations, "operation", "operations"), counted(sum->packs, "pack", "packs"));
   if (sum->packs_unreadable > 0)
     return verdict(s, errc::degraded, counted(sum->packs_unreadable, "pack", "packs") + " could not be read");
+  if (sum->operations_missing > 0)
+    return verdict(s, errc::degraded,
+                   counted(sum->operations_missing, "operation", "operations")
+                       + " missing; if a drive is away, attach it and rebuild again");
   return 0;
 }
 

@@ -5,6 +5,7 @@
 #include "crypto/phrase.hpp"
 #include "datamesh/v1/control.pb.h"
 #include "datamesh/v1/pack.pb.h"
+#include "storage/checkpoint.hpp"
 #include "storage/operation.hpp"
 #include "storage/operation_batch.hpp"
 #include "storage/sealed_chunk.hpp"
@@ -129,6 +130,38 @@ void packs() {
     content += one;
   }
   put("pack", "operations", 3, as_view(content));
+}
+
+void checkpoints() {
+  compressor packer;
+  checkpoint_part first;
+  auto& header = first.header.emplace();
+  header.created_ns = 1'767'225'600'000'000'000;
+  header.lamport = 40;
+  header.last_move = {{39, some_id<device_id>(5)}, 12};
+  for (uint64_t sequence : {1, 2, 3, 20, 21})
+    header.devices[some_id<device_id>(5)].add(sequence, {}, {});
+  header.devices[some_id<device_id>(6)].add(1, {}, {});
+  header.operations = 6;
+  first.rows.emplace_back('z' + std::string(32, 'p'), "");
+  checkpoint_part last;
+  for (char c = 'a'; c < 'g'; ++c)
+    last.rows.emplace_back('i' + std::string(16, c), std::string(40, 'v'));
+  auto one = encode(first, packer);
+  last.trailer = {2, first.rows.size() + last.rows.size(), crypto::blake3(as_view(one))};
+  auto two = encode(last, packer);
+  put("checkpoint", "first", 0, as_view(one));
+  put("checkpoint", "last", 0, as_view(two));
+  std::string both;
+  for (const auto& part : {one, two}) {
+    for (size_t i = 0; i < 3; ++i)
+      both += static_cast<char>(part.size() >> (8 * i));
+    both += part;
+  }
+  put("checkpoint", "whole", 1, as_view(both));
+  put("checkpoint", "cut_short", 1, as_view(both).first(both.size() - 5));
+  first.trailer = {1, first.rows.size(), crypto::blake3({})};
+  put("checkpoint", "single", 0, as_view(encode(first, packer)));
 }
 
 void shards() {
@@ -319,6 +352,7 @@ int main(int argc, char** argv) {
   for (size_t i = 0; i < encoded.size(); ++i)
     put("operation", std::to_string(i), encoded[i]);
   packs();
+  checkpoints();
   shards();
   key_files();
   control_requests();

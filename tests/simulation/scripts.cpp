@@ -137,12 +137,14 @@ result<void> run_cleanup(store_under_test& store) {
   return {};
 }
 
-/// A day later the next put makes a checkpoint due, and closing waits for it.
+/// A day later something comes, and a look in the background brings a checkpoint.
 result<void> put_after_a_day(store_under_test& store, const std::string& path, const content& what) {
   store.time().advance(std::chrono::hours{25});
   auto stored = store.put(path, what);
   if (!stored)
     return stored;
+  if (auto looked = store.vault().verify({.background = true}); !looked)
+    return fail(looked.error());
   store.close();
   return store.open();
 }

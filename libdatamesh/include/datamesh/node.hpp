@@ -282,7 +282,8 @@ struct verify_request {
   std::vector<std::string> paths{}; ///< Only packs that these need; empty = all.
   bool dry_run = false;
   /// Reads only what nobody else keeps the drives from (idle I/O), one shard a drive
-  /// at a time: for looks that nobody waits for.
+  /// at a time: for looks that nobody waits for. Then the catalog goes into packs, when
+  /// that is due (docs/formats/checkpoint.md).
   bool background = false;
   /// For a look in parts: only packs behind this one, and at most so many (0 = all).
   std::optional<pack_id> after{};
@@ -329,6 +330,9 @@ struct rebuild_summary {
   uint64_t packs_unreadable = 0;
   uint64_t operations = 0;
   uint64_t files = 0;
+  /// That a damaged checkpoint of the catalog once covered, and nothing else holds that
+  /// could be read. Drives that are away may have them: a rebuild with those tells.
+  uint64_t operations_missing = 0;
 };
 
 // -- an opened vault ------------------------------------------------------------------------

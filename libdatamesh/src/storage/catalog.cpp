@@ -159,6 +159,7 @@ result<void> catalog::impl::load_own_log() {
     sequence = log->runs().back().last;
     last_hash = log->runs().back().last_hash;
   }
+  known = sequence;
   sequence = std::max(sequence, floor);
   return rows.outcome();
 }
@@ -206,22 +207,24 @@ result<void> catalog::impl::follow_own_log(fold& committed) {
   const auto& runs = committed.log_of(device).runs();
   if (runs.empty())
     return committed.rows.outcome();
-  if (runs.back().last > sequence) {
+  const auto& last = runs.back();
+  auto from_pack = last.last > sequence || (last.last > known && last.last <= floor);
+  if (last.last > floor)
+    skipped = false;
+  if (from_pack) {
     // Operations of this device that came from a pack, as in a rebuild, move its head
     // on. There may be more where they came from.
-    sequence = runs.back().last;
-    last_hash = runs.back().last_hash;
+    last_hash = last.last_hash;
     skip_numbers();
-  } else if (runs.back().last > floor) {
-    skipped = false;
   }
+  known = last.last;
   return committed.rows.outcome();
 }
 
 void catalog::impl::skip_numbers() {
   // More than all packs hold that may be on their way together.
   // The clock of a device is never behind its numbers.
-  lamport += uint64_t{1} << 20;
+  lamport = std::max(lamport, head.lamport + (uint64_t{1} << 20));
   sequence = floor = lamport;
   skipped = true;
 }

@@ -11,6 +11,7 @@ struct catalog::impl {
   catalog_head head;                      ///< As committed.
   uint64_t lamport = 0;                   ///< Highest seen or handed out.
   uint64_t sequence = 0;                  ///< Last handed out.
+  uint64_t known = 0;                     ///< Last that is committed.
   digest last_hash;                       ///< Of the operation with that sequence.
   uint64_t floor = 0;                     ///< Nothing at or below it is handed out any more; as a clock it is in the head.
   bool skipped = false;                   ///< No operation behind the floor is committed yet.
@@ -22,7 +23,8 @@ struct catalog::impl {
   result<void> load_own_log();
   result<void> follow_own_log(fold& committed);
   /// Leaves out the numbers that operations of this device may carry which lie in a
-  /// pack that is unknown here.
+  /// pack that is unknown here: so many behind the last that is committed, however often
+  /// it is called.
   void skip_numbers();
 };
 

@@ -98,6 +98,23 @@ bool checkpoint_header::covers(const checkpoint_header& other) const {
   return true;
 }
 
+uint64_t checkpoint_header::count_beyond(const checkpoint_header& other) const {
+  uint64_t count = 0;
+  for (const auto& [device, log] : devices) {
+    auto known = other.devices.find(device);
+    count += count_operations(log);
+    if (known == other.devices.end())
+      continue;
+    for (const auto& run : log.runs())
+      for (const auto& there : known->second.runs()) {
+        auto first = std::max(run.first, there.first);
+        auto last = std::min(run.last, there.last);
+        count -= first <= last ? last - first + 1 : 0;
+      }
+  }
+  return count;
+}
+
 // -- encoding ------------------------------------------------------------------------
 
 std::string encode(const checkpoint_part& part, compressor& packer) {
@@ -378,7 +395,7 @@ bool checkpoint_cover::drops(const operations_entry& entry) const {
                      [&](const auto& c) { return c.header.covers(entry.device, entry.first_sequence, entry.last_sequence); });
 }
 
-checkpoint_cover choose_cover(std::vector<good_checkpoint> good, const std::set<uint64_t>& unreadable) {
+checkpoint_cover choose_cover(std::vector<good_checkpoint> good, const std::vector<broken_checkpoint>& broken) {
   std::sort(good.begin(), good.end(), [](const auto& a, const auto& b) {
     auto rank = [](const auto& x) {
       return std::tuple{x.header.operations, x.header.lamport, x.header.created_ns, x.number};
@@ -394,6 +411,9 @@ checkpoint_cover choose_cover(std::vector<good_checkpoint> good, const std::set<
     if (i > 0 && !good[i - 1].header.covers(good[i].header))
       return cover;
   }
+  for (const auto& one : broken)
+    if (one.header && (good.empty() || !good.front().header.covers(*one.header)))
+      return cover;
   for (auto& one : good) {
     if (cover.kept.size() < checkpoints_kept)
       cover.kept.push_back(std::move(one));
@@ -401,7 +421,8 @@ checkpoint_cover choose_cover(std::vector<good_checkpoint> good, const std::set<
       cover.superseded.insert(one.number);
   }
   if (cover.ready())
-    cover.superseded.insert(unreadable.begin(), unreadable.end());
+    for (const auto& one : broken)
+      cover.superseded.insert(one.number);
   return cover;
 }
 

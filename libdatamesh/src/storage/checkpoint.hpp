@@ -48,6 +48,8 @@ struct checkpoint_header {
   [[nodiscard]] bool covers(const device_id& device, uint64_t first, uint64_t last) const;
   /// True when every operation that *other* covers is covered here, too.
   [[nodiscard]] bool covers(const checkpoint_header& other) const;
+  /// How many operations it covers that *other* does not.
+  [[nodiscard]] uint64_t count_beyond(const checkpoint_header& other) const;
 };
 
 /// What a catalog with these rows knows; `not_found` where it has no operation yet.
@@ -151,6 +153,12 @@ struct good_checkpoint {
   checkpoint_header header;
 };
 
+/// One that can not be read whole: damaged, or its writer was interrupted.
+struct broken_checkpoint {
+  uint64_t number = 0;
+  std::optional<checkpoint_header> header; ///< Where its first part is good.
+};
+
 /// What cleanup may leave behind, by the checkpoints that can be read.
 struct checkpoint_cover {
   std::vector<good_checkpoint> kept; ///< The newest two at most; each covers the one behind it.
@@ -164,11 +172,10 @@ struct checkpoint_cover {
   [[nodiscard]] bool drops(const operations_entry& entry) const;
 };
 
-/// *good* are those that were read, *unreadable* those that were not, but for those
-/// that only a later version can read. Nothing goes where one does not cover all that an
-/// older one does: then several devices write, and their checkpoints would have to be
-/// joined; nor where hash links of a device are broken.
-[[nodiscard]] checkpoint_cover choose_cover(std::vector<good_checkpoint> good, const std::set<uint64_t>& unreadable);
+/// Nothing goes where one does not cover all that an older or a broken one does: then
+/// several devices write, and their checkpoints would have to be joined, or the catalog
+/// misses what the broken one knew; nor where hash links of a device are broken.
+[[nodiscard]] checkpoint_cover choose_cover(std::vector<good_checkpoint> good, const std::vector<broken_checkpoint>& broken);
 
 /// True when one should be written: 10,000 operations came since the last, or some came
 /// and it is 24 hours old. A large catalog is not written over and over: so many as an

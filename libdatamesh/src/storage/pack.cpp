@@ -19,6 +19,7 @@ using namespace std::string_view_literals;
 
 constexpr auto magic = "DMPACK\0\1"sv;
 constexpr uint16_t version = 1;
+constexpr uint16_t version_with_checkpoints = 2;
 constexpr size_t checksum_size = 8;
 constexpr size_t reserve_size = 32;
 constexpr auto table_domain = "dm/toc/1"sv;
@@ -45,7 +46,8 @@ header_sum checksum_of(byte_view header) {
 header_image encode(const pack_header& header) {
   header_image image;
   layout_writer writer{image};
-  writer.put(magic).put(version).put(static_cast<uint8_t>(header.suite)).put(uint8_t{0}).put(header.epoch);
+  writer.put(magic).put(header.checkpoints ? version_with_checkpoints : version);
+  writer.put(static_cast<uint8_t>(header.suite)).put(uint8_t{0}).put(header.epoch);
   writer.put(header.used_length).put(header.table_offset).put(header.table_sealed_length).put(header.table_plain_length);
   writer.put(header.created_ns).put(header.space.view()).put(header.vault.view()).zeros(reserve_size);
   writer.put(checksum_of(image));
@@ -233,6 +235,7 @@ result<geometry> pack_builder::finish(const vault_id& vault, const crypto::space
   auto sealed_length = plain_length + static_cast<uint32_t>(seal_overhead);
   pack_header header{vault,         space.id,     space.epoch, crypto::preferred_suite(), used_ + sealed_length, used_,
                      sealed_length, plain_length, now_ns};
+  header.checkpoints = std::ranges::any_of(table_.operations, &operations_entry::checkpoint);
   auto shape = geometry_for(k, m, header.used_length);
   assert(shape.data_length() <= buffer_.size());
   auto sealed = buffer_.subspan(used_, sealed_length);
@@ -264,13 +267,14 @@ result<pack_header> parse_pack_header(byte_view header, uint64_t pack_length) {
   if (!std::ranges::equal(checksum_of(header), header.last(checksum_size)))
     return damaged("checksum");
   auto found_version = reader.get<uint16_t>();
-  if (found.back() != magic.back() || found_version > version)
+  if (found.back() != magic.back() || found_version > version_with_checkpoints)
     return fail(errc::format_newer, attempt);
-  if (found_version != version)
+  if (found_version < version)
     return damaged("version");
   auto suite = reader.get<uint8_t>();
   auto flags = reader.get<uint8_t>();
   pack_header out;
+  out.checkpoints = found_version == version_with_checkpoints;
   out.suite = static_cast<crypto::aead_suite>(suite);
   out.epoch = reader.get<uint32_t>();
   out.used_length = reader.get<uint32_t>();

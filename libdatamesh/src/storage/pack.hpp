@@ -64,6 +64,7 @@ struct pack_header {
   uint32_t table_sealed_length = 0;
   uint32_t table_plain_length = 0;
   int64_t created_ns = 0;
+  bool checkpoints = false; ///< Has parts of checkpoints: version 2, see pack.md.
 };
 
 /// Lays out one pack in a buffer. Space is handed out first and filled later,

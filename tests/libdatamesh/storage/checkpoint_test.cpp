@@ -347,7 +347,7 @@ TEST_CASE("operations go only when two checkpoints in a row cover them", "[check
   auto older = covering(1, {{1, 10}});
   auto newer = covering(2, {{1, 20}, {2, 5}});
   SECTION("with one there is nothing to fall back to") {
-    auto cover = choose_cover({newer}, {9});
+    auto cover = choose_cover({newer}, {{9, {}}});
     CHECK_FALSE(cover.ready());
     CHECK_FALSE(cover.drops(entry(device(1), 1, 5)));
     CHECK_FALSE(cover.drops(entry(device(1), checkpoint_place{9, 0}.sequence(), checkpoint_place{9, 0}.sequence(), true)));
@@ -363,7 +363,7 @@ TEST_CASE("operations go only when two checkpoints in a row cover them", "[check
   }
   SECTION("the last two are kept, older and unreadable ones go") {
     auto oldest = covering(3, {{1, 4}});
-    auto cover = choose_cover({older, oldest, newer}, {9});
+    auto cover = choose_cover({older, oldest, newer}, {{9, {}}, {11, newer.header}});
     REQUIRE(cover.ready());
     auto part = [&](uint64_t number) {
       auto sequence = checkpoint_place{number, 3}.sequence();
@@ -373,14 +373,22 @@ TEST_CASE("operations go only when two checkpoints in a row cover them", "[check
     CHECK_FALSE(part(2));
     CHECK(part(3));
     CHECK(part(9));
+    CHECK(part(11));
     CHECK_FALSE(part(10)); // Not seen, or of a later version.
     CHECK(cover.drops(entry(device(1), 5, 10)));
   }
   SECTION("two that each know what the other does not let nothing go") {
     auto aside = covering(4, {{1, 9}, {3, 40}});
-    auto cover = choose_cover({older, newer, aside}, {9});
+    auto cover = choose_cover({older, newer, aside}, {{9, {}}});
     CHECK_FALSE(cover.ready());
     CHECK_FALSE(cover.drops(entry(device(1), 1, 2)));
+  }
+  SECTION("nor does a broken one that knew something else") {
+    auto beyond = covering(4, {{1, 21}}).header;
+    auto cover = choose_cover({older, newer}, {{9, beyond}});
+    CHECK_FALSE(cover.ready());
+    CHECK_FALSE(cover.drops(entry(device(1), 1, 2)));
+    CHECK_FALSE(cover.drops(entry(device(1), checkpoint_place{9, 0}.sequence(), checkpoint_place{9, 0}.sequence(), true)));
   }
   SECTION("nor does a log with a broken link") {
     auto& log = newer.header.devices[device(2)];
@@ -400,6 +408,75 @@ TEST_CASE("a batch across a gap of what is known is not covered", "[checkpoint]"
   CHECK(header.covers(device(1), 4, 4));
   CHECK_FALSE(header.covers(device(1), 2, 4));
   CHECK_FALSE(header.covers(device(1), 3, 3));
+}
+
+TEST_CASE("what a catalog knows is told operation by operation, gaps included", "[checkpoint]") {
+  auto seed = run_seed();
+  CAPTURE(seed);
+  seeded_random random{seed};
+  auto ops = history{random}.make_operations(90);
+  shuffle(ops, random);
+  auto cut = ops.begin() + 50;
+  opened some;
+  some.take({ops.begin(), cut}, random);
+  auto known = known_by(*some.names->freeze()).value();
+  CHECK(known.operations == 50);
+  for (auto i = ops.begin(); i != ops.end(); ++i)
+    CHECK(known.covers(i->at.device, i->sequence, i->sequence) == (i < cut));
+  opened all;
+  all.take(ops, random);
+  auto everything = known_by(*all.names->freeze()).value();
+  CHECK(everything.covers(known));
+  CHECK_FALSE(known.covers(everything));
+  CHECK(everything.count_beyond(known) == 40);
+  CHECK(known.count_beyond(everything) == 0);
+  CHECK(known.count_beyond({}) == 50);
+}
+
+TEST_CASE("numbers that are left out are no operations that are missing", "[checkpoint]") {
+  opened writer;
+  apply(*writer.names, {make(node(1), root_node(), "a")});
+  // The process ends without closing, and goes on behind numbers that it leaves out.
+  writer.names = open_catalog(writer.disk);
+  apply(*writer.names, {make(node(2), root_node(), "b")});
+  auto known = known_by(*writer.names->freeze()).value();
+  CHECK(known.operations == 2);
+  REQUIRE(known.devices.begin()->second.runs().size() == 2);
+  CHECK(known.covers(known));
+  opened made;
+  REQUIRE(made.import(writer.write()));
+  CHECK(known_by(*made.names->freeze()).value().covers(known));
+  CHECK(known_by(*made.names->freeze()).value().count_beyond(known) == 0);
+}
+
+TEST_CASE("a rebuild leaves out as many numbers behind the last operation it finds, in whatever order they come", "[checkpoint]") {
+  constexpr uint64_t left_out = 1 << 20;
+  opened from;
+  for (uint64_t n = 1; n <= 60; ++n)
+    apply(*from.names, {make(node(n), root_node(), std::to_string(n))});
+  auto parts = from.write(500);
+  auto behind =
+      from.names->stamp({make(node(61), root_node(), "61"), make(node(62), root_node(), "62"), make(node(63), root_node(), "63")}, 3);
+  auto seed = run_seed();
+  CAPTURE(seed);
+  seeded_random random{seed};
+  for (int round = 0; round < 6; ++round) {
+    shuffle(behind, random);
+    opened made;
+    REQUIRE(made.import(parts));
+    auto after_import = made.names->stamp({purge_node{node(1)}}, 9).at(0);
+    CHECK(after_import.sequence == 60 + left_out + 1);
+    made.names->unstamp();
+    for (const auto& op : behind) {
+      catalog_commit c;
+      c.operations = {op};
+      c.operations_in_pack = true;
+      REQUIRE(made.names->commit(c));
+    }
+    auto next = made.names->stamp({purge_node{node(1)}}, 9).at(0);
+    CHECK(next.sequence == 63 + left_out + 1);
+    CHECK(next.at.lamport == next.sequence);
+  }
 }
 
 TEST_CASE("a checkpoint is due after 10,000 operations or a day, but not over and over", "[checkpoint]") {

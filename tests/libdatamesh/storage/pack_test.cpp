@@ -332,7 +332,7 @@ TEST_CASE("an alien and a newer pack are told apart from a damaged one", "[pack]
   };
   CHECK(code(0, 'X') == errc::format_alien);
   CHECK(code(7, 2) == errc::format_newer);
-  CHECK(code(8, 2) == errc::format_newer);
+  CHECK(code(8, 3) == errc::format_newer);
   CHECK(code(8, 0) == errc::format_damaged);
   CHECK(code(11, 1) == errc::format_damaged);
   CHECK(code(100, 1) == errc::format_damaged);
