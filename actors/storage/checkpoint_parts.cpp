@@ -50,13 +50,15 @@ result<std::string> checkpoint_parts::read(const found_checkpoint& from, uint64_
 }
 
 result<checkpoint_header> checkpoint_parts::header_of(const found_checkpoint& what) {
-  auto encoded = read(what, 0);
-  if (!encoded)
-    return fail(encoded.error());
-  checkpoint_reader reader;
-  if (auto good = reader.next(*encoded); !good)
-    return fail(good.error());
-  return reader.header();
+  auto reason = not_there("read what a checkpoint covers");
+  compressor packer;
+  for (const auto& [number, copies] : what.parts) {
+    auto part = read(what, number).and_then([&](const std::string& encoded) { return decode_checkpoint_part(encoded, packer); });
+    if (part)
+      return std::move(part->header);
+    reason = part.error();
+  }
+  return fail(reason);
 }
 
 result<good_checkpoint> checkpoint_parts::verify(const found_checkpoint& what) {

@@ -17,7 +17,7 @@ public:
   /// The encoded part, from whichever of its copies can be read.
   [[nodiscard]] result<std::string> read(const found_checkpoint& from, uint64_t part);
 
-  /// What it covers, from its first part alone.
+  /// What it covers, from whichever of its parts can be read.
   [[nodiscard]] result<checkpoint_header> header_of(const found_checkpoint& what);
 
   /// Reads all parts and holds them to each other.

@@ -135,7 +135,7 @@ void packs() {
 void checkpoints() {
   compressor packer;
   checkpoint_part first;
-  auto& header = first.header.emplace();
+  auto& header = first.header;
   header.created_ns = 1'767'225'600'000'000'000;
   header.lamport = 40;
   header.last_move = {{39, some_id<device_id>(5)}, 12};
@@ -145,6 +145,8 @@ void checkpoints() {
   header.operations = 6;
   first.rows.emplace_back('z' + std::string(32, 'p'), "");
   checkpoint_part last;
+  last.header = first.header;
+  last.number = 1;
   for (char c = 'a'; c < 'g'; ++c)
     last.rows.emplace_back('i' + std::string(16, c), std::string(40, 'v'));
   auto one = encode(first, packer);

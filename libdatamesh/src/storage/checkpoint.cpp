@@ -49,6 +49,12 @@ uint64_t count_operations(const device_log& log) {
   return count;
 }
 
+std::string encode(const checkpoint_header& header) {
+  v1::CheckpointHeader m;
+  write_header(m, header);
+  return m.SerializeAsString();
+}
+
 result<checkpoint_header> read_header(const v1::CheckpointHeader& from) {
   checkpoint_header x;
   x.created_ns = from.created_ns();
@@ -120,8 +126,8 @@ uint64_t checkpoint_header::count_beyond(const checkpoint_header& other) const {
 std::string encode(const checkpoint_part& part, compressor& packer) {
   v1::CheckpointPart m;
   m.set_format(checkpoint_format);
-  if (part.header)
-    write_header(*m.mutable_header(), *part.header);
+  write_header(*m.mutable_header(), part.header);
+  m.set_number(part.number);
   v1::CheckpointRows list;
   for (const auto& [key, value] : part.rows) {
     list.add_keys(key);
@@ -153,12 +159,11 @@ result<checkpoint_part> decode_checkpoint_part(std::string_view encoded, compres
   if (m.format() > checkpoint_format)
     return fail(errc::format_newer, "read a checkpoint", "format " + std::to_string(m.format()));
   checkpoint_part part;
-  if (m.has_header()) {
-    auto header = read_header(m.header());
-    if (!header)
-      return fail(header.error());
-    part.header = std::move(*header);
-  }
+  auto header = read_header(m.header());
+  if (!header)
+    return fail(header.error());
+  part.header = std::move(*header);
+  part.number = m.number();
   if (m.codec() > static_cast<uint32_t>(codec::zstd) || m.plain_length() > checkpoint_rows_max
       || (m.codec() == 0 && m.plain_length() != m.rows().size()))
     return damaged("lengths");
@@ -252,10 +257,11 @@ result<std::optional<std::string>> checkpoint_writer::next() {
     auto header = known_by(*rows_);
     if (!header)
       return fail(header.error().within("write a checkpoint"));
-    header->created_ns = now_ns_;
-    operations_ = header->operations;
-    part.header = std::move(*header);
+    header_ = std::move(*header);
+    header_.created_ns = now_ns_;
   }
+  part.header = header_;
+  part.number = parts_;
   if (auto filled = fill(part); !filled)
     return fail(filled.error().within("write a checkpoint"));
   ++parts_;
@@ -278,10 +284,11 @@ result<checkpoint_part> checkpoint_reader::next(std::string_view encoded) {
   auto part = decode_checkpoint_part(encoded, packer_);
   if (!part)
     return part;
-  if (part->header.has_value() != (parts_ == 0))
+  if (part->number != parts_)
     return damaged("order of parts");
-  if (part->header)
-    header_ = part->header;
+  if (header_ && encode(part->header) != encode(*header_))
+    return damaged("a part of another checkpoint");
+  header_ = part->header;
   ++parts_;
   rows_ += part->rows.size();
   if (part->trailer) {
@@ -334,8 +341,8 @@ result<void> import_checkpoint(fold& into, const std::vector<std::string>& parts
     auto part = decode_checkpoint_part(encoded, packer);
     if (!part)
       return fail(part.error());
-    if (part->header)
-      if (auto good = import_header(into, *part->header); !good)
+    if (part->number == 0)
+      if (auto good = import_header(into, part->header); !good)
         return good;
     for (auto& [key, value] : part->rows) {
       if (static_cast<row_kind>(key[0]) == row_kind::node)

@@ -37,7 +37,7 @@ struct checkpoint_place {
   [[nodiscard]] static std::optional<checkpoint_place> of(const operations_entry& entry) noexcept;
 };
 
-/// What a checkpoint covers: the first thing in it.
+/// What a checkpoint covers: the first thing in each of its parts.
 struct checkpoint_header {
   int64_t created_ns = 0;
   uint64_t lamport = 0;    ///< The highest.
@@ -62,7 +62,8 @@ struct checkpoint_trailer {
 };
 
 struct checkpoint_part {
-  std::optional<checkpoint_header> header; ///< In the first.
+  checkpoint_header header; ///< The same in all.
+  uint32_t number = 0;      ///< From 0.
   std::vector<std::pair<std::string, std::string>> rows;
   std::optional<checkpoint_trailer> trailer; ///< In the last, which may be the first.
 };
@@ -84,7 +85,7 @@ public:
 
   /// Operations that it covers; known once the first part is drawn.
   [[nodiscard]] uint64_t operations() const noexcept {
-    return operations_;
+    return header_.operations;
   }
 
 private:
@@ -99,7 +100,7 @@ private:
   std::string from_; ///< Key that comes next.
   uint32_t parts_ = 0;
   uint64_t rows_count_ = 0;
-  uint64_t operations_ = 0;
+  checkpoint_header header_;
   bool done_ = false;
 };
 
@@ -156,7 +157,7 @@ struct good_checkpoint {
 /// One that can not be read whole: damaged, or its writer was interrupted.
 struct broken_checkpoint {
   uint64_t number = 0;
-  std::optional<checkpoint_header> header; ///< Where its first part is good.
+  std::optional<checkpoint_header> header; ///< Where one of its parts is good.
 };
 
 /// What cleanup may leave behind, by the checkpoints that can be read.

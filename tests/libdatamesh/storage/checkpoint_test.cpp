@@ -224,6 +224,35 @@ TEST_CASE("a checkpoint with a part that is missing, doubled, moved or changed i
   }
 }
 
+TEST_CASE("each part tells what the whole checkpoint covers", "[checkpoint]") {
+  auto parts = some_parts();
+  REQUIRE(parts.size() > 2);
+  compressor packer;
+  auto first = decode_checkpoint_part(parts.front(), packer);
+  REQUIRE(first);
+  CHECK(first->header.operations > 0);
+  for (const auto& encoded : parts) {
+    auto part = decode_checkpoint_part(encoded, packer);
+    REQUIRE(part);
+    CHECK(part->header.covers(first->header));
+    CHECK(part->header.operations == first->header.operations);
+  }
+  SECTION("a part that covers something else is refused") {
+    auto second = decode_checkpoint_part(parts[1], packer);
+    REQUIRE(second);
+    ++second->header.created_ns;
+    checkpoint_reader reader;
+    REQUIRE(reader.next(parts[0]));
+    CHECK(reader.next(encode(*second, packer)).error().code() == errc::format_damaged);
+  }
+  SECTION("a part without it is refused") {
+    v1::CheckpointPart bare;
+    REQUIRE(bare.ParseFromString(parts[1]));
+    bare.clear_header();
+    CHECK(decode_checkpoint_part(bare.SerializeAsString(), packer).error().code() == errc::format_damaged);
+  }
+}
+
 TEST_CASE("a checkpoint of a later version is told from a damaged one", "[checkpoint]") {
   auto parts = some_parts();
   v1::CheckpointPart part;
