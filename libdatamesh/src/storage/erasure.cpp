@@ -25,7 +25,7 @@ using pointer_row = std::array<unsigned char*, row_max>;
 
 void multiply(const std::vector<unsigned char>& tables, std::span<const byte_view> from, std::span<const byte_span> to) {
   auto length = from.front().size();
-  auto slice = std::max(step_bytes / (from.size() + to.size()) / 64 * 64, slice_min);
+  auto slice = erasure_code::slice_of(from.size() + to.size());
   // ISA-L declares its tables and sources writable but does not write to them.
   pointer_row sources;
   pointer_row targets;
@@ -45,6 +45,10 @@ bool all_of_length(const Shards& shards, size_t length) {
 }
 
 } // namespace
+
+size_t erasure_code::slice_of(size_t shards) noexcept {
+  return std::max(step_bytes / shards / 64 * 64, slice_min);
+}
 
 erasure_code::erasure_code(uint8_t k, uint8_t m) : k_(k), m_(m), matrix_((size_t{k} + m) * k), tables_(size_t{32} * k * m) {
   assert(k >= 1 && size_t{k} + m <= row_max);

@@ -27,6 +27,9 @@ public:
   [[nodiscard]] result<void> reconstruct(std::span<const uint8_t> present_index, std::span<const byte_view> present,
                                          std::span<const uint8_t> wanted, std::span<const byte_span> out) const;
 
+  /// Bytes of each of so many shards that go through ISA-L at once.
+  [[nodiscard]] static size_t slice_of(size_t shards) noexcept;
+
   [[nodiscard]] uint8_t k() const noexcept {
     return k_;
   }
