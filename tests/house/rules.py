@@ -269,6 +269,16 @@ def nothing_ambient(tree: Tree) -> Iterator[Finding]:
                 yield Finding(path, line, f"<{name}> reaches past the environment")
 
 
+SEAL = r"\bEVP_(Encrypt|Cipher|Seal)Init\w*|\bEVP_AEAD\w*|\bcrypto_(aead|secretbox|secretstream|box|stream)_\w+"
+# The second runs AES-CTR, which seals nothing, over the files of ordered stores.
+SEALERS = (ENGINES + "crypto/aead.cpp", ENGINES + "base/file_cipher.cpp")
+
+
+def one_seal(tree: Tree) -> Iterator[Finding]:
+    """Ciphers are run in one place, so that a tracer there sees every seal."""
+    yield from words(tree, ("libdatamesh/", "actors/", "apps/"), SEAL, "{} belongs to crypto/aead.cpp", lambda path: path in SEALERS)
+
+
 EMPTY_NAMES = {"util", "utils", "utility", "utilities", "helper", "helpers", "common", "misc", "manager", "managers"}
 
 
@@ -383,6 +393,7 @@ RULES = {
         no_coroutines,
         requests_end,
         nothing_ambient,
+        one_seal,
         names_say_something,
         tests_never_sleep,
         tests_are_sentences,

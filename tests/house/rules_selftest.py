@@ -176,6 +176,14 @@ SAMPLES = {
 
 VERSION = "#define DATAMESH_VERSION_MAJOR 0\n#define DATAMESH_VERSION_MINOR 1\n#define DATAMESH_VERSION_PATCH 0\n"
 PROJECT = "project(datamesh VERSION 0.1.0 LANGUAGES CXX)\n"
+SAMPLES["one_seal"] = (
+    [
+        {SRC + "storage/a.cpp": "bool f() { return EVP_EncryptInit_ex2(c, a, k, n, nullptr) == 1; }\n"},
+        {"actors/a.cpp": "int f() { return EVP_CipherInit_ex2(c, a, k, n, 1, nullptr); }\n"},
+        {"apps/datamesh/a.cpp": "int f() { return crypto_secretbox_easy(o, i, n, s, k); }\n"},
+    ],
+    [{SRC + "crypto/aead.cpp": "int f() { return EVP_CipherInit_ex2(c, a, k, n, 1, nullptr); }\n"}, {SRC + "crypto/a.cpp": "auto f = EVP_MD_fetch;\n"}],
+)
 SAMPLES["one_version"] = (
     [{"CMakeLists.txt": PROJECT, INC + "version.hpp": VERSION.replace("MINOR 1", "MINOR 2")}, {INC + "version.hpp": VERSION}],
     [{"CMakeLists.txt": PROJECT, INC + "version.hpp": VERSION}],
