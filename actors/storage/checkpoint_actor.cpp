@@ -78,11 +78,11 @@ private:
       return {};
     bytes_ = 0;
     waiting_.set_job(task_.job->number);
-    auto stored = self_->request(packer_, caf::infinite, std::exchange(waiting_, {}));
+    auto stored = self_->request(packer_, until_answered, std::exchange(waiting_, {}));
     v1::FlushPacks request;
     request.set_job(task_.job->number);
     request.set_at_once(true);
-    auto flushed = ask<v1::PackFigures>(self_, packer_, caf::infinite, request);
+    auto flushed = ask<v1::PackFigures>(self_, packer_, until_answered, request);
     result<void> outcome;
     stored.receive([](v1::PackFigures&) {}, [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
     if (outcome && !flushed)

@@ -24,7 +24,7 @@ result<std::string> checkpoint_parts::read_copy(const found_checkpoint& from, co
   *request.mutable_pack() = to_proto(**record);
   request.set_begin(entry.offset);
   request.set_end(entry.offset + entry.sealed_length);
-  auto answer = ask_with<v1::StretchRead, bytes>(self_, reader_, caf::infinite, std::move(request));
+  auto answer = ask_with<v1::StretchRead, bytes>(self_, reader_, until_answered, std::move(request));
   if (!answer)
     return fail(answer.error());
   auto sealed = answer->second.slice(entry.offset - answer->first.base(), entry.sealed_length);

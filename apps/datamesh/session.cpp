@@ -279,6 +279,21 @@ if_exists conflict_of(const settings& set) {
   return text == "fail" ? if_exists::fail : text == "rename" ? if_exists::rename : if_exists::version;
 }
 
+namespace {
+
+/// True when *path* stands in *text* as a name of its own, and not within another word.
+bool names(std::string_view text, std::string_view path) {
+  for (auto at = text.find(path); at != std::string_view::npos; at = text.find(path, at + 1)) {
+    auto end = at + path.size();
+    if ((at == 0 || std::string_view{"'/ "}.find(text[at - 1]) != std::string_view::npos)
+        && (end == text.size() || std::string_view{"': "}.find(text[end]) != std::string_view::npos))
+      return true;
+  }
+  return false;
+}
+
+} // namespace
+
 int tell_failures(session& s, const std::vector<item_failure>& failures, uint64_t count, const items_told& told) {
   if (count == 0)
     return 0;
@@ -295,7 +310,7 @@ int tell_failures(session& s, const std::vector<item_failure>& failures, uint64_
   if (!told.done && count == 1 && !failures.empty()) {
     s.out.drop_held_back();
     why.what = failures.front().reason.message();
-    if (why.what.find(failures.front().path) == std::string::npos)
+    if (!names(why.what, failures.front().path))
       why.what = failures.front().path + ": " + why.what;
     if (why.code == errc::not_found)
       why.next = told.next_if_missing;
