@@ -363,6 +363,7 @@ private:
       return false;
     run->at = pack_run::stage::coding;
     run->carries = with_operations || for_pending;
+    run->pending = for_pending;
     if (run->carries)
       stamp(run);
     else if (state_.announced)
@@ -478,6 +479,7 @@ private:
         stretch->set_first_sequence(op.sequence);
       }
       stretch->add_operations(std::move(encoded));
+      run.pending = true;
       expected = op.sequence + 1;
     }
   }
@@ -584,7 +586,7 @@ private:
       if (job.last_serial >= failed->serial && !job.failure)
         job.failure = reason;
     auto told = to_caf(reason);
-    std::vector<flush_wait> flushes = std::exchange(state_.flushes, {});
+    std::vector<flush_wait> flushes;
     for (auto& run : dead) {
       run->dead = reason;
       state_.stamps_are_void = std::exchange(run->stamped, false) || state_.stamps_are_void;
@@ -594,16 +596,31 @@ private:
           job->second.failure = reason;
         one.promise.deliver(told);
       }
-      std::move(run->flushes.begin(), run->flushes.end(), std::back_inserter(flushes));
     }
+    // Those who have nothing in these packs wait for the ones before them. But what is in
+    // the catalog alone was to go with them.
+    for (auto& run : dead)
+      for (auto& waiter : run->flushes) {
+        auto of_job = state_.jobs.count(waiter.job) > 0 && !has_failed(waiter.job);
+        if (!of_job || run->pending || (run->pack && run->pack->empty()))
+          waiter.promise.deliver(told);
+        else
+          flushes.push_back(std::move(waiter));
+      }
     drop_waiting([this](uint64_t job) { return has_failed(job); }, reason);
     for (auto& waiter : flushes) {
+      if (state_.runs.empty())
+        deliver(waiter);
+      else
+        state_.runs.back()->flushes.push_back(std::move(waiter));
+    }
+    for (auto& waiter : std::exchange(state_.flushes, {})) {
       if (has_failed(waiter.job))
         waiter.promise.deliver(told);
       else
         state_.flushes.push_back(std::move(waiter));
     }
-    state_.close_wanted = !state_.flushes.empty();
+    state_.close_wanted = state_.close_wanted && !state_.flushes.empty();
     forget_idle_jobs();
     take_back_stamps();
     advance();
