@@ -138,6 +138,11 @@ TEST_CASE("the guard finds a drive that was pulled out and one that is full befo
     // Making the file, writing it, syncing it.
     auto call = GENERATE(1u, 2u, 3u);
     CAPTURE(call);
+    // Nobody else has anything to write from here on.
+    h.put_text("/settled", "x");
+    must(h.vault().flush());
+    guard.tick();
+    REQUIRE(heard.empty());
     files->fail_call(call, errc::io_failed);
     guard.tick();
     REQUIRE(heard.size() == 1);
