@@ -15,6 +15,10 @@ HEADER = """
 #include <memory>
 #include <string>
 #include <vector>
+template <class T> struct either {
+  T value;
+  int reason;
+};
 #define SHOWN __attribute__((visibility("default")))
 namespace datamesh {
 enum class conflict : unsigned char { version, fail };
@@ -27,6 +31,14 @@ struct summary {
   unsigned files = 0;
   std::vector<std::string> names;
 };
+template <class T>
+using result = either<T>;
+struct page {
+  std::vector<std::string> names;
+};
+struct facts {
+  unsigned long packs = 0;
+};
 class SHOWN source {
 public:
   virtual ~source() = default;
@@ -36,6 +48,8 @@ class SHOWN vault {
 public:
   summary put(const request& what);
   summary put(std::shared_ptr<source> from, std::function<void(summary)> done);
+  result<page> list();
+  result<std::vector<facts>> look();
 private:
   struct impl;
   std::unique_ptr<impl> impl_;
@@ -48,6 +62,8 @@ namespace datamesh {
 struct vault::impl { int hidden; };
 summary vault::put(const request& what) { return {1, {what.path}}; }
 summary vault::put(std::shared_ptr<source> from, std::function<void(summary)> done) { char c; from->read(&c); done({}); return {}; }
+result<page> vault::list() { return {}; }
+result<std::vector<facts>> vault::look() { return {}; }
 }
 """
 
@@ -60,6 +76,13 @@ def built(header: str = HEADER, source: str = SOURCE, name: str = "libit.so.0.1"
         command = [os.environ.get("CXX", "c++"), "-std=c++20", "-g2", "-femit-class-debug-always", "-fPIC", "-shared", "-fvisibility=hidden", f"-Wl,-soname,{name}", *flags, "it.cpp", "-o", "libit.so"]
         subprocess.run(command, cwd=folder, check=True)
         return abi_types.described(os.path.join(folder, "libit.so"), folder)
+
+
+def results(header: str = HEADER) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        with open(os.path.join(folder, "it.hpp"), "w", encoding="utf-8") as out:
+            out.write(header)
+        return abi_types.described_results(folder, "libit.so.0.1")
 
 
 @unittest.skipUnless(shutil.which("abidw") and shutil.which("abidiff"), "libabigail is not installed")
@@ -109,6 +132,14 @@ class Types(unittest.TestCase):
     def test_refuses_a_function_that_is_gone(self):
         gone = built(HEADER.replace("  summary put(const request& what);\n", ""), SOURCE.replace("summary vault::put(const request& what) { return {1, {what.path}}; }", ""))
         self.assertTrue(abi_types.judge(self.before, gone))
+
+    def test_sees_what_a_result_holds(self):
+        before = results()
+        self.assertEqual(abi_types.judge(before, results(HEADER + "// the same")), [])
+        for old, new in (("unsigned long packs = 0;", "unsigned long packs = 0; bool whole = true;"), ("std::vector<std::string> names;\n};\nstruct facts", "unsigned count; std::vector<std::string> names;\n};\nstruct facts")):
+            self.assertIn(old, HEADER)
+            self.assertTrue(abi_types.judge(before, results(HEADER.replace(old, new))), f"'{new}' went through")
+        self.assertTrue(abi_types.judge(before, results(HEADER.replace("result<std::vector<facts>> look();", ""))), "a result that is gone went through")
 
     def test_asks_for_a_new_baseline_with_a_new_soname(self):
         found = abi_types.judge(self.before, built(HEADER.replace("version, fail", "ask, version, fail"), name="libit.so.0.2"))
