@@ -59,19 +59,33 @@ public:
   }
 
   // Data that has a cut candidate exactly where the hash of its end allows one:
-  // 64 bytes behind which a chunk may end, found by search.
+  // 64 bytes behind which a chunk may end, found by search, and in whose midst and
+  // behind which none may, between zeros.
   std::vector<std::byte> trigger(test::seeded_random& random, bool strict) const {
     auto data = random.make(1 << 20);
     uint64_t hash = 0;
     for (size_t i = 0; i < data.size(); ++i) {
       hash = hash * 2 + gear_[std::to_integer<size_t>(data[i])];
       if (i >= 63 && (hash & (strict ? strict_ : lax_)) == 0 && (strict || (hash & strict_) != 0))
-        return {data.begin() + static_cast<ptrdiff_t>(i) - 63, data.begin() + static_cast<ptrdiff_t>(i) + 1};
+        if (auto found = byte_view{data}.subspan(i - 63, 64); is_alone(found))
+          return {found.begin(), found.end()};
     }
     return trigger(random, strict);
   }
 
 private:
+  bool is_alone(byte_view trigger) const {
+    std::vector<std::byte> between(192);
+    std::copy(trigger.begin(), trigger.end(), between.begin() + 64);
+    uint64_t hash = 0;
+    for (size_t i = 0; i < between.size(); ++i) {
+      hash = hash * 2 + gear_[std::to_integer<size_t>(between[i])];
+      if (i >= 63 && i != 127 && (hash & lax_) == 0)
+        return false;
+    }
+    return true;
+  }
+
   chunk_limits limits_;
   uint64_t strict_ = 0;
   uint64_t lax_ = 0;
