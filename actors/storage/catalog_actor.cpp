@@ -117,7 +117,11 @@ result<void> apply_now(catalog_state& state, const v1::ApplyOperations& request)
   for (const auto& stamped : state.names->stamped())
     commit.operations.push_back(stamped.op);
   commit.operations_in_pack = false;
-  return state.names->commit(commit);
+  auto committed = state.names->commit(commit);
+  // Nobody holds these stamps, so nobody else would take them back, and all would wait.
+  if (!committed)
+    state.names->unstamp();
+  return committed;
 }
 
 void deliver(done_promise& promise, const result<void>& outcome) {

@@ -196,3 +196,13 @@ TEST_CASE("after a failed commit every later request is answered, with the failu
   CHECK(room.committed(room.self, pack) == errc::no_space);
   CHECK(room.done(waiting) == errc::no_space);
 }
+
+TEST_CASE("a change that could not be committed holds nobody up", "[catalog_actor]") {
+  catalog_room room;
+  caf::scoped_actor other{room.sys};
+  room.disk->write_fails = true;
+  auto refused = room.apply(room.self, {1});
+  CHECK(room.done(refused) == errc::no_space);
+  auto waiting = room.stamp(other, {2});
+  CHECK(code_of(answer_to<v1::StampedOperations>(waiting)) == errc::no_space);
+}
