@@ -86,12 +86,21 @@ class Sweep:
         store.check_content()
         store.bring_back()
 
+    def some_of(self, points: list[tuple[str, int, int]], count: int) -> list[tuple[str, int, int]]:
+        """As many of each call, as far as there are: else reads would take all the room."""
+        left = [self.random.sample(group, len(group)) for call in CALLS if (group := [point for point in points if point[0] == call])]
+        chosen = []
+        while len(chosen) < count:
+            left = [group for group in left if group]
+            chosen += [group.pop() for group in left]
+        return sorted(chosen[:count], key=lambda point: CALLS.index(point[0]))
+
     def run(self, points_max: int | None) -> None:
         self.prepare()
         for command in self.commands:
             points = self.points(command)
             if points_max is not None and len(points) > points_max // len(self.commands):
-                points = sorted(self.random.sample(points, points_max // len(self.commands)), key=lambda point: CALLS.index(point[0]))
+                points = self.some_of(points, points_max // len(self.commands))
             for point in points:
                 self.point(command, *point)
 
