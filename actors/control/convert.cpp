@@ -75,7 +75,7 @@ std::vector<std::string> read_texts(const google::protobuf::RepeatedPtrField<std
   F(chunks)                                                                                                                                \
   F(chunks_known)                                                                                                                          \
   F(bytes_known) F(bytes_new_plain) F(bytes_new_sealed) F(bytes_written) F(packs) F(shards_short) F(failure_count)
-#define GET_FIELDS(F) F(files) F(folders) F(symlinks) F(bytes) F(bytes_resumed) F(shards_bad) F(failure_count)
+#define GET_FIELDS(F) F(files) F(folders) F(symlinks) F(bytes) F(bytes_resumed) F(shards_bad) F(reads_hedged) F(failure_count)
 #define VERIFY_FIELDS(F) F(packs) F(shards) F(bytes) F(shards_missing) F(shards_damaged) F(shards_repaired) F(shards_unplaced) F(packs_lost)
 #define LIST_FIELDS(F) F(path) F(recursive) F(health) F(cursor) F(limit)
 #define DRIVE_FIELDS(F) F(folder) F(state) F(shards) F(shard_bytes) F(disk_total) F(disk_free)

@@ -127,6 +127,7 @@ result<std::shared_ptr<node_core>> node_core::open(node_options options, bool cr
   if (!known)
     return fail(known.error());
   core->events = std::make_shared<event_hub>(core->env.clock, core->options.on_event);
+  core->pace = std::make_shared<storage::read_pace>(core->env.clock);
   core->budget = memory_budget::make(core->options.memory_bytes);
   core->segment_pool = buffer_pool::make(storage::segment_size, 6);
   core->pack_pool = buffer_pool::make(storage::pack_buffer_size, storage::pack_buffers_max);
@@ -596,6 +597,7 @@ result<void> vault_runtime::start(bool fresh_catalog) {
   context->events = core->events;
   context->budget = core->budget;
   context->drives = core->drives;
+  context->pace = core->pace;
   context->keys = std::make_shared<storage::key_holder>(keys.keys());
   context->names = std::move(*names);
   context->chunks = std::make_shared<storage::chunk_claims>(*context->names);

@@ -46,6 +46,7 @@ public:
   std::shared_ptr<event_hub> events;
   std::shared_ptr<memory_budget> budget;
   std::shared_ptr<storage::drive_table> drives = std::make_shared<storage::drive_table>();
+  std::shared_ptr<storage::read_pace> pace;
   std::shared_ptr<buffer_pool> segment_pool;
   std::shared_ptr<buffer_pool> pack_pool;
 

@@ -337,6 +337,7 @@ private:
         .then(
             [this, done](v1::StretchRead& reply) {
               state_.summary.shards_bad = reply.shards_bad();
+              state_.summary.reads_hedged = reply.reads_hedged();
               if (!state_.over)
                 done({});
             },

@@ -2,6 +2,11 @@
 // shards they lie in, side by side, and where a shard is missing or wrong, the same
 // columns of k others, from which it is rebuilt. Every block is checked against the
 // pack id before it is used. What is found bad is reported as an event, once.
+//
+// A drive that is late or hangs is read around in the same way (see read_pace.hpp): what
+// comes first is taken, and what comes late is dropped, into memory that nobody reads. A
+// read that is not answered by `read_deadline` counts as a missing shard. So a request is
+// answered in any case.
 #pragma once
 
 #include "storage/job.hpp"
@@ -14,7 +19,9 @@ using pack_reader_actor = caf::typed_actor<
     caf::replies_to<v1::ReadStretch>::with<v1::StretchRead, bytes>,
     // Chunks of a stretch, opened into the memory. `damaged` when fewer than k
     // shards are good where it matters.
-    caf::replies_to<v1::OpenStretch, memory>::with<v1::StretchRead>>;
+    caf::replies_to<v1::OpenStretch, memory>::with<v1::StretchRead>,
+    // INTERNAL: looks for reads that are late.
+    caf::reacts_to<caf::tick_atom>>;
 
 /// *job* may be null; events then belong to none.
 [[nodiscard]] pack_reader_actor spawn_pack_reader(caf::actor_system& sys, std::shared_ptr<vault_context> context,

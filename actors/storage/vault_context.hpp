@@ -6,6 +6,7 @@
 #include "storage/packer_actor.hpp"
 
 #include "storage/name_claims.hpp"
+#include "storage/read_pace.hpp"
 
 #include <map>
 
@@ -22,6 +23,7 @@ struct vault_context {
   std::shared_ptr<event_hub> events;
   std::shared_ptr<memory_budget> budget;
   std::shared_ptr<drive_table> drives;
+  std::shared_ptr<read_pace> pace; ///< Of the drives of the node.
   std::shared_ptr<key_holder> keys;
   std::shared_ptr<catalog> names;
   catalog_actor catalog_writer;

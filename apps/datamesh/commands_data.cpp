@@ -219,6 +219,7 @@ json_line get_json(const get_summary& sum) {
       .add("bytes", sum.bytes)
       .add("bytes_resumed", sum.bytes_resumed)
       .add("shards_bad", sum.shards_bad)
+      .add("reads_hedged", sum.reads_hedged)
       .add("failed", sum.failure_count);
   return line;
 }
@@ -255,6 +256,7 @@ void add_to(get_summary& all, const get_summary& one) {
   all.bytes += one.bytes;
   all.bytes_resumed += one.bytes_resumed;
   all.shards_bad += one.shards_bad;
+  all.reads_hedged += one.reads_hedged;
   all.failure_count += one.failure_count;
   all.failures.insert(all.failures.end(), one.failures.begin(), one.failures.end());
 }

@@ -187,6 +187,7 @@ struct get_summary {
   uint64_t bytes = 0;
   uint64_t bytes_resumed = 0; ///< Found in partial files of an earlier get, checked, and kept.
   uint64_t shards_bad = 0;    ///< Missing or wrong shards that were read around.
+  uint64_t reads_hedged = 0;  ///< That a drive did not answer in time, so that others were asked.
   std::vector<item_failure> failures;
   uint64_t failure_count = 0;
 };
