@@ -13,6 +13,8 @@ namespace {
 
 constexpr uint64_t memory_min = 40ull << 20;
 constexpr auto close_timeout = std::chrono::seconds{30};
+/// A thread that waits for a drive that owes an answer gets so long to come back.
+constexpr auto silent_grace = std::chrono::seconds{2};
 
 environment complete(environment env) {
   auto system = system_environment();
@@ -100,11 +102,11 @@ void job_registry::cancel_and_wait() {
 // -- node ------------------------------------------------------------------------------------
 
 node_core::node_core(node_options o, environment e) : options(std::move(o)), env(std::move(e)), home(env, options.home) {
-  config_.add_message_types<caf::id_block::datamesh>();
-  config_.set("scheduler.max-threads", 2u);
+  config_->add_message_types<caf::id_block::datamesh>();
+  config_->set("scheduler.max-threads", 2u);
   // Idle workers wait on a condition. Those that steal poll and sleep up to 10 ms,
   // and most of our messages come from detached actors while they do.
-  config_.set("scheduler.policy", caf::atom("sharing"));
+  config_->set("scheduler.policy", caf::atom("sharing"));
 }
 
 result<std::shared_ptr<node_core>> node_core::open(node_options options, bool create) {
@@ -131,7 +133,7 @@ result<std::shared_ptr<node_core>> node_core::open(node_options options, bool cr
   core->budget = memory_budget::make(core->options.memory_bytes);
   core->segment_pool = buffer_pool::make(storage::segment_size, 6);
   core->pack_pool = buffer_pool::make(storage::pack_buffer_size, storage::pack_buffers_max);
-  core->system_ = std::make_unique<caf::actor_system>(core->config_);
+  core->system_ = std::make_unique<caf::actor_system>(*core->config_);
   core->start_supervisor();
   core->drives->load([core = core.get(), known = std::move(*known)] { return core->start_drives(known); });
   return core;
@@ -158,7 +160,13 @@ node_core::~node_core() {
     closers.emplace_back([&drive] { drive.store.reset(); });
   for (auto& closer : closers)
     closer.join();
-  system_->await_all_actors_done();
+  if (!kept_threads_) {
+    system_->await_all_actors_done();
+    return;
+  }
+  // A thread that a disk keeps can not be ended. What it uses stays until the process ends.
+  (void) system_.release();
+  (void) config_.release();
 }
 
 // -- drives --------------------------------------------------------------------------------------
@@ -204,6 +212,25 @@ storage::drive_table::list node_core::start_drives(const std::vector<known_drive
   return list;
 }
 
+namespace {
+
+/// True when all have ended before nothing happened for *grace*.
+bool end_within(caf::actor_system& sys, const std::vector<caf::actor>& actors, std::chrono::seconds grace) {
+  caf::scoped_actor self{sys};
+  for (const auto& actor : actors)
+    self->monitor(actor);
+  auto left = actors.size();
+  while (left > 0) {
+    auto before = left;
+    self->receive([&](const caf::down_msg&) { --left; }, caf::after(grace) >> [] {});
+    if (left == before)
+      return false;
+  }
+  return true;
+}
+
+} // namespace
+
 void node_core::stop_drives(const storage::drive_table::list& list) {
   caf::scoped_actor self{*system_};
   // All of them flush their indexes at the same time.
@@ -217,18 +244,23 @@ void node_core::stop_drives(const storage::drive_table::list& list) {
   for (auto& answer : closing)
     answer.receive([](v1::Done&) {}, [](caf::error&) {});
   std::vector<caf::actor> ending;
+  std::vector<caf::actor> silent;
   for (const auto& drive : list) {
     if (!drive.store)
       continue;
-    ending.push_back(caf::actor_cast<caf::actor>(drive.writer));
+    auto& kind = pace->of(drive.id) == storage::read_pace::standing::answers ? ending : silent;
+    kind.push_back(caf::actor_cast<caf::actor>(drive.writer));
     for (const auto& reader : drive.readers)
-      ending.push_back(caf::actor_cast<caf::actor>(reader));
-    ending.push_back(caf::actor_cast<caf::actor>(drive.care));
+      kind.push_back(caf::actor_cast<caf::actor>(reader));
+    kind.push_back(caf::actor_cast<caf::actor>(drive.care));
   }
-  for (const auto& actor : ending)
-    self->send_exit(actor, caf::exit_reason::user_shutdown);
+  for (const auto* kind : {&ending, &silent})
+    for (const auto& actor : *kind)
+      self->send_exit(actor, caf::exit_reason::user_shutdown);
   for (const auto& actor : ending)
     self->wait_for(actor);
+  if (!end_within(*system_, silent, silent_grace))
+    kept_threads_ = true;
 }
 
 void node_core::start_supervisor() {

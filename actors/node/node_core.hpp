@@ -91,8 +91,9 @@ private:
                                                                         const job_options& job, rebuild_summary& summary);
   [[nodiscard]] result<void> save_drives(const storage::drive_table::list& list);
 
-  caf::actor_system_config config_;
+  std::unique_ptr<caf::actor_system_config> config_ = std::make_unique<caf::actor_system_config>();
   std::unique_ptr<caf::actor_system> system_;
+  std::atomic<bool> kept_threads_ = false; ///< By a drive that owes an answer.
   supervisor_actor supervisor_;
   std::unique_ptr<file_lock> lock_;
   std::mutex mutex_;

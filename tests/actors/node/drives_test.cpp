@@ -3,6 +3,7 @@
 #include "tests/actors/node/house.hpp"
 
 #include <algorithm>
+#include <condition_variable>
 #include <set>
 
 namespace datamesh::test {
@@ -54,7 +55,85 @@ struct hooked_house {
   }
 };
 
+/// Files of which those of a drive's shards answer no read until they are let go.
+class stalling_files : public hooked_files {
+public:
+  using hooked_files::hooked_files;
+  ~stalling_files() override {
+    let_go();
+  }
+
+  void stall(const std::string& folder) {
+    std::lock_guard guard{gate_->mutex};
+    gate_->folder = folder;
+  }
+  void let_go() {
+    std::lock_guard guard{gate_->mutex};
+    gate_->folder.clear();
+    gate_->changed.notify_all();
+  }
+  result<std::unique_ptr<readable_file>> open_read(const std::string& path, access_hint hint) override {
+    auto inner = hooked_files::open_read(path, hint);
+    if (!inner)
+      return inner;
+    return std::make_unique<stalling_reader>(std::move(*inner), gate_, path);
+  }
+
+private:
+  struct gate {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::string folder;
+  };
+  class stalling_reader : public readable_file {
+  public:
+    stalling_reader(std::unique_ptr<readable_file> inner, std::shared_ptr<gate> held, std::string path)
+        : inner_(std::move(inner)), gate_(std::move(held)), path_(std::move(path)) {}
+    result<size_t> read_at(uint64_t offset, byte_span out) override {
+      std::unique_lock guard{gate_->mutex};
+      gate_->changed.wait(guard, [&] { return gate_->folder.empty() || !path_.starts_with(gate_->folder); });
+      guard.unlock();
+      return inner_->read_at(offset, out);
+    }
+    result<file_status> status() override {
+      return inner_->status();
+    }
+    result<uint64_t> next_data(uint64_t offset) override {
+      return inner_->next_data(offset);
+    }
+    result<uint64_t> next_hole(uint64_t offset) override {
+      return inner_->next_hole(offset);
+    }
+
+  private:
+    std::unique_ptr<readable_file> inner_;
+    std::shared_ptr<gate> gate_;
+    std::string path_;
+  };
+  std::shared_ptr<gate> gate_ = std::make_shared<gate>();
+};
+
 } // namespace
+
+TEST_CASE("a file comes back whole and its node closes though a drive answers no read", "[drives]") {
+  auto files = std::make_shared<stalling_files>(system_files());
+  node_options options;
+  options.environment.files = files;
+  house h{3, disk::system, options};
+  auto text = noise(77, 24 * mib);
+  h.put_text("/f", text);
+  files->stall(join_path(h.drive(1), "shards"));
+  CHECK(h.get_text("/f") == text);
+  auto to = std::make_shared<text_sink>();
+  auto fetched = must(h.vault().get("/f", to));
+  CHECK(to->text == text);
+  CHECK(fetched.reads_hedged > 0);
+  CHECK(fetched.shards_bad == 0);
+  h.close();
+  files->let_go();
+  h.open();
+  CHECK(h.get_text("/f") == text);
+}
 
 TEST_CASE("the policy follows the number of drives", "[drives]") {
   house h{1};
