@@ -172,14 +172,8 @@ class Killer:
 
     def sweep(self) -> None:
         """A shard that was linked and has no row yet is taken away by a later cleanup."""
-        # Other drives run on until the kill reaches them, and one that got as far as its
-        # row keeps its shard: then the kill came too late to show anything.
-        left: set[str] = set()
-        for _ in range(3):
-            left = self.left_by_kill_before_row()
-            if not left:
-                return
-        raise AssertionError(f"not swept: {left}")
+        if left := self.left_by_kill_before_row():
+            raise AssertionError(f"not swept: {left}")
 
     def left_by_kill_before_row(self) -> set[str]:
         store = self.store
@@ -189,7 +183,7 @@ class Killer:
         before = set(store.shard_files())
         data = content(self.random.getrandbits(60), 2_000_000)
         source = store.write("work/swept", data)
-        # The first sync of a folder of shards: no drive has written a row.
+        # The first sync of a folder of shards, which each drive makes before it writes a row.
         shards = [os.path.join(drive, "shards") for drive in store.drives]
         code = store.run_with(["put", source], store.shim(self.shim, "fsync", 1, None, shards))
         left = set(store.shard_files()) - before
