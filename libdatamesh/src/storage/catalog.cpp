@@ -166,6 +166,8 @@ result<void> catalog::impl::load_own_log() {
 
 void catalog::unstamp() {
   impl_->stamped.clear();
+  if (!impl_->store)
+    return;
   if (auto good = impl_->load_own_log(); !good)
     impl_->refusal = good.error().within("take back stamps");
 }
@@ -277,12 +279,16 @@ result<void> catalog::begin_writing() {
 
 result<void> catalog::close() {
   auto& self = *impl_;
+  if (!self.store)
+    return {};
   // Numbers that were skipped are known as such once there are some behind them.
   auto closed = self.skipped ? result<void>{} : self.mark(false);
   if (closed)
     closed = self.store->flush();
   // Whoever still holds this object must not keep the next process out.
   self.store.reset();
+  if (!self.refusal)
+    self.refusal = error{errc::unavailable, "write to a closed catalog"};
   if (!closed)
     return fail(closed.error().within("close catalog"));
   return {};

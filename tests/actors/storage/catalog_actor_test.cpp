@@ -206,3 +206,15 @@ TEST_CASE("a change that could not be committed holds nobody up", "[catalog_acto
   auto waiting = room.stamp(other, {2});
   CHECK(code_of(answer_to<v1::StampedOperations>(waiting)) == errc::no_space);
 }
+
+TEST_CASE("the stamps of one who ends after the catalog was closed are no more", "[catalog_actor]") {
+  catalog_room room;
+  {
+    caf::scoped_actor holder{room.sys};
+    (void) room.stamped(holder, {1});
+    auto closing = room.self->request(room.writer, patience, caf::close_atom_v);
+    CHECK(room.done(closing) == errc{});
+  }
+  auto late = room.apply(room.self, {2});
+  CHECK(room.done(late) == errc::unavailable);
+}
