@@ -35,18 +35,25 @@ std::vector<packer_actor> vault_context::packers() const {
 
 result<policy> choose_policy(const drive_table& drives, std::string_view text) {
   auto all = drives.all();
-  auto usable = static_cast<size_t>(
-      std::count_if(all->begin(), all->end(), [](const auto& drive) { return drive.store && drive.store->state() == drive_state::ok; }));
-  if (usable == 0)
+  auto in_state = [&](drive_state state) {
+    auto is = [&](const auto& drive) {
+      return drive.store && drive.store->state() == state;
+    };
+    return static_cast<size_t>(std::count_if(all->begin(), all->end(), is));
+  };
+  // A drive that is away comes back, and one that failed is replaced; one that is being
+  // drained takes nothing any more.
+  auto count = all->size() - in_state(drive_state::draining);
+  if (in_state(drive_state::ok) == 0)
     return fail(errc::too_few_drives, "choose a policy");
   if (text.empty())
-    return policy_for(all->size());
+    return policy_for(count);
   auto how = parse_policy(text);
   if (!how)
     return how;
-  if (all->size() == 1)
+  if (count == 1)
     how->level = domain_level::block;
-  else if (static_cast<size_t>(how->k) + how->m > all->size())
+  else if (static_cast<size_t>(how->k) + how->m > count)
     return fail(errc::policy_invalid, "choose a policy", std::string{text});
   return how;
 }

@@ -64,8 +64,11 @@ void print_status(output& out, const status_report& r) {
                                                              : out.paint(tone::warning, "That is not known.");
   out.print("{} {}", word, printable(r.sentence));
   out.print("");
-  out.print("New data     {} over {}s{}", r.policy, r.policy_level,
-            r.policy_level == "block" ? ": guards against bit rot, not against the loss of the drive" : "");
+  if (r.policy.empty())
+    out.print("New data     is refused until a drive takes it");
+  else
+    out.print("New data     {} over {}s{}", r.policy, r.policy_level,
+              r.policy_level == "block" ? ": guards against bit rot, not against the loss of the drive" : "");
   auto packs = grouped(r.packs);
   if (r.packs_degraded > 0)
     packs += fmt::format(", {} degraded", grouped(r.packs_degraded));

@@ -116,13 +116,21 @@ file_kind kind_of(mode_t mode) {
   }
 }
 
+/// 64 bits of nanoseconds reach from 1677 to 2262; what is before or after is put there.
+int64_t nanoseconds_of(const timespec& at) {
+  int64_t ns = 0;
+  if (__builtin_mul_overflow(int64_t{at.tv_sec}, int64_t{1'000'000'000}, &ns) || __builtin_add_overflow(ns, int64_t{at.tv_nsec}, &ns))
+    return at.tv_sec < 0 ? INT64_MIN : INT64_MAX;
+  return ns;
+}
+
 file_status status_of(const struct stat& raw) {
   return {
       .kind = kind_of(raw.st_mode),
       .size = static_cast<uint64_t>(raw.st_size),
       .allocated = static_cast<uint64_t>(raw.st_blocks) * 512,
       .mode = static_cast<uint32_t>(raw.st_mode & 07777),
-      .modified_ns = static_cast<int64_t>(raw.st_mtim.tv_sec) * 1'000'000'000 + raw.st_mtim.tv_nsec,
+      .modified_ns = nanoseconds_of(raw.st_mtim),
       .device = static_cast<uint64_t>(raw.st_dev),
       .inode = static_cast<uint64_t>(raw.st_ino),
   };

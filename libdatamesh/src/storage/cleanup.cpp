@@ -75,8 +75,9 @@ private:
     uint64_t bytes_on_drives = 0;
   };
 
+  /// *parent* is a copy: a visitor may add to the list that it comes from.
   template <class Visit>
-  result<void> each_child(const node_id& parent, const Visit& visit) {
+  result<void> each_child(node_id parent, const Visit& visit) {
     std::string after;
     for (;;) {
       auto page = names_.list(parent, after, page_size);

@@ -2,6 +2,8 @@
 
 #include <fnmatch.h>
 
+#include <array>
+
 namespace datamesh::storage {
 
 tree_reader::tree_reader(std::shared_ptr<file_system> files, std::shared_ptr<buffer_pool> pool, chunker cutter,
@@ -119,7 +121,16 @@ void tree_reader::begin_file(const waiting& entry, uint64_t item, pieces& out, c
   opened.file = std::move(file->file);
   opened.before = before;
   opened.sparse = before.size >= hole_size_min && before.allocated < before.size;
-  if (!opened.sparse && before.size <= cutter_.limits().size_min && before.size + used < buffer.span().size())
+  if (before.size == 0) {
+    std::array<std::byte, 1> first{};
+    auto count = opened.file->read_at(0, first);
+    if (!count) {
+      out.push_back({item, source_failure{entry.source_path, count.error()}});
+      return;
+    }
+    opened.unsized = *count > 0;
+  }
+  if (!opened.sparse && !opened.unsized && before.size <= cutter_.limits().size_min && before.size + used < buffer.span().size())
     read_small(opened, out, buffer, used);
   else
     open_.emplace(std::move(opened));
@@ -149,7 +160,7 @@ result<size_t> tree_reader::fill(open_file& from, byte_span out, bool& at_end) {
   size_t done = 0;
   while (done < out.size()) {
     auto room = out.subspan(done);
-    if (from.file) {
+    if (from.file && !from.unsized) {
       auto until = from.sparse ? from.data_end : from.before.size;
       if (from.offset >= until) {
         at_end = !from.sparse;
@@ -167,7 +178,7 @@ result<size_t> tree_reader::fill(open_file& from, byte_span out, bool& at_end) {
     done += *count;
     from.offset += *count;
     // No last, empty read.
-    if (from.file && !from.sparse && from.offset >= from.before.size) {
+    if (from.file && !from.sparse && !from.unsized && from.offset >= from.before.size) {
       at_end = true;
       break;
     }
@@ -249,8 +260,8 @@ void tree_reader::end(open_file& from, pieces& out) {
   source_end last{from.offset, false};
   if (from.file) {
     auto after = from.file->status();
-    last.changed =
-        !after || after->size != from.before.size || after->modified_ns != from.before.modified_ns || from.offset != from.before.size;
+    last.changed = !after || after->size != from.before.size || after->modified_ns != from.before.modified_ns
+                   || (!from.unsized && from.offset != from.before.size);
   }
   out.push_back({from.item, last});
 }

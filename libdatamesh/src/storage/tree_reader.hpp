@@ -86,7 +86,8 @@ private:
     uint64_t offset = 0;   ///< Of the next byte to read.
     uint64_t data_end = 0; ///< Data is known to reach to here, when sparse.
     bool sparse = false;
-    bytes carry; ///< Read, but not cut yet.
+    bool unsized = false; ///< Says that it is empty and is not, as in /proc: read to its end.
+    bytes carry;          ///< Read, but not cut yet.
   };
   using pieces = std::vector<source_piece>;
 

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <thread>
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -575,6 +576,20 @@ TEST_CASE("a FIFO, a socket and a device are refused without waiting", "[files]"
   CHECK(at.files->status(name)->kind == file_kind::socket);
   CHECK(code_of(at.files->open_read(name)) == errc::unsupported_source);
   ::close(listener);
+}
+
+TEST_CASE("a time that nanoseconds do not reach is the last or first that they do", "[files]") {
+  place at{"plain system"};
+  auto path = at.path("a");
+  REQUIRE(at.files->create(path));
+  for (auto [year_2400, limit] : {std::pair{int64_t{13'569'465'600}, INT64_MAX}, std::pair{int64_t{-13'569'465'600}, INT64_MIN}}) {
+    const timespec times[] = {{year_2400, 0}, {year_2400, 0}};
+    REQUIRE(::utimensat(AT_FDCWD, path.c_str(), times, 0) == 0);
+    struct stat raw {};
+    REQUIRE(::stat(path.c_str(), &raw) == 0);
+    if (raw.st_mtim.tv_sec == year_2400) // Not every file system keeps such times.
+      CHECK(at.files->status(path)->modified_ns == limit);
+  }
 }
 
 TEST_CASE("a file whose size is a lie is read to its end", "[files]") {

@@ -116,6 +116,25 @@ TEST_CASE("the trash is emptied when its time has run out, folders with all that
   CHECK(f.plan(40 * day).dead.empty());
 }
 
+TEST_CASE("a folder of very many entries leaves the trash whole", "[cleanup]") {
+  // More than are listed at once, on two levels.
+  constexpr uint64_t many = 700;
+  fixture f;
+  std::vector<operation_body> bodies{make(node(1), root_node(), "d", node_kind::folder)};
+  for (uint64_t i = 0; i < many; ++i) {
+    bodies.push_back(make(node(10 + i), node(1), "f" + std::to_string(i), node_kind::folder));
+    bodies.push_back(make(node(10'000 + i), node(10 + i), "g"));
+  }
+  f.apply(std::move(bodies));
+  f.apply({make(node(1), trash_node(), "d", node_kind::folder)});
+  auto p = f.plan(100 * day);
+  CHECK(p.nodes_forgotten == 2 * many + 1);
+  f.carry_out(p);
+  CHECK(f.names->list(trash_node(), "", 10)->empty());
+  CHECK(f.names->check());
+  CHECK(f.plan(100 * day).forget.empty());
+}
+
 TEST_CASE("old versions go by number and by age but never the current one", "[cleanup]") {
   fixture f;
   f.apply({make(node(1), root_node(), "a")});

@@ -388,6 +388,16 @@ TEST_CASE("names may hold any byte but slash and NUL", "[tree_reader]") {
   CHECK(room.read({root("/in", "t")})["t/" + odd].content.size() == 7);
 }
 
+TEST_CASE("a file that says it is empty and is not is read to its end", "[tree_reader]") {
+  read_room room;
+  tree_reader from{system_files(), buffer_pool::make(40'000, 2), room.cutter, {root("/proc/version", "v")}, {}};
+  auto item = room.drain(from)["v"];
+  REQUIRE(item.end);
+  CHECK_FALSE(item.end->changed);
+  CHECK(item.end->size == item.content.size());
+  CHECK(as_text(item.content).starts_with("Linux"));
+}
+
 TEST_CASE("FIFOs on a real folder are refused without waiting for them", "[tree_reader]") {
   scratch_folder folder;
   REQUIRE(::mkfifo((folder.path + "/fifo").c_str(), 0600) == 0);
