@@ -34,11 +34,13 @@ struct ref {
 
 namespace storage {
 class open_pack;
+class stage_watch;
 struct drive_entry;
 } // namespace storage
 
 using pack_ref = ref<storage::open_pack>;
 using drive_watch = ref<const storage::drive_entry>;
+using stage_watch_ref = ref<storage::stage_watch>;
 
 // References are not for the wire: asked for their content, they have none.
 template <class Inspector>
@@ -61,6 +63,7 @@ CAF_ADD_TYPE_ID(datamesh, (datamesh::memory))
 CAF_ADD_TYPE_ID(datamesh, (datamesh::memories))
 CAF_ADD_TYPE_ID(datamesh, (datamesh::pack_ref))
 CAF_ADD_TYPE_ID(datamesh, (datamesh::drive_watch))
+CAF_ADD_TYPE_ID(datamesh, (datamesh::stage_watch_ref))
 DATAMESH_MESSAGE(ApplyOperations)
 DATAMESH_MESSAGE(CheckShard)
 DATAMESH_MESSAGE(CloseIntake)

@@ -76,6 +76,7 @@ std::vector<std::string> read_texts(const google::protobuf::RepeatedPtrField<std
   F(chunks_known)                                                                                                                          \
   F(bytes_known) F(bytes_new_plain) F(bytes_new_sealed) F(bytes_written) F(packs) F(shards_short) F(failure_count)
 #define GET_FIELDS(F) F(files) F(folders) F(symlinks) F(bytes) F(bytes_resumed) F(shards_bad) F(reads_hedged) F(failure_count)
+#define WAITS_FIELDS(F) F(elapsed_ns) F(memory_ns) F(source_ns) F(codec_ns) F(drives_ns) F(catalog_ns) F(target_ns) F(drive)
 #define VERIFY_FIELDS(F) F(packs) F(shards) F(bytes) F(shards_missing) F(shards_damaged) F(shards_repaired) F(shards_unplaced) F(packs_lost)
 #define LIST_FIELDS(F) F(path) F(recursive) F(health) F(cursor) F(limit)
 #define DRIVE_FIELDS(F) F(folder) F(state) F(shards) F(shard_bytes) F(disk_total) F(disk_free)
@@ -87,6 +88,7 @@ std::vector<std::string> read_texts(const google::protobuf::RepeatedPtrField<std
 #define FILE_FIELDS(F) F(size) F(allocated) F(mode) F(modified_ns) F(device) F(inode)
 
 DATAMESH_CONVERT(v1::RebuildSummary, rebuild_summary, REBUILD_FIELDS)
+DATAMESH_CONVERT(v1::TransferWaits, transfer_waits, WAITS_FIELDS)
 DATAMESH_CONVERT(v1::CleanupSummary, cleanup_summary, CLEANUP_FIELDS)
 DATAMESH_CONVERT(v1::RebalanceSummary, rebalance_summary, REBALANCE_FIELDS)
 DATAMESH_CONVERT(v1::VaultStats, vault_stats, STATS_FIELDS)
@@ -297,6 +299,7 @@ void write(v1::PutSummary& to, const put_summary& from) {
   for (const auto& path : from.stored_as)
     to.add_stored_as(path);
   write_failures(*to.mutable_failures(), from.failures);
+  write(*to.mutable_waits(), from.waits);
 }
 
 put_summary read(const v1::PutSummary& from) {
@@ -304,18 +307,21 @@ put_summary read(const v1::PutSummary& from) {
   PUT_FIELDS(DATAMESH_GET)
   to.stored_as = read_texts(from.stored_as());
   to.failures = read_failures(from.failures());
+  to.waits = read(from.waits());
   return to;
 }
 
 void write(v1::GetSummary& to, const get_summary& from) {
   GET_FIELDS(DATAMESH_SET)
   write_failures(*to.mutable_failures(), from.failures);
+  write(*to.mutable_waits(), from.waits);
 }
 
 get_summary read(const v1::GetSummary& from) {
   get_summary to;
   GET_FIELDS(DATAMESH_GET)
   to.failures = read_failures(from.failures());
+  to.waits = read(from.waits());
   return to;
 }
 

@@ -120,6 +120,13 @@ result<datamesh::if_exists> conflict_of(datamesh_if_exists conflict) {
   return fail(errc::invalid_argument, "choose what happens to names that are taken");
 }
 
+template <class Summary>
+void give_waits(const datamesh::transfer_waits& from, Summary& to) {
+  to.elapsed_ns = from.elapsed_ns;
+  to.limiting_ns = from.of(from.limiting());
+  to.limiting = static_cast<uint64_t>(from.limiting());
+}
+
 void give_summary(const datamesh::put_summary& from, datamesh_put_summary* to) {
   datamesh_put_summary ours{};
   ours.files = from.files;
@@ -130,6 +137,7 @@ void give_summary(const datamesh::put_summary& from, datamesh_put_summary* to) {
   ours.bytes_written = from.bytes_written;
   ours.shards_short = from.shards_short;
   ours.failure_count = from.failure_count;
+  give_waits(from.waits, ours);
   give(ours, to);
 }
 
@@ -142,6 +150,7 @@ void give_summary(const datamesh::get_summary& from, datamesh_get_summary* to) {
   ours.bytes_resumed = from.bytes_resumed;
   ours.shards_bad = from.shards_bad;
   ours.failure_count = from.failure_count;
+  give_waits(from.waits, ours);
   give(ours, to);
 }
 

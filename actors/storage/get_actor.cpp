@@ -5,6 +5,7 @@
 #include "storage/memory_wait.hpp"
 #include "storage/pack_reader_actor.hpp"
 #include "storage/sink_actor.hpp"
+#include "storage/stage_report.hpp"
 
 namespace datamesh::storage {
 
@@ -87,6 +88,26 @@ public:
   }
 
 private:
+  // -- for what it waits --------------------------------------------------------------
+
+  stage_watch& waits() {
+    return *state_.task.job->waits;
+  }
+
+  /// While the next groups are fetched and others are written, it waits for none.
+  void tell_waits() {
+    auto writes = state_.writes > 0 || state_.open_asked || state_.finishing;
+    if (!writes)
+      waits().wait_for_pipeline();
+    else
+      waits().wait_for(state_.groups.empty() ? transfer_stage::target : transfer_stage::none);
+  }
+
+  void tell_own_work() {
+    if (state_.groups.empty() && state_.writes == 0)
+      waits().wait_for(transfer_stage::catalog);
+  }
+
   // -- planning ----------------------------------------------------------------------
 
   bool between_files() const {
@@ -94,7 +115,17 @@ private:
   }
 
   void go_on() {
+    plan_groups();
+    if (!state_.over)
+      open_long_file_if_due();
+    finish_if_done();
+    if (!state_.over)
+      tell_waits();
+  }
+
+  void plan_groups() {
     while (!state_.over && !state_.planned && !state_.opening && state_.groups.size() + state_.writes < state_.groups_max) {
+      tell_own_work();
       auto group = std::make_shared<fetch_group>();
       group->whole = between_files();
       if (auto filled = fill(*group); !filled)
@@ -103,11 +134,9 @@ private:
         continue;
       group->whole = group->whole && between_files();
       state_.groups.push_back(group);
+      tell_waits();
       fetch(group);
     }
-    if (!state_.over)
-      open_long_file_if_due();
-    finish_if_done();
   }
 
   /// Adds steps until the group is full, a long file begins, or all is planned.
@@ -162,6 +191,7 @@ private:
     if (!state_.opening || state_.open_asked || !state_.groups.empty() || state_.writes > 0)
       return;
     state_.open_asked = true;
+    tell_waits();
     open_long_file();
   }
 
@@ -404,6 +434,7 @@ private:
       ++state_.writes_of[number];
       auto data = group->plain ? group->plain.freeze(0, group->plain_size) : bytes{};
       group->plain = {};
+      tell_waits();
       self_->request(state_.sinks[number], until_answered, std::move(group->steps), std::move(data))
           .then([this, number](v1::TargetWritten& reply) { written(number, reply); },
                 [this](caf::error& reason) { end(fail(from_caf(reason))); });
@@ -438,11 +469,13 @@ private:
     if (state_.over || !state_.planned || state_.finishing || !state_.groups.empty() || state_.writes > 0)
       return;
     state_.finishing = true;
+    tell_waits();
     self_->request(state_.sinks.front(), until_answered, v1::FinishTargets{})
         .then(
             [this](v1::TargetWritten& reply) {
               take_figures(reply);
               state_.task.job->progress(state_.summary.files, state_.summary.files, state_.summary.bytes, state_.summary.bytes, true);
+              state_.summary.waits = waits_of(*state_.context, *state_.task.job);
               end(std::move(state_.summary));
             },
             [this](caf::error& reason) { end(fail(from_caf(reason))); });
@@ -485,6 +518,7 @@ get_actor_type::behavior_type get_behavior(get_actor_type::stateful_pointer<get_
 void start_get(std::shared_ptr<vault_context> context, get_task task) {
   auto groups = context->budget->limit() >= uint64_t{4} * pack_buffer_size ? 4u : 1u;
   auto shared = std::make_shared<get_task>(std::move(task));
+  watch_stages(*shared->job);
   auto size = groups * 2 * segment_size + pack_buffer_size;
   auto granted = [context, shared](const std::shared_ptr<memory_budget::reservation>& reservation) {
     context->sys->spawn(get_behavior, context, shared, reservation);

@@ -5,6 +5,7 @@
 #include "datamesh/base/clock.hpp"
 #include "datamesh/node.hpp"
 #include "node/event_hub.hpp"
+#include "storage/stage_watch.hpp"
 
 #include <atomic>
 #include <functional>
@@ -17,6 +18,7 @@ struct job {
   std::optional<clock::monotonic_time> deadline;
   std::shared_ptr<datamesh::clock> time;
   std::shared_ptr<event_hub> events;
+  std::shared_ptr<stage_watch> waits; ///< Of puts and gets; else null.
   std::atomic<int64_t> last_progress_ns{-1'000'000'000};
 
   /// Why the job must end now, or nothing.

@@ -2,6 +2,7 @@
 
 #include "storage/ask.hpp"
 #include "storage/convert.hpp"
+#include "storage/fetch_stages.hpp"
 #include "storage/kept_promise.hpp"
 
 #include <fmt/format.h>
@@ -45,6 +46,7 @@ struct asking {
   std::function<void(answer)> answered;
   /// Asks others, if it may; true when it did. *free* when that need not be paid for.
   std::function<bool(bool free)> late;
+  std::shared_ptr<fetch_stages::step> stages;
 };
 
 /// What a stretch covers of one shard.
@@ -75,6 +77,7 @@ struct rebuilding {
 };
 
 struct reading {
+  std::shared_ptr<fetch_stages::step> stages;
   pack_record pack;
   v1::PackSeal seal;
   std::shared_ptr<const drive_table::list> drives;
@@ -111,11 +114,14 @@ class pack_reader {
 public:
   using self_pointer = pack_reader_actor::stateful_pointer<reader_state>;
 
-  explicit pack_reader(self_pointer self) : self_(self), state_(self->state), pace_(*self->state.context->pace) {}
+  explicit pack_reader(self_pointer self)
+      : self_(self), state_(self->state), pace_(*self->state.context->pace),
+        stages_(std::make_shared<fetch_stages>(state_.job ? state_.job->waits : nullptr)) {}
 
   /// Fills a buffer with the blocks around pack bytes [begin, end).
   void read(const v1::PackRecord& pack, uint32_t begin, uint32_t end, std::function<void(result<reading_ptr>)> done) {
     auto what = std::make_shared<reading>();
+    what->stages = stages_->begin();
     auto record = from_proto(pack);
     if (!record)
       return done(fail(record.error()));
@@ -137,6 +143,8 @@ public:
     what->drives = state_.context->drives->all();
     what->done = [done, what_weak = std::weak_ptr{what}](result<void> outcome) {
       auto self = what_weak.lock();
+      if (!outcome && self)
+        self->stages->end();
       done(outcome ? result<reading_ptr>{self} : fail(outcome.error()));
     };
     for (auto shard = first; shard <= last; ++shard) {
@@ -218,7 +226,8 @@ private:
     request.set_first_block(from.begin / block_size);
     auto number = state_.next++;
     state_.asked.emplace(number, std::make_shared<asking>(asking{pack, from.shard, id, from.size(), pace_.now(), std::move(dropped),
-                                                                 std::move(answered), std::move(late)}));
+                                                                 std::move(answered), std::move(late), what->stages}));
+    what->stages->ask(id);
     using held = std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>;
     memory out{std::make_shared<held>(target.owner, pace_.begin(id, from.size())), target.span};
     look_later();
@@ -237,6 +246,7 @@ private:
       return;
     auto one = found->second;
     state_.asked.erase(found);
+    one->stages->answered(one->drive);
     auto answered = std::exchange(one->answered, nullptr);
     auto dropped = std::exchange(one->dropped, nullptr);
     one->late = nullptr;
@@ -534,10 +544,12 @@ private:
     }
     auto place = place_of(*what, work->wanted, part_of(*what, work->wanted).elsewhere);
     auto [number, worker] = state_.context->team->pick();
+    what->stages->at_worker(true);
     self_->request(*worker, step_timeout, std::move(request), std::move(present), memories{std::move(place)})
         .then(
             [this, what, number = number](v1::Done&) {
               state_.context->team->finished(number);
+              what->stages->at_worker(false);
               column_is_there(what);
             },
             [this, what, number = number](caf::error& reason) {
@@ -549,6 +561,7 @@ private:
   self_pointer self_;
   reader_state& state_;
   read_pace& pace_;
+  std::shared_ptr<fetch_stages> stages_;
 };
 
 pack_reader_actor::behavior_type pack_reader_behavior(pack_reader_actor::stateful_pointer<reader_state> self,
@@ -587,10 +600,13 @@ pack_reader_actor::behavior_type pack_reader_behavior(pack_reader_actor::statefu
           open.set_base_offset((*outcome)->base);
           *open.mutable_chunks() = std::move(*chunks->mutable_chunks());
           auto [number, worker] = self->state.context->team->pick();
+          auto read = *outcome;
+          read->stages->at_worker(true);
           self->request(*worker, step_timeout, std::move(open), (*outcome)->buffer.freeze(0, (*outcome)->size), plain)
               .then(
                   [=, number = number](v1::Done&) mutable {
                     self->state.context->team->finished(number);
+                    read->stages->end();
                     v1::StretchRead reply;
                     logic->report(reply);
                     promise.deliver(std::move(reply));

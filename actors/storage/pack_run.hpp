@@ -4,6 +4,7 @@
 
 #include "storage/codec_actor.hpp"
 #include "storage/kept_promise.hpp"
+#include "storage/stage_watch.hpp"
 
 #include <set>
 
@@ -47,6 +48,7 @@ struct pack_run {
   bool pending = false; ///< Operations that were in the catalog alone.
   bool stamped = false; ///< Some of them, and the catalog has not been told to commit.
   bool closing = false;
+  bool asks_catalog = false; ///< For stamps; else what is coded is at a worker.
   std::optional<error> dead; ///< Why.
   size_t jobs = 0;           ///< Workers that fill it.
   std::vector<submission> submissions;
@@ -58,8 +60,12 @@ struct pack_run {
   std::vector<bool> stored;   ///< By shard index.
   std::set<drive_id> refused; ///< Drives that failed this pack.
   bool full = false;          ///< One of them for want of room.
-  size_t answers_due = 0;
+  std::set<drive_id> answers_due;
 };
+
+/// For what *run* waits, with the drive when it is one alone; for nothing of its own
+/// while it is filled, or waits for those before it.
+[[nodiscard]] stage_wait stage_of(const pack_run& run);
 
 using run_ptr = std::shared_ptr<pack_run>;
 

@@ -13,8 +13,8 @@ constexpr auto answer_timeout = std::chrono::minutes{5};
 
 } // namespace
 
-pack_storer::pack_storer(packer_actor::pointer self, std::shared_ptr<drive_table> drives, const policy& how, done settled)
-    : self_(self), drives_(std::move(drives)), how_(how), settled_(std::move(settled)) {}
+pack_storer::pack_storer(packer_actor::pointer self, std::shared_ptr<drive_table> drives, const policy& how, done settled, told one_left)
+    : self_(self), drives_(std::move(drives)), how_(how), settled_(std::move(settled)), one_left_(std::move(one_left)) {}
 
 void pack_storer::store(const run_ptr& run) {
   auto drives = drives_->all();
@@ -47,7 +47,8 @@ void pack_storer::store(const run_ptr& run) {
   }
   if (by_drive.empty())
     return all_answered(run, false);
-  run->answers_due = by_drive.size();
+  for (const auto& [id, indexes] : by_drive)
+    run->answers_due.insert(id);
   for (const auto& [id, indexes] : by_drive)
     store_on(run, *drives, id, indexes);
 }
@@ -56,7 +57,7 @@ void pack_storer::store_on(const run_ptr& run, const drive_table::list& drives, 
   const auto* drive = drive_table::find(drives, id);
   if (drive == nullptr) {
     run->refused.insert(id);
-    return settle_one(run);
+    return settle_one(run, id);
   }
   v1::StoreShards request;
   slices bodies;
@@ -71,18 +72,21 @@ void pack_storer::store_on(const run_ptr& run, const drive_table::list& drives, 
               run->stored[index] = true;
               run->record.drives[index] = id;
             }
-            settle_one(run);
+            settle_one(run, id);
           },
           [this, run, id](caf::error& reason) {
             run->refused.insert(id);
             run->full = run->full || from_caf(reason).code() == errc::drive_full;
-            settle_one(run);
+            settle_one(run, id);
           });
 }
 
-void pack_storer::settle_one(const run_ptr& run) {
-  if (--run->answers_due == 0)
+void pack_storer::settle_one(const run_ptr& run, const drive_id& drive) {
+  run->answers_due.erase(drive);
+  if (run->answers_due.empty())
     all_answered(run, true);
+  else if (run->answers_due.size() == 1)
+    one_left_(run);
 }
 
 void pack_storer::all_answered(const run_ptr& run, bool try_others) {

@@ -26,6 +26,8 @@ struct open_job {
   size_t at_workers = 0;              ///< Batches.
   std::optional<done_promise> closed; ///< Told when nothing of it is on its way any more.
   std::optional<error> failure;       ///< Why something of it is lost.
+  std::shared_ptr<stage_watch> watch; ///< Null where nobody wants to know.
+  stage_wait waits;                   ///< For what; as it was told last.
 };
 
 struct packer_state {
@@ -53,13 +55,20 @@ public:
   using self_pointer = packer_actor::stateful_pointer<packer_state>;
 
   explicit packer(self_pointer self)
-      : self_(self), state_(self->state),
-        storer_(self, state_.context.drives, state_.context.how, [this](const run_ptr& run, result<void> outcome) {
-          if (outcome)
-            commit(run);
-          else
-            fail_from(run, outcome.error());
-        }) {}
+      : self_(self), state_(self->state), storer_(
+                                              self, state_.context.drives, state_.context.how,
+                                              [this](const run_ptr& run, result<void> outcome) {
+                                                if (outcome)
+                                                  commit(run);
+                                                else
+                                                  fail_from(run, outcome.error());
+                                              },
+                                              [this](const run_ptr&) { tell_waits(); }) {}
+
+  void begin_job(uint64_t number, std::shared_ptr<stage_watch> watch) {
+    state_.jobs[number].watch = std::move(watch);
+    tell_waits();
+  }
 
   /// A job that lost chunks with a pack must not go on as if they were there.
   [[nodiscard]] result<void> admit(uint64_t number) {
@@ -176,6 +185,11 @@ private:
   // -- filling ---------------------------------------------------------------------
 
   void dispatch() {
+    fill_workers();
+    tell_waits();
+  }
+
+  void fill_workers() {
     auto& team = *state_.context.team;
     while (!state_.queue.empty() && state_.under_way < 2 * team.size()) {
       if (!state_.current && !open_next())
@@ -186,9 +200,13 @@ private:
     }
   }
 
-  bool open_next() {
+  bool buffers_are_out() const {
     auto buffers = std::count_if(state_.runs.begin(), state_.runs.end(), [](const run_ptr& run) { return run->pack != nullptr; });
-    if (static_cast<size_t>(buffers) >= state_.context.packs_max || state_.runs.size() >= state_.context.packs_max + stored_max)
+    return static_cast<size_t>(buffers) >= state_.context.packs_max;
+  }
+
+  bool open_next() {
+    if (buffers_are_out() || state_.runs.size() >= state_.context.packs_max + stored_max)
       return false;
     auto run = std::make_shared<pack_run>();
     run->serial = ++state_.last_serial;
@@ -203,6 +221,7 @@ private:
     ++state_.under_way;
     ++run->jobs;
     ++state_.jobs[batch->job].at_workers;
+    tell_waits();
     auto [number, worker] = state_.context.team->pick();
     auto done = [this, batch, run, number = number](v1::SealedChunks& reply) {
       leave_worker(number, *run, batch->job);
@@ -268,6 +287,53 @@ private:
       copying.deliver(reason);
     else
       copying.deliver(v1::Done{});
+  }
+
+  // -- telling for what jobs wait ----------------------------------------------------
+
+  /// Of the packs that keep another from being opened, the stage of the first.
+  stage_wait stage_before_next() const {
+    auto out = buffers_are_out();
+    for (const auto& run : state_.runs)
+      if (auto waits = stage_of(*run); waits != stage_wait{} && (!out || run->pack))
+        return waits;
+    return {};
+  }
+
+  void tell_waits() {
+    std::map<uint64_t, stage_wait> found;
+    for (const auto& [number, job] : state_.jobs)
+      if (job.watch)
+        found[number] = {job.at_workers > 0 ? transfer_stage::codec : transfer_stage::none};
+    if (found.empty())
+      return;
+    auto note = [&](uint64_t number, const stage_wait& waits) {
+      if (auto job = found.find(number); job != found.end() && job->second == stage_wait{})
+        job->second = waits;
+    };
+    auto before_next = stage_before_next();
+    auto workers_are_out = state_.under_way >= 2 * state_.context.team->size();
+    for (const auto& batch : state_.queue)
+      note(batch.job, workers_are_out ? stage_wait{transfer_stage::codec} : before_next);
+    // A flush waits for all packs up to its own, so for the one that has farthest to go.
+    stage_wait hindmost;
+    auto at = std::optional<pack_run::stage>{};
+    for (const auto& run : state_.runs) {
+      if (run->at != pack_run::stage::coded && (!at || run->at < *at)) {
+        at = run->at;
+        hindmost = stage_of(*run);
+      }
+      for (const auto& waiter : run->flushes)
+        note(waiter.job, hindmost);
+    }
+    if (state_.close_wanted)
+      for (const auto& waiter : state_.flushes)
+        note(waiter.job, before_next);
+    for (const auto& [number, waits] : found)
+      if (auto& job = state_.jobs[number]; job.waits != waits) {
+        job.waits = waits;
+        job.watch->pipeline_waits_for(waits);
+      }
   }
 
   // -- closing ----------------------------------------------------------------------
@@ -351,6 +417,7 @@ private:
       run->at = pack_run::stage::ready;
     if (run->at == pack_run::stage::coded && (!run->carries || before == pack_run::stage::stored)) {
       run->at = pack_run::stage::storing;
+      tell_waits();
       storer_.store(run);
     }
     if (run->at != pack_run::stage::ready)
@@ -375,6 +442,8 @@ private:
 
   /// The first pack: what a crash leaves of it must be looked for.
   void announce(const run_ptr& run) {
+    run->asks_catalog = true;
+    tell_waits();
     self_->request(state_.context.catalog_writer, answer_timeout, v1::StampOperations{})
         .then(
             [this, run](v1::StampedOperations&) {
@@ -413,6 +482,8 @@ private:
       state_.close_wanted = true;
     }
     ++state_.stamping;
+    run->asks_catalog = true;
+    tell_waits();
     self_->request(state_.context.catalog_writer, answer_timeout, std::move(request))
         .then(
             [this, run, size](v1::StampedOperations& stamped) {
@@ -485,6 +556,8 @@ private:
   }
 
   void finish(const run_ptr& run) {
+    run->asks_catalog = false;
+    tell_waits();
     run->finish.set_k(state_.context.how.k);
     run->finish.set_m(state_.context.how.m);
     auto [number, worker] = state_.context.team->pick();
@@ -528,6 +601,7 @@ private:
     run->pack.reset();
     run->bodies.clear();
     run->finish.Clear();
+    tell_waits();
     self_->request(state_.context.catalog_writer, answer_timeout, std::move(request))
         .then(
             [this, run](v1::Done&) {
@@ -577,7 +651,7 @@ private:
   /// what jobs have there is lost.
   void fail_from(const run_ptr& failed, const error& reason) {
     if (failed->dead)
-      return;
+      return advance();
     auto first = std::find(state_.runs.begin(), state_.runs.end(), failed);
     std::vector<run_ptr> dead{first, state_.runs.end()};
     state_.runs.erase(first, state_.runs.end());
@@ -642,6 +716,10 @@ packer_actor::behavior_type packer_behavior(packer_actor::stateful_pointer<packe
   return {
       [=](const v1::OpenIntake& request) -> caf::result<v1::PackFigures> {
         self->state.jobs.try_emplace(request.job());
+        return self->state.figures;
+      },
+      [=](const v1::OpenIntake& request, stage_watch_ref& watch) -> caf::result<v1::PackFigures> {
+        logic->begin_job(request.job(), std::move(watch.it));
         return self->state.figures;
       },
       [=](const v1::CloseIntake& request) -> caf::result<v1::Done> {

@@ -18,6 +18,8 @@ namespace datamesh::storage {
 using packer_actor = caf::typed_actor<
     // A job begins to use the packer; answers the figures so far.
     caf::replies_to<v1::OpenIntake>::with<v1::PackFigures>,
+    // ... and is told from now on where it hangs in the pipeline.
+    caf::replies_to<v1::OpenIntake, stage_watch_ref>::with<v1::PackFigures>,
     // A job is done, or gone. Answered when nothing of it is on its way to drives any
     // more and its pins are released: from then on its outcome does not change.
     caf::replies_to<v1::CloseIntake>::with<v1::Done>,

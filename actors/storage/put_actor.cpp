@@ -4,6 +4,7 @@
 #include "storage/convert.hpp"
 #include "storage/memory_wait.hpp"
 #include "storage/source_actor.hpp"
+#include "storage/stage_report.hpp"
 
 #include <fmt/format.h>
 
@@ -73,7 +74,8 @@ public:
                                                                              std::move(state_.task.roots), std::move(state_.task.exclude)));
     v1::OpenIntake open;
     open.set_job(state_.task.job->number);
-    self_->request(state_.packer, step_timeout, open)
+    waits().wait_for(transfer_stage::none);
+    self_->request(state_.packer, step_timeout, open, stage_watch_ref{state_.task.job->waits})
         .then(
             [this](v1::PackFigures& figures) {
               state_.packs_before = figures.packs();
@@ -93,12 +95,36 @@ public:
   }
 
 private:
+  // -- for what it waits --------------------------------------------------------------
+
+  stage_watch& waits() {
+    return *state_.task.job->waits;
+  }
+
+  /// While it reads, it waits for the source alone if all that was read went through.
+  void tell_waits() {
+    if (!state_.pulling)
+      waits().wait_for_pipeline();
+    else
+      waits().wait_for(state_.batches == 0 ? transfer_stage::source : transfer_stage::none);
+  }
+
+  /// Names are looked up; meanwhile workers may have something to do.
+  void tell_own_work() {
+    waits().wait_for(state_.batches == 0 ? transfer_stage::catalog : transfer_stage::none);
+  }
+
   // -- from the source ------------------------------------------------------------------
 
   void pull() {
-    if (state_.over || state_.pulling || state_.source_finished || state_.batches >= state_.batches_max)
-      return;
+    if (!state_.over && !state_.pulling && !state_.source_finished && state_.batches < state_.batches_max)
+      ask_source();
+    tell_waits();
+  }
+
+  void ask_source() {
     state_.pulling = true;
+    tell_waits();
     // A pipe may have nothing to say for as long as it likes.
     self_->request(state_.source, until_answered, v1::PullSource{})
         .then(
@@ -106,11 +132,13 @@ private:
               state_.pulling = false;
               if (state_.over)
                 return;
+              tell_own_work();
               if (batch.finished()) {
                 state_.source_finished = true;
-                return finish_if_done();
+                finish_if_done();
+              } else {
+                take_batch(batch, data);
               }
-              take_batch(batch, data);
               pull();
             },
             [this](caf::error& reason) { give_up(from_caf(reason)); });
@@ -373,6 +401,7 @@ private:
     }
     v1::FlushPacks request;
     request.set_job(state_.task.job->number);
+    tell_waits();
     self_->request(state_.packer, until_answered, request)
         .then([this](v1::PackFigures& figures) { complete(figures); }, [this](caf::error& reason) { give_up(from_caf(reason)); });
   }
@@ -384,6 +413,7 @@ private:
     summary.packs = figures.packs() - state_.packs_before;
     summary.bytes_written = figures.bytes_written() - state_.written_before;
     summary.shards_short = figures.shards_short();
+    summary.waits = waits_of(*state_.context, *state_.task.job);
     state_.task.job->progress(summary.files, summary.files, summary.bytes, summary.bytes, true);
     end(std::move(summary));
   }
@@ -450,6 +480,7 @@ void start_put(std::shared_ptr<vault_context> context, put_task task) {
   // One segment is read while others are sealed.
   auto segments = context->budget->limit() >= size_t{4} * pack_buffer_size ? 3u : 2u;
   auto shared = std::make_shared<put_task>(std::move(task));
+  watch_stages(*shared->job);
   auto granted = [context, shared](const std::shared_ptr<memory_budget::reservation>& reservation) {
     context->sys->spawn(put_behavior, context, shared, reservation);
   };

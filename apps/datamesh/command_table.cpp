@@ -100,7 +100,9 @@ std::vector<command_spec> data_commands() {
            "change since is not stored again, so an interrupted put is resumed by running it once more.\n\n"
            "A SOURCE of '-' is standard input; it needs a name (--as). Symbolic links are stored as links. Sockets, pipes and devices are "
            "reported and left out.\n\n"
-           "When some files can not be read, the rest is stored and the exit code is 3.",
+           "When some files can not be read, the rest is stored and the exit code is 3.\n\n"
+           "A put of more than a few seconds, or any with --verbose, says for what it waited longest: what it reads, the processors, the "
+           "drives (and which of them, when one holds the others up), the catalog, or memory. That is what would have to be faster.",
        .example = "datamesh put ~/Documents\n"
                   "datamesh put photo.jpg --to /pictures --as holiday.jpg\n"
                   "pg_dump shop | datamesh put - --as shop.sql --to /dumps",
@@ -130,7 +132,8 @@ std::vector<command_spec> data_commands() {
                "whole "
                "and checked; an interrupted get is resumed by running it once more. A file that is there already is not touched without "
                "--force.\n\n"
-               "With '--to -' a single file is written to standard output. Patterns in quotes are matched against the vault.",
+               "With '--to -' a single file is written to standard output. Patterns in quotes are matched against the vault.\n\n"
+               "As put does, a get says for what it waited longest; here that may be what it writes, too.",
        .example = "datamesh get /Documents --to /tmp/back\n"
                   "datamesh get '/pictures/**/*.jpg' --to .\n"
                   "datamesh get /dumps/shop.sql --to - | psql shop",

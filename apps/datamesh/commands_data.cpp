@@ -92,6 +92,42 @@ outcome<std::string> own_name(const std::string& source) {
   return name.string();
 }
 
+json_line waits_json(const transfer_waits& waits) {
+  json_line line;
+  line.add("limiting", to_string(waits.limiting()))
+      .add("elapsed_ns", waits.elapsed_ns)
+      .add("memory_ns", waits.memory_ns)
+      .add("source_ns", waits.source_ns)
+      .add("codec_ns", waits.codec_ns)
+      .add("drives_ns", waits.drives_ns)
+      .add("catalog_ns", waits.catalog_ns)
+      .add("target_ns", waits.target_ns);
+  if (!waits.drive.empty())
+    line.name("drive", waits.drive);
+  return line;
+}
+
+std::string_view for_people(transfer_stage stage) {
+  constexpr std::string_view names[] = {"nothing",    "memory",      "what it reads", "the processors",
+                                        "the drives", "the catalog", "what it writes"};
+  return names[static_cast<size_t>(stage)];
+}
+
+/// Says what would have to be faster, where that is plain.
+void tell_limit(output& out, const transfer_waits& waits) {
+  constexpr uint64_t worth_telling_ns = 5'000'000'000;
+  constexpr double share_min = 0.2;
+  auto limiting = waits.limiting();
+  if (limiting == transfer_stage::none)
+    return;
+  if (!out.verbose() && (waits.elapsed_ns < worth_telling_ns || waits.share() < share_min))
+    return;
+  auto named = limiting == transfer_stage::drives && !waits.drive.empty();
+  auto of_these = named ? fmt::format(", most of it for {} alone", printable(waits.drive)) : std::string{};
+  out.note("It waited longest for {}: {:.0f} % of {:.1f} s{}.", for_people(limiting), waits.share() * 100,
+           static_cast<double>(waits.elapsed_ns) / 1e9, of_these);
+}
+
 json_line put_json(const put_summary& sum, bool dry_run) {
   json_line line{"summary"};
   line.add("dry_run", dry_run)
@@ -109,7 +145,8 @@ json_line put_json(const put_summary& sum, bool dry_run) {
       .add("packs", sum.packs)
       .add("shards_short", sum.shards_short)
       .names("stored_as", sum.stored_as)
-      .add("failed", sum.failure_count);
+      .add("failed", sum.failure_count)
+      .add("waits", waits_json(sum.waits));
   return line;
 }
 
@@ -129,6 +166,7 @@ int finish_put(session& s, const put_summary& sum) {
     out.print("{} after compression, {} on the drives with parity.", out.size(sum.bytes_new_sealed), out.size(sum.bytes_written));
   if (sum.stored_as.size() == 1 && sum.files == 1)
     out.print("{}", printable_name(sum.stored_as.front()));
+  tell_limit(out, sum.waits);
   if (sum.shards_short > 0)
     out.warn(fmt::format("the data is durable, but up to {} of a pack found no drive; run: datamesh repair",
                          counted(sum.shards_short, "shard", "shards")));
@@ -220,12 +258,14 @@ json_line get_json(const get_summary& sum) {
       .add("bytes_resumed", sum.bytes_resumed)
       .add("shards_bad", sum.shards_bad)
       .add("reads_hedged", sum.reads_hedged)
-      .add("failed", sum.failure_count);
+      .add("failed", sum.failure_count)
+      .add("waits", waits_json(sum.waits));
   return line;
 }
 
 int finish_get(session& s, const get_summary& sum) {
   s.out.line(get_json(sum));
+  tell_limit(s.out, sum.waits);
   if (sum.shards_bad > 0)
     s.out.warn(fmt::format("{} read around; run: datamesh repair",
                            counted(sum.shards_bad, "missing or damaged shard was", "missing or damaged shards were")));
@@ -251,7 +291,22 @@ outcome<get_summary> stream(session& s, vault& v, const std::string& path) {
   return *sum;
 }
 
+/// Of streams that followed one another.
+void add_to(transfer_waits& all, const transfer_waits& one) {
+  if (all.drives_ns == 0)
+    all.drive = one.drive;
+  else if (one.drives_ns > 0 && all.drive != one.drive)
+    all.drive.clear();
+  all.elapsed_ns += one.elapsed_ns;
+  all.memory_ns += one.memory_ns;
+  all.codec_ns += one.codec_ns;
+  all.drives_ns += one.drives_ns;
+  all.catalog_ns += one.catalog_ns;
+  all.target_ns += one.target_ns;
+}
+
 void add_to(get_summary& all, const get_summary& one) {
+  add_to(all.waits, one.waits);
   all.files += one.files;
   all.bytes += one.bytes;
   all.bytes_resumed += one.bytes_resumed;

@@ -160,6 +160,12 @@ DATAMESH_C_EXPORT void datamesh_vault_close(datamesh_vault* vault);
 
 typedef DATAMESH_ENUM(datamesh_if_exists){DATAMESH_VERSION = 0, DATAMESH_FAIL = 1, DATAMESH_RENAME = 2} datamesh_if_exists;
 
+/* What the bytes of a put or a get pass; `transfer_waits` of datamesh/node.hpp says when one is waited for. */
+typedef DATAMESH_ENUM(datamesh_stage){
+    DATAMESH_STAGE_NONE = 0,   DATAMESH_STAGE_MEMORY = 1,  DATAMESH_STAGE_SOURCE = 2, DATAMESH_STAGE_CODEC = 3,
+    DATAMESH_STAGE_DRIVES = 4, DATAMESH_STAGE_CATALOG = 5, DATAMESH_STAGE_TARGET = 6,
+} datamesh_stage;
+
 typedef struct datamesh_put_summary {
   size_t struct_size;
   uint64_t files;
@@ -170,6 +176,9 @@ typedef struct datamesh_put_summary {
   uint64_t bytes_written;
   uint64_t shards_short; /* most shards that any pack lacks; 0: full */
   uint64_t failure_count;
+  uint64_t elapsed_ns;
+  uint64_t limiting;    /* a datamesh_stage: what it waited for longest... */
+  uint64_t limiting_ns; /* ... and how long */
 } datamesh_put_summary;
 
 typedef struct datamesh_get_summary {
@@ -181,6 +190,9 @@ typedef struct datamesh_get_summary {
   uint64_t bytes_resumed;
   uint64_t shards_bad; /* read around */
   uint64_t failure_count;
+  uint64_t elapsed_ns;
+  uint64_t limiting;
+  uint64_t limiting_ns;
 } datamesh_get_summary;
 
 /* Up to *size* bytes into *out*: their count, 0 at the end, negative to fail. */

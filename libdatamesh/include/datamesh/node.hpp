@@ -146,6 +146,78 @@ struct item_failure {
   error reason;
 };
 
+/// What the bytes of a put or a get pass.
+enum class transfer_stage : uint8_t {
+  none = 0,
+  memory = 1,  ///< The transfer's share of the node's memory, before it begins.
+  source = 2,  ///< Put: files or a stream are read and cut into chunks.
+  codec = 3,   ///< Processors: compress, seal and code; open and rebuild.
+  drives = 4,  ///< Shards are written and made durable; shards are read.
+  catalog = 5, ///< Names and places are looked up, stamped and committed.
+  target = 6,  ///< Get: what comes back is written where it was asked for.
+};
+
+/// "none", "memory", "source", ...
+[[nodiscard]] constexpr std::string_view to_string(transfer_stage stage) noexcept {
+  constexpr std::string_view names[] = {"none", "memory", "source", "codec", "drives", "catalog", "target"};
+  return names[static_cast<size_t>(stage)];
+}
+
+/// For what a put or a get stood still, measured by the clock of the environment. At any
+/// moment it waits for one stage or for none. It waits for a stage while that works for
+/// it and what comes before can not go on: before a put reads further, there must be room
+/// in the stages behind (blamed is the one that makes the room), and once all is read,
+/// what is hindmost must come through (blamed is the stage that it is in). While two
+/// stages next to each other work side by side, it waits for none. So the figures are
+/// disjoint, and their sum is at most `elapsed_ns`.
+struct transfer_waits {
+  uint64_t elapsed_ns = 0; ///< From the call until all was durable, or written.
+  uint64_t memory_ns = 0;
+  uint64_t source_ns = 0;
+  uint64_t codec_ns = 0;
+  uint64_t drives_ns = 0;
+  uint64_t catalog_ns = 0;
+  uint64_t target_ns = 0;
+  /// Folder of the drive that holds the others up: of `drives_ns`, the transfer waited
+  /// for it alone, all others had answered, for at least half. Else empty.
+  std::string drive;
+
+  [[nodiscard]] uint64_t of(transfer_stage stage) const noexcept {
+    switch (stage) {
+    case transfer_stage::none:
+      return 0;
+    case transfer_stage::memory:
+      return memory_ns;
+    case transfer_stage::source:
+      return source_ns;
+    case transfer_stage::codec:
+      return codec_ns;
+    case transfer_stage::drives:
+      return drives_ns;
+    case transfer_stage::catalog:
+      return catalog_ns;
+    case transfer_stage::target:
+      return target_ns;
+    }
+    return 0;
+  }
+
+  /// The limiting stage: the one that was waited for longest, the first of them if
+  /// several were; none when nothing was waited for.
+  [[nodiscard]] transfer_stage limiting() const noexcept {
+    auto longest = transfer_stage::none;
+    for (auto number = uint8_t{1}; number <= static_cast<uint8_t>(transfer_stage::target); ++number)
+      if (of(static_cast<transfer_stage>(number)) > of(longest))
+        longest = static_cast<transfer_stage>(number);
+    return longest;
+  }
+
+  /// The share of the elapsed time, 0 to 1, that the limiting stage was waited for.
+  [[nodiscard]] double share() const noexcept {
+    return elapsed_ns == 0 ? 0 : static_cast<double>(of(limiting())) / static_cast<double>(elapsed_ns);
+  }
+};
+
 struct put_summary {
   uint64_t files = 0;
   uint64_t folders = 0;
@@ -163,6 +235,7 @@ struct put_summary {
   std::vector<std::string> stored_as; ///< Target paths as stored (renames applied), at most 1,000.
   std::vector<item_failure> failures; ///< At most 1,000 are kept; see `failure_count`.
   uint64_t failure_count = 0;
+  transfer_waits waits;
 };
 
 struct get_request {
@@ -184,12 +257,13 @@ struct get_summary {
   uint64_t files = 0;
   uint64_t folders = 0;
   uint64_t symlinks = 0;
-  uint64_t bytes = 0;
+  uint64_t bytes = 0;         ///< That were written, those of files that failed half-way included.
   uint64_t bytes_resumed = 0; ///< Found in partial files of an earlier get, checked, and kept.
   uint64_t shards_bad = 0;    ///< Missing or wrong shards that were read around.
   uint64_t reads_hedged = 0;  ///< That a drive did not answer in time, so that others were asked.
   std::vector<item_failure> failures;
   uint64_t failure_count = 0;
+  transfer_waits waits;
 };
 
 // -- what is there -----------------------------------------------------------------------

@@ -153,6 +153,11 @@ TEST_CASE("what goes through a connection comes back through it, from and to fil
 
   must(h.files->make_folder("/back"));
   auto got = must(vault.get({.paths = {"/tree"}, .target_folder = "/back"}));
+  for (const auto& waits : {stored.waits, got.waits}) {
+    CHECK(waits.elapsed_ns > 0);
+    CHECK(waits.limiting() != transfer_stage::none);
+    CHECK(waits.share() <= 1);
+  }
   CHECK(got.files == 2);
   CHECK(read_file(*h.files, "/back/tree/large") == content);
   CHECK(must(h.files->status("/back/tree/large")).mode == 0640);

@@ -184,6 +184,8 @@ static void streams_come_back(datamesh_vault* vault) {
   datamesh_get_summary fetched = {.struct_size = sizeof fetched};
   NEED(datamesh_get_stream(vault, "/stream", 0, UINT64_MAX, write_text, &out, NULL, &fetched, &why));
   REQUIRE(fetched.bytes == size && out.at == size && memcmp(in.data, out.data, size) == 0);
+  REQUIRE(stored.elapsed_ns > 0 && stored.limiting_ns <= stored.elapsed_ns && stored.limiting <= DATAMESH_STAGE_CATALOG);
+  REQUIRE(fetched.elapsed_ns > 0 && fetched.limiting_ns <= fetched.elapsed_ns && fetched.limiting <= DATAMESH_STAGE_TARGET);
   out.at = 0;
   NEED(datamesh_get_stream(vault, "/stream", 1000000, 5, write_text, &out, NULL, NULL, &why));
   REQUIRE(out.at == 5 && memcmp(in.data + 1000000, out.data, 5) == 0);
