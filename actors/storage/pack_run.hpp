@@ -6,6 +6,7 @@
 #include "storage/kept_promise.hpp"
 #include "storage/stage_watch.hpp"
 
+#include <map>
 #include <set>
 
 namespace datamesh::storage {
@@ -61,6 +62,8 @@ struct pack_run {
   std::set<drive_id> refused; ///< Drives that failed this pack.
   bool full = false;          ///< One of them for want of room.
   std::set<drive_id> answers_due;
+  std::map<drive_id, std::set<uint8_t>> asked; ///< Shards that a drive may have, whatever it answered.
+  size_t removals_due = 0;
 };
 
 /// For what *run* waits, with the drive when it is one alone; for nothing of its own

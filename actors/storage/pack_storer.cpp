@@ -10,11 +10,13 @@ namespace datamesh::storage {
 namespace {
 
 constexpr auto answer_timeout = std::chrono::minutes{5};
+/// Who failed waits no longer for a drive to make room again.
+constexpr auto removal_timeout = std::chrono::seconds{10};
 
 } // namespace
 
-pack_storer::pack_storer(packer_actor::pointer self, std::shared_ptr<drive_table> drives, const policy& how, done settled, told one_left)
-    : self_(self), drives_(std::move(drives)), how_(how), settled_(std::move(settled)), one_left_(std::move(one_left)) {}
+pack_storer::pack_storer(packer_actor::pointer self, std::shared_ptr<drive_table> drives, const policy& how, listener tell)
+    : self_(self), drives_(std::move(drives)), how_(how), tell_(std::move(tell)) {}
 
 void pack_storer::store(const run_ptr& run) {
   auto drives = drives_->all();
@@ -26,7 +28,7 @@ void pack_storer::store(const run_ptr& run) {
   if (first_round && run->refused.empty()) {
     auto placed = place(candidates, how_, run->record.seal.id.view(), shard_bytes);
     if (!placed)
-      return settled_(run, fail(placed.error()));
+      return tell_.settled(run, fail(placed.error()));
     for (size_t i = 0; i < placed->size(); ++i)
       if ((*placed)[i])
         by_drive[*(*placed)[i]].push_back(i);
@@ -62,6 +64,7 @@ void pack_storer::store_on(const run_ptr& run, const drive_table::list& drives, 
   v1::StoreShards request;
   slices bodies;
   for (auto index : indexes) {
+    run->asked[id].insert(static_cast<uint8_t>(index));
     request.add_headers(run->finished.shard_headers(static_cast<int>(index)));
     bodies.push_back(run->bodies[index]);
   }
@@ -86,32 +89,43 @@ void pack_storer::settle_one(const run_ptr& run, const drive_id& drive) {
   if (run->answers_due.empty())
     all_answered(run, true);
   else if (run->answers_due.size() == 1)
-    one_left_(run);
+    tell_.one_left(run);
 }
 
 void pack_storer::all_answered(const run_ptr& run, bool try_others) {
   if (run->dead)
-    return remove_stored(*run);
+    return remove_all(run);
   auto stored = static_cast<size_t>(std::count(run->stored.begin(), run->stored.end(), true));
   if (try_others && stored < run->stored.size())
     return store(run);
   if (stored < how_.shards_min()) {
-    remove_stored(*run);
-    return settled_(run, fail(run->full ? errc::drive_full : errc::too_few_drives, "store a pack", run->record.seal.id.brief()));
+    remove_all(run);
+    return tell_.settled(run, fail(run->full ? errc::drive_full : errc::too_few_drives, "store a pack", run->record.seal.id.brief()));
   }
-  settled_(run, {});
+  tell_.settled(run, {});
 }
 
-void pack_storer::remove_stored(const pack_run& run) {
+/// Those that refused may have stored it all the same, or store it later: the request to
+/// remove it stands behind that.
+void pack_storer::remove_all(const run_ptr& run) {
   auto drives = drives_->all();
-  for (size_t i = 0; i < run.stored.size(); ++i) {
-    const auto* drive = run.stored[i] ? drive_table::find(*drives, run.record.drives[i]) : nullptr;
+  for (const auto& [id, indexes] : run->asked) {
+    const auto* drive = drive_table::find(*drives, id);
     if (drive == nullptr)
       continue;
     v1::RemoveShards request;
-    *request.add_shards() = to_proto(shard_key{run.record.seal.id, static_cast<uint8_t>(i)});
-    self_->request(drive->writer, answer_timeout, std::move(request)).then([](v1::Done&) {}, [](caf::error&) {});
+    for (auto index : indexes)
+      *request.add_shards() = to_proto(shard_key{run->record.seal.id, index});
+    auto answered = [this, run] {
+      if (--run->removals_due == 0)
+        tell_.gone(run);
+    };
+    ++run->removals_due;
+    self_->request(drive->writer, removal_timeout, std::move(request))
+        .then([answered](v1::Done&) { answered(); }, [answered](caf::error&) { answered(); });
   }
+  if (run->removals_due == 0)
+    tell_.gone(run);
 }
 
 } // namespace datamesh::storage

@@ -38,6 +38,7 @@ struct packer_state {
   size_t under_way = 0; ///< Batches at workers.
   std::deque<run_ptr> runs;
   run_ptr current;
+  std::vector<run_ptr> leaving; ///< Dead, and drives may still have something of them.
   uint64_t last_serial = 0;
   std::deque<submission> submissions;
   uint32_t submitted_bytes = 0;
@@ -55,15 +56,18 @@ public:
   using self_pointer = packer_actor::stateful_pointer<packer_state>;
 
   explicit packer(self_pointer self)
-      : self_(self), state_(self->state), storer_(
-                                              self, state_.context.drives, state_.context.how,
-                                              [this](const run_ptr& run, result<void> outcome) {
-                                                if (outcome)
-                                                  commit(run);
-                                                else
-                                                  fail_from(run, outcome.error());
-                                              },
-                                              [this](const run_ptr&) { tell_waits(); }) {}
+      : self_(self), state_(self->state), storer_(self, state_.context.drives, state_.context.how,
+                                                  {[this](const run_ptr& run, result<void> outcome) {
+                                                     if (outcome)
+                                                       commit(run);
+                                                     else
+                                                       fail_from(run, outcome.error());
+                                                   },
+                                                   [this](const run_ptr&) { tell_waits(); },
+                                                   [this](const run_ptr& run) {
+                                                     std::erase(state_.leaving, run);
+                                                     forget_idle_jobs();
+                                                   }}) {}
 
   void begin_job(uint64_t number, std::shared_ptr<stage_watch> watch) {
     state_.jobs[number].watch = std::move(watch);
@@ -131,6 +135,9 @@ private:
   void forget_if_idle(uint64_t number) {
     auto job = state_.jobs.find(number);
     if (job == state_.jobs.end() || !job->second.closed || job->second.at_workers > 0 || is_carried(number))
+      return;
+    // The room that its packs took is there again when it is told.
+    if (job->second.failure && !state_.leaving.empty())
       return;
     auto promise = std::move(*job->second.closed);
     state_.jobs.erase(job);
@@ -663,6 +670,8 @@ private:
     std::vector<flush_wait> flushes;
     for (auto& run : dead) {
       run->dead = reason;
+      if (!run->answers_due.empty() || run->removals_due > 0)
+        state_.leaving.push_back(run);
       state_.stamps_are_void = std::exchange(run->stamped, false) || state_.stamps_are_void;
       state_.context.codec->claims->settle({state_.context.intake, run->serial});
       for (auto& one : run->submissions) {

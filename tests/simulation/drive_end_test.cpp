@@ -4,6 +4,7 @@
 // DATAMESH_SEED: where they lie and what follows.
 #include "tests/libdatamesh/storage/seed.hpp"
 #include "tests/simulation/scripts.hpp"
+#include "tests/simulation/shard_files.hpp"
 
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
@@ -85,7 +86,55 @@ void end_drives_at(const script& what, const starting_point& start, drive_end ho
   store.check_rebuild();
 }
 
+/// Shards and their bytes, by drive.
+std::vector<std::pair<uint64_t, uint64_t>> shards_of(store_under_test& store) {
+  std::vector<std::pair<uint64_t, uint64_t>> found;
+  for (const auto& drive : store.node().drives())
+    found.emplace_back(drive.shards, drive.shard_bytes);
+  return found;
+}
+
+uint64_t shard_file_bytes(store_under_test& store) {
+  uint64_t bytes = 0;
+  for (const auto& file : shard_files(store.disk()))
+    bytes += file.size;
+  return bytes;
+}
+
 } // namespace
+
+TEST_CASE("a full store gives its room back after a failed put", "[simulation][drive_end]") {
+  auto seed = test::seed();
+  auto store = store_under_test::make(seed);
+  seeded_random random{seed};
+  open_well(*store);
+  REQUIRE(store->put("/kept", make_content(random, 100'000, false)));
+  auto before = shards_of(*store);
+  auto room = shard_file_bytes(*store);
+  // 4+2 wants five drives; so many have room when the put begins, and then no more.
+  auto large = make_content(random, 3'000'000, false);
+  size_t refused = 0;
+  for (uint64_t point = 1; point <= 25; point += 4) {
+    CAPTURE(seed, point);
+    auto first = random.below(drive_count);
+    for (uint64_t i = 0; i < 2; ++i)
+      store->disk().end_drive(point, drive_folder(static_cast<unsigned>((first + i) % drive_count)), drive_end::full);
+    auto stored = store->put("/large", large);
+    for (unsigned i = 0; i < drive_count; ++i)
+      store->disk().plug_in(drive_folder(i));
+    if (stored)
+      break;
+    ++refused;
+    INFO(stored.error().message());
+    CHECK((stored.error().code() == errc::drive_full || stored.error().code() == errc::too_few_drives));
+    CHECK(shards_of(*store) == before);
+    CHECK(shard_file_bytes(*store) == room);
+  }
+  CHECK(refused > 0);
+  REQUIRE(store->put("/large", large));
+  store->check();
+  store->check_rebuild();
+}
 
 TEST_CASE("a drive that ends in the middle of an operation costs nothing", "[simulation][drive_end]") {
   auto seed = test::seed();

@@ -19,6 +19,7 @@ public:
     refuse,
     hold,      ///< Answers when it is let go.
     hold_next, ///< Holds one request, then takes.
+    lie,       ///< Takes, and says that it refused.
   };
 
   void set(manner how) {
@@ -60,7 +61,7 @@ public:
       manner_ = manner::take;
       now = manner::hold;
     }
-    if (now == manner::take)
+    if (now == manner::take || now == manner::lie)
       shards_.insert(keys.begin(), keys.end());
     came_.notify_all();
     return now;
@@ -103,7 +104,7 @@ inline storage::drive_writer_actor spawn_fake_drive(caf::actor_system& sys, std:
             keys.push_back({header->pack.id, header->index});
           }
           auto how = drive->ask(keys);
-          if (how == fake_drive::manner::refuse)
+          if (how == fake_drive::manner::refuse || how == fake_drive::manner::lie)
             return to_caf(error{errc::drive_failed, "store shards", "fake"});
           if (how == fake_drive::manner::take)
             return v1::Done{};

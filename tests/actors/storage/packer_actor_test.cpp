@@ -195,6 +195,43 @@ TEST_CASE("fewer shards than the least fail every waiting put, and the next one 
   room.check_log(1);
 }
 
+TEST_CASE("nothing of a failed pack is left on drives when its jobs are closed", "[packer]") {
+  packer_room room{two_and_two, 4};
+  room.drives[0]->set(GENERATE(manner::refuse, manner::lie));
+  room.drives[3]->set(manner::refuse);
+  room.open(1);
+  (void) room.sealed(1, room.chunks(2, 5000));
+  auto flushed = room.flush(1);
+  CHECK(room.outcome(flushed) == errc::too_few_drives);
+  room.close(1);
+  CHECK(room.shards_on_drives() == 0);
+  room.check_log(0);
+}
+
+TEST_CASE("a pack that dies on its way to drives is removed from all that took it", "[packer]") {
+  packer_room room{two_and_two, 4, 64 << 10};
+  room.open(1);
+  room.drives[0]->set(manner::hold_next);
+  room.drives[1]->set(manner::refuse);
+  room.drives[2]->set(manner::refuse);
+  (void) room.sealed(1, room.chunks(1, 60'000));
+  auto second = room.seal(1, room.chunks(1, 60'000)); // Closes the first pack.
+  room.wait_for_stores(1);
+  CHECK(answer_to<v1::SealedChunks>(second));
+  room.drives[1]->set(manner::hold);
+  room.drives[2]->set(manner::take);
+  auto flushed = room.flush(1);
+  room.wait_for_stores(2);
+  // The first pack fails, and takes along the second, which is still held by a drive.
+  room.self->send(room.writers[0], caf::flush_atom_v);
+  CHECK(room.outcome(flushed) == errc::too_few_drives);
+  auto closed = room.closing(1);
+  room.self->send(room.writers[1], caf::flush_atom_v);
+  CHECK(answer_to<v1::Done>(closed));
+  CHECK(room.shards_on_drives() == 0);
+  CHECK(room.packs().empty());
+}
+
 TEST_CASE("a job whose chunks were lost with a pack can not go on", "[packer]") {
   packer_room room{mirrored, 2};
   room.set_all(manner::refuse);
