@@ -121,6 +121,11 @@ constexpr auto table = to_array<error_facts>({
      "Run `datamesh info` to see the size of the file and choose a range within it.", severity::error, 2, 416},
     {errc::conflict, "DM-CONFLICT", "Two changes exclude each other.",
      "Run `datamesh ls` to see the present state and make the change that is still wanted.", severity::error, 1, 409},
+
+    {errc::peer_refused, "DM-PEER-REFUSED", "The other node does not prove that it is the one it should be.",
+     "Compare the node id with the one its operator tells, and see that the clocks of both machines are right.", severity::error, 4, 502},
+    {errc::protocol_violated, "DM-PROTOCOL-VIOLATED", "The other node breaks the rules of the protocol.",
+     "See that nothing but DataMesh answers at that address, and that both nodes have a recent version.", severity::error, 1, 502},
 });
 
 static_assert(std::is_sorted(table.begin(), table.end(), [](const auto& a, const auto& b) { return a.code <= b.code; }),

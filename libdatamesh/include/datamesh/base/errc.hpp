@@ -71,6 +71,10 @@ enum class errc : uint16_t {
   is_a_folder = 96,      ///< A folder stands where a file is due.
   range_invalid = 97,    ///< The range begins behind the end of the file.
   conflict = 98,         ///< Two changes exclude each other, such as a folder moved into itself.
+
+  // -- the mesh ----------------------------------------------------------------------
+  peer_refused = 110,      ///< The other node does not prove who it should be.
+  protocol_violated = 111, ///< The other node breaks the rules of the protocol.
 };
 
 /// How bad it is, on the scale that logs, alerts and exit codes share.

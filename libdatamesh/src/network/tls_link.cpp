@@ -1,0 +1,280 @@
+#include "network/tls_link.hpp"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+namespace datamesh::network {
+
+namespace {
+
+constexpr std::string_view protocol = "datamesh/1";
+/// As ALPN writes it: each name behind its length.
+constexpr std::string_view protocol_list = "\x0a"
+                                           "datamesh/1";
+
+struct free_context {
+  void operator()(SSL_CTX* x) const noexcept {
+    SSL_CTX_free(x);
+  }
+};
+
+struct free_session {
+  void operator()(SSL* x) const noexcept {
+    SSL_free(x);
+  }
+};
+
+const unsigned char* raw(std::string_view text) noexcept {
+  return reinterpret_cast<const unsigned char*>(text.data());
+}
+
+/// What the callback judges by, and what it found.
+struct verdict {
+  std::shared_ptr<const clock> wall;
+  std::optional<peer_id> expected;
+  std::optional<peer_id> peer;
+  std::optional<error> refusal;
+};
+
+// Stands for all of OpenSSL's checks of a chain, so that it must make all of ours.
+int judge_peer(X509_STORE_CTX* store, void*) {
+  auto* session = static_cast<SSL*>(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  auto& so_far = *static_cast<verdict*>(SSL_get_app_data(session));
+  auto* shown = X509_STORE_CTX_get0_cert(store);
+  auto* chain = X509_STORE_CTX_get0_untrusted(store);
+  auto found = result<peer_id>{fail(errc::peer_refused, "check a node's certificate", "it shows none, or several")};
+  if (shown != nullptr && (chain == nullptr || sk_X509_num(chain) <= 1))
+    found = check_certificate(*shown, so_far.wall->wall());
+  if (found && so_far.expected && *found != *so_far.expected)
+    found = fail(errc::peer_refused, "reach a node", "node " + found->brief() + " answers in place of " + so_far.expected->brief());
+  if (found) {
+    so_far.peer = *found;
+    return 1;
+  }
+  so_far.refusal = found.error();
+  X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+  return 0;
+}
+
+int choose_protocol(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in, unsigned in_size, void*) {
+  // OpenSSL does not write to what it is given back.
+  unsigned char* chosen = nullptr;
+  auto size = static_cast<unsigned>(protocol_list.size());
+  if (SSL_select_next_proto(&chosen, out_size, raw(protocol_list), size, in, in_size) != OPENSSL_NPN_NEGOTIATED)
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+  *out = chosen;
+  return SSL_TLSEXT_ERR_OK;
+}
+
+bool set_up(SSL_CTX* context, X509& certificate, EVP_PKEY& key) {
+  constexpr auto both_ways = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+  SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_verify(context, both_ways, nullptr);
+  SSL_CTX_set_cert_verify_callback(context, judge_peer, nullptr);
+  SSL_CTX_set_alpn_select_cb(context, choose_protocol, nullptr);
+  // A certificate of ours has about 300 bytes.
+  SSL_CTX_set_max_cert_list(context, 4 << 10);
+  SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_AUTO_RETRY);
+  return SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) == 1 && SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) == 1
+         && SSL_CTX_set_ciphersuites(context, "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256") == 1
+         && SSL_CTX_set1_groups_list(context, "X25519") == 1 && SSL_CTX_set1_sigalgs_list(context, "ed25519") == 1
+         && SSL_CTX_set_num_tickets(context, 0) == 1 && SSL_CTX_set_max_early_data(context, 0) == 1
+         && SSL_CTX_set_alpn_protos(context, raw(protocol_list), static_cast<unsigned>(protocol_list.size())) == 0
+         && SSL_CTX_use_certificate(context, &certificate) == 1 && SSL_CTX_use_PrivateKey(context, &key) == 1;
+}
+
+} // namespace
+
+struct tls_identity::impl {
+  peer_id id;
+  std::shared_ptr<const clock> wall;
+  std::unique_ptr<SSL_CTX, free_context> context;
+};
+
+tls_identity::tls_identity(std::unique_ptr<impl> with) : impl_(std::move(with)) {}
+tls_identity::tls_identity(tls_identity&&) noexcept = default;
+tls_identity& tls_identity::operator=(tls_identity&&) noexcept = default;
+tls_identity::~tls_identity() = default;
+
+const peer_id& tls_identity::id() const noexcept {
+  return impl_->id;
+}
+
+result<tls_identity> tls_identity::make(const crypto::key256& seed, std::shared_ptr<const clock> wall, random_source& random) {
+  constexpr auto attempted = "set up TLS";
+  auto open = crypto::ed25519_public(seed);
+  if (!open)
+    return fail(open.error().within(attempted));
+  auto id = peer_of(*open);
+  auto key = private_key(seed);
+  if (!id || !key)
+    return fail((id ? key.error() : id.error()).within(attempted));
+  auto certificate = make_certificate(**key, wall->wall(), random);
+  if (!certificate)
+    return fail(certificate.error().within(attempted));
+  auto made = std::make_unique<impl>();
+  made->id = *id;
+  made->wall = std::move(wall);
+  made->context.reset(SSL_CTX_new(TLS_method()));
+  if (!made->context || !set_up(made->context.get(), **certificate, **key)) {
+    ERR_clear_error();
+    return fail(errc::internal, attempted, "this OpenSSL lacks something");
+  }
+  return tls_identity{std::move(made)};
+}
+
+struct tls_link::impl {
+  verdict about;
+  std::unique_ptr<SSL, free_session> session;
+  BIO* in = nullptr; ///< Both belong to the session.
+  BIO* out = nullptr;
+  size_t handshake_bytes = 0;
+  bool established = false;
+  std::optional<error> broken;
+
+  error break_down(errc code, const char* attempted, std::string reason);
+  result<void> go_on();
+};
+
+tls_link::tls_link(std::unique_ptr<impl> with) : impl_(std::move(with)) {}
+tls_link::tls_link(tls_link&&) noexcept = default;
+tls_link& tls_link::operator=(tls_link&&) noexcept = default;
+tls_link::~tls_link() = default;
+
+error tls_link::impl::break_down(errc code, const char* attempted, std::string reason) {
+  ERR_clear_error();
+  broken = about.refusal ? *about.refusal : error{code, attempted, std::move(reason)};
+  return *broken;
+}
+
+result<tls_link> tls_link::open(const tls_identity& us, link_side side, std::optional<peer_id> expected) {
+  constexpr auto attempted = "open a TLS link";
+  auto made = std::make_unique<impl>();
+  made->about.wall = us.impl_->wall;
+  made->about.expected = expected;
+  made->session.reset(SSL_new(us.impl_->context.get()));
+  made->in = BIO_new(BIO_s_mem());
+  made->out = BIO_new(BIO_s_mem());
+  if (!made->session || made->in == nullptr || made->out == nullptr) {
+    BIO_free(made->in);
+    BIO_free(made->out);
+    ERR_clear_error();
+    return fail(errc::internal, attempted, "there is no memory");
+  }
+  // Nothing to read is no end.
+  BIO_set_mem_eof_return(made->in, -1);
+  SSL_set_bio(made->session.get(), made->in, made->out);
+  SSL_set_app_data(made->session.get(), &made->about);
+  if (side == link_side::dialer)
+    SSL_set_connect_state(made->session.get());
+  else
+    SSL_set_accept_state(made->session.get());
+  if (auto begun = made->go_on(); !begun)
+    return fail(begun.error().within(attempted));
+  return tls_link{std::move(made)};
+}
+
+result<void> tls_link::impl::go_on() {
+  if (established)
+    return {};
+  ERR_clear_error();
+  auto done = SSL_do_handshake(session.get());
+  if (done != 1) {
+    auto why = SSL_get_error(session.get(), done);
+    if (why == SSL_ERROR_WANT_READ)
+      return {};
+    auto* text = ERR_reason_error_string(ERR_peek_error());
+    return fail(break_down(errc::protocol_violated, "agree on TLS", text == nullptr ? "the handshake ended" : text));
+  }
+  const unsigned char* chosen = nullptr;
+  unsigned size = 0;
+  SSL_get0_alpn_selected(session.get(), &chosen, &size);
+  if (!about.peer || std::string_view{reinterpret_cast<const char*>(chosen), size} != protocol)
+    return fail(break_down(errc::protocol_violated, "agree on TLS", "the peer does not speak datamesh/1"));
+  established = true;
+  return {};
+}
+
+result<void> tls_link::received(byte_view data) {
+  auto& self = *impl_;
+  if (self.broken)
+    return fail(*self.broken);
+  if (!self.established) {
+    // The last piece may hold more than the handshake's end.
+    if (self.handshake_bytes > handshake_bytes_max)
+      return fail(self.break_down(errc::protocol_violated, "agree on TLS", "the handshake is too long"));
+    self.handshake_bytes += data.size();
+  }
+  while (!data.empty()) {
+    auto part = data.first(std::min<size_t>(data.size(), 1 << 20));
+    if (BIO_write(self.in, part.data(), static_cast<int>(part.size())) != static_cast<int>(part.size()))
+      return fail(self.break_down(errc::internal, "take bytes from a link", "there is no memory"));
+    data = data.subspan(part.size());
+  }
+  return self.go_on();
+}
+
+std::vector<std::byte> tls_link::take_output() {
+  std::vector<std::byte> out(BIO_ctrl_pending(impl_->out));
+  if (!out.empty() && BIO_read(impl_->out, out.data(), static_cast<int>(out.size())) != static_cast<int>(out.size()))
+    out.clear();
+  return out;
+}
+
+bool tls_link::established() const noexcept {
+  return impl_->established;
+}
+
+const peer_id& tls_link::peer() const noexcept {
+  return *impl_->about.peer;
+}
+
+result<void> tls_link::write(byte_view plain) {
+  auto& self = *impl_;
+  if (self.broken)
+    return fail(*self.broken);
+  size_t written = 0;
+  ERR_clear_error();
+  // A BIO of memory takes all; 0 bytes would be an error.
+  if (!plain.empty() && (SSL_write_ex(self.session.get(), plain.data(), plain.size(), &written) != 1 || written != plain.size()))
+    return fail(self.break_down(errc::protocol_violated, "write to a link", "it is closed"));
+  return {};
+}
+
+result<size_t> tls_link::read(byte_span out) {
+  auto& self = *impl_;
+  if (self.broken)
+    return fail(*self.broken);
+  size_t got = 0;
+  ERR_clear_error();
+  if (out.empty() || !self.established || SSL_read_ex(self.session.get(), out.data(), out.size(), &got) == 1)
+    return got;
+  switch (SSL_get_error(self.session.get(), 0)) {
+  case SSL_ERROR_WANT_READ:
+    return 0;
+  case SSL_ERROR_ZERO_RETURN:
+    return fail(self.break_down(errc::unavailable, "read from a link", "the peer closed it"));
+  default:
+    return fail(self.break_down(errc::protocol_violated, "read from a link", "bytes on it do not authenticate"));
+  }
+}
+
+void tls_link::close() noexcept {
+  if (!impl_->broken && impl_->established)
+    SSL_shutdown(impl_->session.get());
+  ERR_clear_error();
+}
+
+result<crypto::key256> tls_link::exported(std::string_view label, byte_view context) const {
+  crypto::key256 key;
+  auto out = reinterpret_cast<unsigned char*>(key.span().data());
+  auto about = reinterpret_cast<const unsigned char*>(context.data());
+  if (SSL_export_keying_material(impl_->session.get(), out, key.span().size(), label.data(), label.size(), about, context.size(), 1) != 1) {
+    ERR_clear_error();
+    return fail(errc::internal, "derive a key from a link");
+  }
+  return key;
+}
+
+} // namespace datamesh::network
