@@ -110,7 +110,7 @@ result<certificate_ptr> make_certificate(EVP_PKEY& key, clock::wall_time now, ra
   return made;
 }
 
-result<peer_id> check_certificate(X509& from, clock::wall_time now) {
+result<peer_identity> check_certificate(X509& from, clock::wall_time now) {
   constexpr auto attempted = "check a node's certificate";
   auto* key = X509_get0_pubkey(&from);
   if (key == nullptr)
@@ -129,7 +129,7 @@ result<peer_id> check_certificate(X509& from, clock::wall_time now) {
     return fail(refuse(errc::peer_refused, attempted, "it is not valid yet; is the clock right?"));
   if (X509_cmp_time(X509_get0_notAfter(&from), &at) != 1)
     return fail(refuse(errc::peer_refused, attempted, "it has expired; is the clock right?"));
-  return peer_of(*open);
+  return peer_of(*open).map([&](const peer_id& id) { return peer_identity{id, *open}; });
 }
 
 } // namespace datamesh::network

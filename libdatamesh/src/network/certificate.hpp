@@ -26,10 +26,15 @@ struct free_certificate {
 using key_ptr = std::unique_ptr<EVP_PKEY, free_key>;
 using certificate_ptr = std::unique_ptr<X509, free_certificate>;
 
+struct peer_identity {
+  peer_id id;
+  crypto::public_key key;
+};
+
 /// The node with that Ed25519 key.
 [[nodiscard]] result<peer_id> peer_of(const crypto::public_key& key);
 
-/// The node with that Ed25519 seed.
+/// For OpenSSL, from the Ed25519 seed.
 [[nodiscard]] result<key_ptr> private_key(const crypto::key256& seed);
 
 /// A certificate of *key*, valid from `clock_error_max` before *now* on for
@@ -39,6 +44,6 @@ using certificate_ptr = std::unique_ptr<X509, free_certificate>;
 /// Who the certificate stands for. `peer_refused` for a key that is not Ed25519, a
 /// signature that is not its own, a date that *now* is not within, a version before 3
 /// or a critical extension.
-[[nodiscard]] result<peer_id> check_certificate(X509& from, clock::wall_time now);
+[[nodiscard]] result<peer_identity> check_certificate(X509& from, clock::wall_time now);
 
 } // namespace datamesh::network

@@ -32,7 +32,7 @@ const unsigned char* raw(std::string_view text) noexcept {
 struct verdict {
   std::shared_ptr<const clock> wall;
   std::optional<peer_id> expected;
-  std::optional<peer_id> peer;
+  std::optional<peer_identity> peer;
   std::optional<error> refusal;
 };
 
@@ -42,11 +42,11 @@ int judge_peer(X509_STORE_CTX* store, void*) {
   auto& so_far = *static_cast<verdict*>(SSL_get_app_data(session));
   auto* shown = X509_STORE_CTX_get0_cert(store);
   auto* chain = X509_STORE_CTX_get0_untrusted(store);
-  auto found = result<peer_id>{fail(errc::peer_refused, "check a node's certificate", "it shows none, or several")};
+  auto found = result<peer_identity>{fail(errc::peer_refused, "check a node's certificate", "it shows none, or several")};
   if (shown != nullptr && (chain == nullptr || sk_X509_num(chain) <= 1))
     found = check_certificate(*shown, so_far.wall->wall());
-  if (found && so_far.expected && *found != *so_far.expected)
-    found = fail(errc::peer_refused, "reach a node", "node " + found->brief() + " answers in place of " + so_far.expected->brief());
+  if (found && so_far.expected && found->id != *so_far.expected)
+    found = fail(errc::peer_refused, "reach a node", "node " + found->id.brief() + " answers in place of " + so_far.expected->brief());
   if (found) {
     so_far.peer = *found;
     return 1;
@@ -88,6 +88,7 @@ bool set_up(SSL_CTX* context, X509& certificate, EVP_PKEY& key) {
 
 struct tls_identity::impl {
   peer_id id;
+  crypto::key256 seed;
   std::shared_ptr<const clock> wall;
   std::unique_ptr<SSL_CTX, free_context> context;
 };
@@ -99,6 +100,10 @@ tls_identity::~tls_identity() = default;
 
 const peer_id& tls_identity::id() const noexcept {
   return impl_->id;
+}
+
+result<crypto::signature> tls_identity::sign(byte_view message) const {
+  return crypto::ed25519_sign(impl_->seed, message);
 }
 
 result<tls_identity> tls_identity::make(const crypto::key256& seed, std::shared_ptr<const clock> wall, random_source& random) {
@@ -115,6 +120,7 @@ result<tls_identity> tls_identity::make(const crypto::key256& seed, std::shared_
     return fail(certificate.error().within(attempted));
   auto made = std::make_unique<impl>();
   made->id = *id;
+  made->seed = seed;
   made->wall = std::move(wall);
   made->context.reset(SSL_CTX_new(TLS_method()));
   if (!made->context || !set_up(made->context.get(), **certificate, **key)) {
@@ -216,10 +222,14 @@ result<void> tls_link::received(byte_view data) {
 }
 
 std::vector<std::byte> tls_link::take_output() {
-  std::vector<std::byte> out(BIO_ctrl_pending(impl_->out));
+  std::vector<std::byte> out(output_size());
   if (!out.empty() && BIO_read(impl_->out, out.data(), static_cast<int>(out.size())) != static_cast<int>(out.size()))
     out.clear();
   return out;
+}
+
+size_t tls_link::output_size() const noexcept {
+  return BIO_ctrl_pending(impl_->out);
 }
 
 bool tls_link::established() const noexcept {
@@ -227,7 +237,11 @@ bool tls_link::established() const noexcept {
 }
 
 const peer_id& tls_link::peer() const noexcept {
-  return *impl_->about.peer;
+  return impl_->about.peer->id;
+}
+
+bool tls_link::is_signed_by_peer(byte_view message, const crypto::signature& sig) const {
+  return crypto::ed25519_verify(impl_->about.peer->key, message, sig);
 }
 
 result<void> tls_link::write(byte_view plain) {

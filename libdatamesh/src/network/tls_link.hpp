@@ -35,6 +35,7 @@ public:
   ~tls_identity();
 
   [[nodiscard]] const peer_id& id() const noexcept;
+  [[nodiscard]] result<crypto::signature> sign(byte_view message) const;
 
 private:
   friend class tls_link;
@@ -59,11 +60,15 @@ public:
 
   /// What is to be sent; empty when there is nothing.
   [[nodiscard]] std::vector<std::byte> take_output();
+  /// Bytes of it.
+  [[nodiscard]] size_t output_size() const noexcept;
 
   /// True once the handshake is over and the peer is known.
   [[nodiscard]] bool established() const noexcept;
   /// @pre established()
   [[nodiscard]] const peer_id& peer() const noexcept;
+  /// True when *sig* is the peer's. @pre established()
+  [[nodiscard]] bool is_signed_by_peer(byte_view message, const crypto::signature& sig) const;
 
   /// Plain bytes to the peer; `take_output` then has them sealed. @pre established()
   [[nodiscard]] result<void> write(byte_view plain);

@@ -51,7 +51,7 @@ fed feed(side reader, byte_view data, size_t step) {
 }
 
 std::vector<std::byte> raw_prefix(uint32_t length, uint8_t type, uint8_t flags, uint16_t version, uint32_t header) {
-  std::vector<std::byte> raw(prefix_size);
+  std::vector<std::byte> raw(frame_prefix_size);
   byte_span out{raw};
   store_le(out, length);
   out[4] = static_cast<std::byte>(type);
@@ -116,7 +116,7 @@ TEST_CASE("a frame takes memory as its bytes arrive, and a long one comes back w
   auto prefix = write_prefix(frame_type::answer, side::daemon, 16 << 20, 0);
   REQUIRE(prefix);
   std::copy(prefix->begin(), prefix->end(), in.wanted().begin());
-  REQUIRE(in.filled(prefix_size));
+  REQUIRE(in.filled(frame_prefix_size));
   CHECK(in.wanted().size() <= 64 << 10);
 
   std::string body(900'001, 'b');
