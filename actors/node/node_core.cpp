@@ -624,6 +624,7 @@ result<void> vault_runtime::start(bool fresh_catalog) {
   context = std::make_shared<storage::vault_context>();
   context->env = core->env;
   context->name = name;
+  context->home = core->home.folder();
   context->id = keys.keys().vault;
   context->sys = &core->system();
   context->events = core->events;

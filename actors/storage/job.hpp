@@ -59,6 +59,17 @@ struct job {
     }
     events->publish(std::move(what));
   }
+
+  /// A folder of the store itself is not stored in it.
+  void left_out(std::string folder) {
+    event what;
+    what.kind = event_kind::item_done;
+    what.level = severity::warning;
+    what.job = number;
+    what.subject = std::move(folder);
+    what.detail = "left out: it belongs to this store";
+    events->publish(std::move(what));
+  }
 };
 
 } // namespace datamesh::storage

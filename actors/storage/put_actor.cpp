@@ -70,8 +70,9 @@ public:
     state_.packer = context.packer_for(state_.task.how);
     auto cutter = chunker{context.keys->get()->spaces.front().chunker_key};
     auto files = state_.task.files ? state_.task.files : context.env.files;
-    state_.source = spawn_source(*context.sys, std::make_shared<tree_reader>(files, context.segment_pool, std::move(cutter),
-                                                                             std::move(state_.task.roots), std::move(state_.task.exclude)));
+    auto reader = std::make_shared<tree_reader>(files, context.segment_pool, std::move(cutter), std::move(state_.task.roots),
+                                                std::move(state_.task.exclude), context.own_folders());
+    state_.source = spawn_source(*context.sys, std::move(reader));
     v1::OpenIntake open;
     open.set_job(state_.task.job->number);
     waits().wait_for(transfer_stage::none);
@@ -159,6 +160,10 @@ private:
         forget_item(piece.item());
         const auto& failure = piece.failure();
         add_failure(failure.path(), error{static_cast<errc>(failure.code()), failure.attempted(), failure.path()});
+        continue;
+      }
+      if (piece.what_case() == v1::SourcePiece::kLeftOut) {
+        state_.task.job->left_out(piece.left_out());
         continue;
       }
       auto found = state_.items.find(piece.item());

@@ -39,6 +39,9 @@ struct piece_writer {
     what->set_code(static_cast<uint32_t>(failure.reason.code()));
     what->set_attempted(failure.reason.attempted());
   }
+  void operator()(source_left_out& folder) {
+    row.set_left_out(std::move(folder.path));
+  }
 };
 
 source_actor::behavior_type source_behavior(source_actor::stateful_pointer<source_state> self, std::shared_ptr<tree_reader> reader) {

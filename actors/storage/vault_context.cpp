@@ -25,6 +25,19 @@ packer_actor vault_context::packer_for(const policy& how) {
   return packer;
 }
 
+std::vector<folder_place> vault_context::own_folders() const {
+  std::vector<folder_place> own;
+  auto add = [&](const std::string& folder) {
+    if (auto status = env.files->status(folder); status && status->inode != 0)
+      own.push_back({status->device, status->inode});
+  };
+  add(home);
+  auto all = drives->all();
+  for (const auto& drive : *all)
+    add(drive.folder);
+  return own;
+}
+
 std::vector<packer_actor> vault_context::packers() const {
   std::lock_guard guard{mutex_};
   std::vector<packer_actor> result;

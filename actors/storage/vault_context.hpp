@@ -7,6 +7,7 @@
 
 #include "storage/name_claims.hpp"
 #include "storage/read_pace.hpp"
+#include "storage/tree_reader.hpp"
 
 #include <map>
 
@@ -19,6 +20,7 @@ struct vault_context {
   environment env;
   std::string name;
   vault_id id;
+  std::string home; ///< The node's folder.
   caf::actor_system* sys = nullptr;
   std::shared_ptr<event_hub> events;
   std::shared_ptr<memory_budget> budget;
@@ -40,6 +42,8 @@ struct vault_context {
 
   /// The intake for a policy; started when first asked for.
   [[nodiscard]] packer_actor packer_for(const policy& how);
+  /// The node's folder and its drives, as far as they are there.
+  [[nodiscard]] std::vector<folder_place> own_folders() const;
   /// All that were started.
   [[nodiscard]] std::vector<packer_actor> packers() const;
 

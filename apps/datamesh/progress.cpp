@@ -127,7 +127,9 @@ void progress::take(const event& what) {
     take_progress(what);
     break;
   case event_kind::item_done:
-    if (out_.json())
+    if (what.level == severity::warning)
+      out_.warn(fmt::format("{}: {}", printable(what.subject), printable(what.detail)));
+    else if (out_.json())
       out_.line(json_line{"item"}.add("action", state_.title).name("path", what.subject).add("size", what.bytes_done));
     else if (out_.verbose())
       out_.print("{}", printable_name(what.subject));

@@ -7,8 +7,8 @@
 namespace datamesh::storage {
 
 tree_reader::tree_reader(std::shared_ptr<file_system> files, std::shared_ptr<buffer_pool> pool, chunker cutter,
-                         std::vector<source_root> roots, std::vector<std::string> exclude)
-    : files_(std::move(files)), pool_(std::move(pool)), cutter_(std::move(cutter)), exclude_(std::move(exclude)) {
+                         std::vector<source_root> roots, std::vector<std::string> exclude, std::vector<folder_place> own)
+    : files_(std::move(files)), pool_(std::move(pool)), cutter_(std::move(cutter)), exclude_(std::move(exclude)), own_(std::move(own)) {
   for (auto& root : roots)
     waiting_.push_back({std::move(root.source_path),
                         std::move(root.target_path),
@@ -94,6 +94,10 @@ void tree_reader::begin(waiting entry, pieces& out, const buffer_pool::buffer& b
 }
 
 void tree_reader::begin_folder(const waiting& entry, const file_status& status, uint64_t item, pieces& out) {
+  if (std::find(own_.begin(), own_.end(), folder_place{status.device, status.inode}) != own_.end()) {
+    out.push_back({item, source_left_out{entry.source_path}});
+    return;
+  }
   auto entries = files_->list(entry.source_path);
   if (!entries) {
     out.push_back({item, source_failure{entry.source_path, entries.error()}});

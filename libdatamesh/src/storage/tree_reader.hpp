@@ -2,7 +2,8 @@
 // `next` fills at most one buffer: many small files or a part of a large one.
 // Memory does not depend on the size of files. Symbolic links are stored as links,
 // never followed; FIFOs, sockets and devices are refused; holes stay holes. A file
-// that grows meanwhile is read up to the size that it had.
+// that grows meanwhile is read up to the size that it had. Folders of the store itself,
+// which would grow by being read, are left out.
 //
 // Not thread-safe; runs on the thread that may block.
 #pragma once
@@ -43,11 +44,15 @@ struct source_failure {
   std::string path; ///< Of the source.
   error reason;
 };
+/// A folder that is the store's own.
+struct source_left_out {
+  std::string path; ///< Of the source.
+};
 
 /// What is learned of item number *item*, in order.
 struct source_piece {
   uint64_t item = 0;
-  std::variant<source_begin, source_chunk, source_hole, source_end, source_failure> what;
+  std::variant<source_begin, source_chunk, source_hole, source_end, source_failure, source_left_out> what;
 };
 
 struct source_root {
@@ -58,11 +63,19 @@ struct source_root {
   int64_t modified_ns = 0;        ///< Of a stream.
 };
 
+/// A folder, whatever its path.
+struct folder_place {
+  uint64_t device = 0;
+  uint64_t inode = 0;
+  friend bool operator==(const folder_place&, const folder_place&) = default;
+};
+
 class tree_reader {
 public:
-  /// *pool* has buffers of at least twice the longest chunk.
+  /// *pool* has buffers of at least twice the longest chunk. *own* are the folders that
+  /// are left out.
   tree_reader(std::shared_ptr<file_system> files, std::shared_ptr<buffer_pool> pool, chunker cutter, std::vector<source_root> roots,
-              std::vector<std::string> exclude);
+              std::vector<std::string> exclude, std::vector<folder_place> own = {});
 
   /// The next pieces; empty at the end.
   [[nodiscard]] std::vector<source_piece> next();
@@ -105,6 +118,7 @@ private:
   std::shared_ptr<buffer_pool> pool_;
   chunker cutter_;
   std::vector<std::string> exclude_;
+  std::vector<folder_place> own_;
   std::deque<waiting> waiting_;
   std::optional<open_file> open_;
   uint64_t items_ = 0;

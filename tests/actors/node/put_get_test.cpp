@@ -51,6 +51,19 @@ TEST_CASE("a tree comes back with its names, bytes, modes and times", "[put][get
   CHECK(h.look("back/tree") == h.look("tree"));
 }
 
+TEST_CASE("a put of a folder that holds the store leaves the store out", "[put]") {
+  house h{3, each_disk()};
+  h.write("mine/kept", "hello");
+  auto root = h.path("x");
+  root.resize(root.size() - 2);
+  auto stored = must(h.vault().put(put_request{.sources = {{root, "/all"}}}));
+  CHECK(stored.failure_count == 0);
+  CHECK(stored.files == 1);
+  CHECK(h.get_text("/all/mine/kept") == "hello");
+  for (const auto& name : h.list("/all"))
+    CHECK(name.find("drive") == std::string::npos);
+}
+
 TEST_CASE("what was stored is there after the node is opened again", "[put]") {
   house h{3, each_disk()};
   auto text = noise(3, 2 * mib + 17);

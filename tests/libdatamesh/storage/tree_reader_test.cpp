@@ -398,6 +398,28 @@ TEST_CASE("a file that says it is empty and is not is read to its end", "[tree_r
   CHECK(as_text(item.content).starts_with("Linux"));
 }
 
+TEST_CASE("folders of the store itself are left out, with all that is in them", "[tree_reader]") {
+  read_room room;
+  REQUIRE(room.disk->make_folder("/in/store"));
+  REQUIRE(room.disk->make_folder("/in/store/shards"));
+  room.write("/in/store/shards/a", room.random.make(7));
+  room.write("/in/mine", room.random.make(7));
+  auto own = room.disk->status("/in/store");
+  REQUIRE(own);
+  tree_reader from{room.disk, buffer_pool::make(40'000, 2), room.cutter, {root("/in", "t")}, {}, {{own->device, own->inode}}};
+  std::vector<std::string> left_out;
+  std::vector<std::string> begun;
+  for (auto pieces = from.next(); !pieces.empty(); pieces = from.next())
+    for (const auto& piece : pieces) {
+      if (auto* folder = std::get_if<source_left_out>(&piece.what))
+        left_out.push_back(folder->path);
+      else if (auto* begin = std::get_if<source_begin>(&piece.what))
+        begun.push_back(begin->path);
+    }
+  CHECK(left_out == std::vector<std::string>{"/in/store"});
+  CHECK(begun == std::vector<std::string>{"t", "t/mine"});
+}
+
 TEST_CASE("FIFOs on a real folder are refused without waiting for them", "[tree_reader]") {
   scratch_folder folder;
   REQUIRE(::mkfifo((folder.path + "/fifo").c_str(), 0600) == 0);
