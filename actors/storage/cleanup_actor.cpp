@@ -222,6 +222,7 @@ private:
       return applied;
     std::map<drive_id, v1::RemoveShards> by_drive;
     v1::CommitCatalog commit;
+    v1::CommitCatalog spent;
     for (const auto& id : free) {
       auto record = context_->names->find_pack(id);
       if (!record)
@@ -229,12 +230,17 @@ private:
       if (!*record)
         continue;
       commit.add_forgotten(write_id(id));
+      (*record)->copied_forward = true;
+      *spent.add_placed() = to_proto(**record);
       ++summary_.packs_deleted;
       for (size_t i = 0; i < (*record)->drives.size(); ++i)
         if (!(*record)->drives[i].is_zero()) {
           *by_drive[(*record)->drives[i]].add_shards() = to_proto(shard_key{id, static_cast<uint8_t>(i)});
         }
     }
+    // Whoever takes this up again must not look for operations in shards that are gone.
+    if (auto noted = ask<v1::Done>(self_, context_->catalog_writer, step_timeout, std::move(spent)); !noted)
+      return fail(noted.error());
     auto drives = context_->drives->all();
     for (auto& [id, request] : by_drive) {
       const auto* drive = drive_table::find(*drives, id);
