@@ -59,7 +59,7 @@ bool lose_power_at(const script& what, const starting_point& start, uint64_t poi
   store.check();
   // What was interrupted can be taken up again.
   if (std::string_view{what.name}.starts_with("cleanup")) {
-    auto again = what.run(store);
+    auto again = run_cleanup(store);
     INFO((again ? std::string{} : again.error().message()));
     REQUIRE(again);
     store.check();

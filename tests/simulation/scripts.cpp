@@ -127,16 +127,6 @@ result<void> run_repair(store_under_test& store) {
   return {};
 }
 
-result<void> run_cleanup(store_under_test& store) {
-  cleanup_request request;
-  request.trash_age = std::chrono::seconds{0};
-  request.keep_versions = 1;
-  auto cleaned = store.vault().cleanup(request);
-  if (!cleaned)
-    return fail(cleaned.error());
-  return {};
-}
-
 /// A day later something comes, and a look in the background brings a checkpoint.
 result<void> put_after_a_day(store_under_test& store, const std::string& path, const content& what) {
   store.time().advance(std::chrono::hours{25});
@@ -175,6 +165,16 @@ result<void> run_rebuild(store_under_test& store) {
 }
 
 } // namespace
+
+result<void> run_cleanup(store_under_test& store) {
+  cleanup_request request;
+  request.trash_age = std::chrono::seconds{0};
+  request.keep_versions = 1;
+  auto cleaned = store.vault().cleanup(request);
+  if (!cleaned)
+    return fail(cleaned.error());
+  return {};
+}
 
 std::vector<script> all_scripts(uint64_t seed) {
   auto what = std::make_shared<const materials>(seed);

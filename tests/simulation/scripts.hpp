@@ -23,6 +23,9 @@ struct script {
   bool only_puts = false;
 };
 
+/// Empties the trash and keeps one version of each file.
+[[nodiscard]] result<void> run_cleanup(store_under_test& store);
+
 /// All kinds. What a script stores depends on *seed* alone.
 [[nodiscard]] std::vector<script> all_scripts(uint64_t seed);
 
