@@ -122,8 +122,8 @@ TEST_CASE("a folder of very many entries leaves the trash whole", "[cleanup]") {
   fixture f;
   std::vector<operation_body> bodies{make(node(1), root_node(), "d", node_kind::folder)};
   for (uint64_t i = 0; i < many; ++i) {
-    bodies.push_back(make(node(10 + i), node(1), "f" + std::to_string(i), node_kind::folder));
-    bodies.push_back(make(node(10'000 + i), node(10 + i), "g"));
+    bodies.emplace_back(move_node{node(10 + i), node(1), "f" + std::to_string(i), node_kind::folder});
+    bodies.emplace_back(move_node{node(10'000 + i), node(10 + i), "g", node_kind::file});
   }
   f.apply(std::move(bodies));
   f.apply({make(node(1), trash_node(), "d", node_kind::folder)});
