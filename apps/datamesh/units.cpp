@@ -131,6 +131,9 @@ std::string human_span(uint64_t seconds) {
 }
 
 std::optional<uint64_t> parse_span(std::string_view text) {
+  // Nothing is nothing in any unit.
+  if (text == "0")
+    return 0;
   if (text.size() < 2)
     return std::nullopt;
   uint64_t unit = 0;
@@ -204,7 +207,7 @@ std::string rfc3339_seconds(int64_t ns) {
 
 std::optional<int64_t> parse_date(std::string_view text, int64_t now_ns) {
   constexpr int64_t second_ns = 1'000'000'000;
-  if (auto span = parse_span(text)) {
+  if (auto span = text == "0" ? std::nullopt : parse_span(text)) {
     int64_t result = 0;
     auto back = static_cast<int64_t>(*span);
     auto beyond = __builtin_mul_overflow(back, second_ns, &back) || __builtin_sub_overflow(now_ns, back, &result);

@@ -21,7 +21,7 @@ namespace datamesh::cli {
 /// "45 s", "3 min 12 s", "2 h 5 min", "3 d 4 h".
 [[nodiscard]] std::string human_span(uint64_t seconds);
 
-/// Takes "90s", "5m", "12h", "30d", "2w". Seconds.
+/// Takes "90s", "5m", "12h", "30d", "2w", and "0" alone. Seconds.
 [[nodiscard]] std::optional<uint64_t> parse_span(std::string_view text);
 
 /// "just now", "5 minutes ago", "in 2 hours".

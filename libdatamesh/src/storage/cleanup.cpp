@@ -11,7 +11,8 @@ constexpr size_t page_size = 256;
 constexpr uint64_t table_entry_size = 64;
 
 bool run_out(int64_t since_ns, int64_t kept_ns, int64_t now_ns) {
-  return since_ns <= now_ns && now_ns - since_ns >= kept_ns;
+  // What is kept for no time is not saved by a clock that was set back.
+  return kept_ns <= 0 || (since_ns <= now_ns && now_ns - since_ns >= kept_ns);
 }
 
 /// A set of identifiers as the sorted first 16 bytes of each. Two that agree in

@@ -10,9 +10,9 @@
 
 namespace datamesh::storage {
 
-/// Times are wall times; what is stamped in the future is young.
+/// Times are wall times; what is stamped in the future is young, unless nothing is kept.
 struct retention {
-  int64_t trash_ns = 30ll * 24 * 3600 * 1'000'000'000; ///< `rm` can be undone for so long.
+  int64_t trash_ns = 30ll * 24 * 3600 * 1'000'000'000; ///< `rm` can be undone for so long; 0: no more.
   uint32_t versions_kept = 0;                          ///< Per file beside the current; 0 = no limit.
   int64_t versions_kept_ns = 0;                        ///< Older ones go; 0 = no limit.
   double live_ratio_min = 0.6;                         ///< Packs below it are copied forward.

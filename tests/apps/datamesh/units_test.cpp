@@ -99,6 +99,8 @@ TEST_CASE("spans of time are read with a unit and shown in two", "[units]") {
   CHECK(parse_span("12h") == 43200);
   CHECK(parse_span("30d") == 2592000);
   CHECK(parse_span("2w") == 1209600);
+  CHECK(parse_span("0") == 0);
+  CHECK(parse_span("0d") == 0);
   for (auto text : {"", "s", "5", "5y", "-5s", "1.5h", "99999999999999999s", "5 s"}) {
     CAPTURE(text);
     CHECK_FALSE(parse_span(text));
@@ -139,7 +141,7 @@ TEST_CASE("dates are days or moments in UTC, or spans before now", "[units]") {
   CHECK(parse_date("7d", 8 * 86'400 * second) == 86'400 * second);
   CHECK(parse_date("1000000w", 0));
   for (auto text : {"", "2026", "2026-13-01", "2025-02-29", "2026-1-1", "2026-01-01T24:00:00Z", "2026-01-01T00:60:00Z",
-                    "2026-01-01 00:00:00Z", "2026-01-01T00:00:00", "-026-01-01", "1600-01-01", "2300-01-01", "yesterday"}) {
+                    "2026-01-01 00:00:00Z", "2026-01-01T00:00:00", "-026-01-01", "1600-01-01", "2300-01-01", "yesterday", "0"}) {
     CAPTURE(text);
     CHECK_FALSE(parse_date(text, 0));
   }

@@ -116,6 +116,18 @@ TEST_CASE("the trash is emptied when its time has run out, folders with all that
   CHECK(f.plan(40 * day).dead.empty());
 }
 
+TEST_CASE("a trash that keeps nothing is emptied even when the clock was set back", "[cleanup]") {
+  fixture f;
+  add(*f.names, {new_pack(pack(1), {chunk(1)})});
+  f.apply({make(node(1), root_node(), "a"), put(node(1), version(1), {chunk(1)})});
+  f.apply({make(node(1), trash_node(), "a")}, 10 * day);
+  f.rules.trash_ns = 0;
+  CHECK(f.plan(10 * day).nodes_forgotten == 1);
+  CHECK(f.plan(5 * day).nodes_forgotten == 1);
+  f.rules.trash_ns = 1;
+  CHECK(f.plan(10 * day).forget.empty());
+}
+
 TEST_CASE("a folder of very many entries leaves the trash whole", "[cleanup]") {
   // More than are listed at once, on two levels.
   constexpr uint64_t many = 700;
