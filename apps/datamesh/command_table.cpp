@@ -67,6 +67,7 @@ std::vector<command_spec> start_commands() {
            "The recovery phrase is printed once and kept nowhere. It opens the vault when the password is forgotten and this machine is "
            "gone: write it down.\n\n"
            "With one drive data is protected against bit rot only; with several, the loss of whole drives is survived, too.\n\n"
+           "Where a daemon serves the home, or --socket names one, its node is given the drives and the vault, and no other is made.\n\n"
            "Without --drive a terminal is asked for what is needed, and the command line that this comes to is shown.",
        .example = "datamesh init --drive /mnt/a --drive /mnt/b --drive /mnt/c\n"
                   "datamesh init -d /srv/disk1 -d /srv/disk2 --name photos --trust-device",
@@ -79,7 +80,7 @@ std::vector<command_spec> start_commands() {
                    {.name = "name", .kind = kind::text, .placeholder = "NAME", .text = "Name of the vault.", .fallback = "main"},
                    no_password,
                    trust_device},
-       .groups = group_vault},
+       .groups = group_node | group_vault},
       {.name = "doctor",
        .summary = "Check the machine, the node and its drives",
        .text =
@@ -304,7 +305,7 @@ std::vector<command_spec> care_commands() {
        .options = {{.name = "trash-age",
                     .kind = kind::span,
                     .placeholder = "AGE",
-                    .text = "Keep what was removed for this long.",
+                    .text = "Keep what was removed for this long; 0 keeps nothing that is in the trash.",
                     .fallback = "30d",
                     .in_config = true},
                    {.name = "keep-versions",

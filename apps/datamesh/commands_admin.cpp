@@ -46,18 +46,23 @@ std::string policy_text(const status_report& report, size_t drives) {
 
 /// The node that an interrupted `init` left without a vault, or null when there is none.
 outcome<node*> unfinished_node(session& s) {
-  auto home = s.set.text("home");
-  auto opened = node::open(s.options());
-  if (!opened && opened.error().code() == errc::no_vault)
-    return nullptr;
-  if (!opened)
-    return refuse(opened.error());
-  auto* n = s.adopt(std::move(*opened));
+  // A home that is not there yet is made here, unless a daemon was named.
+  if (s.set.text("socket").empty()) {
+    auto opened = node::open(s.options());
+    if (opened)
+      s.adopt(std::move(*opened));
+    else if (opened.error().code() == errc::no_vault)
+      return nullptr;
+  }
+  auto found = s.open_node();
+  if (!found)
+    return refuse(found.error());
+  auto* n = *found;
   auto vaults = n->vaults();
   if (!vaults)
     return refuse(vaults.error());
   if (!vaults->empty())
-    return refuse(errc::vault_exists, fmt::format("there is a node with a vault '{}' in {}", vaults->front().name, printable(home)),
+    return refuse(errc::vault_exists, fmt::format("there is a node with a vault '{}' in {}", vaults->front().name, printable(n->home())),
                   "datamesh vault create NAME, datamesh drive add DIR, or another --home");
   return n;
 }
@@ -151,6 +156,10 @@ outcome<int> make_vault(session& s, node& n, const std::string& name, const std:
   std::vector<json_line> list;
   for (auto& drive : drives)
     list.push_back(drive_json(drive, {}));
+  for (auto& drive : drives)
+    warn_if_full(s.out, drive);
+  if (drives.size() == 1)
+    s.out.warn("with one drive only bit rot is repaired; add others with: datamesh drive add DIR");
   s.out.if_lost(failure{errc::io_failed, fmt::format("vault '{}' was made, but its recovery phrase was not shown", name),
                         fmt::format("datamesh key recovery --vault {}, which makes another phrase and shows it", printable(name))});
   s.out.line(line.add("drives", list));
@@ -169,10 +178,6 @@ outcome<int> make_vault(session& s, node& n, const std::string& name, const std:
   explicit_bzero(made->recovery_phrase.data(), made->recovery_phrase.size());
   if (!out.lost())
     out.if_lost({});
-  for (auto& drive : drives)
-    warn_if_full(out, drive);
-  if (drives.size() == 1)
-    out.warn("with one drive only bit rot is repaired; add others with: datamesh drive add DIR");
   return 0;
 }
 
@@ -368,11 +373,11 @@ outcome<int> run_drive_replace(session& s) {
   auto unreachable = old->state == "missing" || old->state == "failed";
   if (!removed && unreachable && mended->packs_lost == 0 && vaults && vaults->size() == 1)
     removed = (*n)->remove_drive(old->id.hex(), true);
-  s.out.line(
-      line.add("shards_moved", moved->shards_moved).add("shards_repaired", mended->shards_repaired).add("removed", removed.has_value()));
+  line.add("shards_moved", moved->shards_moved).add("shards_repaired", mended->shards_repaired).add("removed", removed.has_value());
   s.out.print("Moved {} and rebuilt {}.", counted(moved->shards_moved, "shard", "shards"), grouped(mended->shards_repaired));
   if (mended->shards_unplaced > 0)
     tell_unplaced(s, (*n)->drives(), old->id, mended->shards_unplaced);
+  s.out.line(line);
   if (!removed)
     return refuse(removed.error());
   s.out.print("{} is no drive of this node any more.", printable(old->folder));

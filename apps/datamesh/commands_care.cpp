@@ -163,6 +163,31 @@ outcome<int> run_status(session& s) {
   return 0;
 }
 
+namespace {
+
+/// What is saved between *before* and *after* as a factor; where nothing is, *why*.
+std::string saved(uint64_t before, uint64_t after, std::string_view by, std::string_view why) {
+  if (after == 0)
+    return {};
+  if (after > before)
+    return fmt::format(": {}", why);
+  return fmt::format(": {:.2f}x by {}", static_cast<double>(before) / static_cast<double>(after), by);
+}
+
+void print_stored(output& out, const vault_stats& x) {
+  out.print("Files        {} in {}, {}: {} in all, the trash included", grouped(x.files), counted(x.folders, "folder", "folders"),
+            counted(x.symlinks, "link", "links"), counted(x.versions, "version", "versions"));
+  out.print("Size         {} of the current versions", out.size(x.logical_bytes));
+  out.print("Different    {} in {}{}", out.size(x.chunk_plain_bytes), counted(x.chunks, "chunk", "chunks"),
+            saved(x.logical_bytes, x.chunk_plain_bytes, "deduplication", "older versions are kept, or wait for a cleanup"));
+  out.print("Sealed       {}{}", out.size(x.chunk_sealed_bytes),
+            saved(x.chunk_plain_bytes, x.chunk_sealed_bytes, "compression", "the seals take more than compression saves"));
+  out.print("On drives    {} in {}, with parity, padding and the log of changes", out.size(x.shard_bytes),
+            counted(x.packs, "pack", "packs"));
+}
+
+} // namespace
+
 outcome<int> run_stats(session& s) {
   auto v = s.open_vault();
   if (!v)
@@ -189,16 +214,7 @@ outcome<int> run_stats(session& s) {
   if (x->last_checkpoint_ns != 0)
     line.time("last_checkpoint", x->last_checkpoint_ns);
   out.line(line);
-  auto ratio = [](uint64_t a, uint64_t b) {
-    return b == 0 ? std::string{"-"} : fmt::format("{:.2f}x", static_cast<double>(a) / static_cast<double>(b));
-  };
-  out.print("Files        {} in {}, {}, {}", grouped(x->files), counted(x->folders, "folder", "folders"),
-            counted(x->symlinks, "link", "links"), counted(x->versions, "version", "versions"));
-  out.print("Size         {}", out.size(x->logical_bytes));
-  out.print("Different    {} in {}: {} by deduplication", out.size(x->chunk_plain_bytes), counted(x->chunks, "chunk", "chunks"),
-            ratio(x->logical_bytes, x->chunk_plain_bytes));
-  out.print("Sealed       {}: {} by compression", out.size(x->chunk_sealed_bytes), ratio(x->chunk_plain_bytes, x->chunk_sealed_bytes));
-  out.print("On drives    {} in {}, parity included", out.size(x->shard_bytes), counted(x->packs, "pack", "packs"));
+  print_stored(out, *x);
   out.print("Catalog      {}, {}", out.size(x->catalog_bytes), counted(x->operations, "operation", "operations"));
   out.print("Checkpoint   {}", x->last_checkpoint_ns == 0
                                    ? std::string{"none yet"}
@@ -222,8 +238,9 @@ outcome<int> run_cleanup(session& s) {
                           .keep_versions = static_cast<uint32_t>(s.set.number("keep-versions"))};
   auto forgets_more = s.set.number("trash-age") < default_age || request.keep_versions > 0;
   if (!request.dry_run && (forgets_more || s.set.flag("interactive"))) {
+    auto age = s.set.number("trash-age");
     auto sure = s.confirm(fmt::format(
-        "Forget for ever what is in the trash for longer than {}{}?", human_span(s.set.number("trash-age")),
+        "Forget for ever {}{}?", age == 0 ? "all that is in the trash" : "what is in the trash for longer than " + human_span(age),
         request.keep_versions > 0 ? fmt::format(", and all but {} of each file", counted(request.keep_versions, "version", "versions"))
                                   : ""));
     if (!sure)

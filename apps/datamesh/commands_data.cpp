@@ -152,27 +152,35 @@ json_line put_json(const put_summary& sum, bool dry_run) {
 
 int finish_put(session& s, const put_summary& sum) {
   auto& out = s.out;
-  out.line(put_json(sum, s.dry_run()));
   auto what = counted(sum.files, "file", "files");
   if (sum.folders > 0)
     what += ", " + counted(sum.folders, "folder", "folders");
   if (sum.symlinks > 0)
     what += ", " + counted(sum.symlinks, "link", "links");
   auto done = sum.files + sum.folders + sum.symlinks > 0;
-  if (done || sum.failure_count == 0)
+  // All that was named lies in the store itself.
+  auto only_own = !done && sum.failure_count == 0 && s.left_out() > 0;
+  if (done || (sum.failure_count == 0 && !only_own))
     out.print("{} {}, {}: {} new, {} known already.", s.dry_run() ? "Would store" : "Stored", what, out.size(sum.bytes),
               out.size(sum.bytes_new_plain), out.size(sum.bytes_known));
   if (!s.dry_run() && sum.bytes_written > 0)
-    out.print("{} after compression, {} on the drives with parity.", out.size(sum.bytes_new_sealed), out.size(sum.bytes_written));
+    out.print("{} compressed and sealed, {} on the drives with parity and padding.", out.size(sum.bytes_new_sealed),
+              out.size(sum.bytes_written));
   if (sum.stored_as.size() == 1 && sum.files == 1)
     out.print("{}", printable_name(sum.stored_as.front()));
   tell_limit(out, sum.waits);
   if (sum.shards_short > 0)
     out.warn(fmt::format("the data is durable, but up to {} of a pack found no drive; run: datamesh repair",
                          counted(sum.shards_short, "shard", "shards")));
+  if (only_own) {
+    out.line(put_json(sum, s.dry_run()));
+    return out.fail(s.line.path, failure{errc::invalid_argument, "nothing was stored: what was named belongs to this store itself",
+                                         "name a file or folder outside of the drives and of the home of the store"});
+  }
   return tell_failures(s, sum.failures, sum.failure_count,
                        {.what = "stored",
                         .done = done,
+                        .summary = put_json(sum, s.dry_run()),
                         .next_if_taken = "run it again with --if-exists version, with --if-exists rename, or with --as NAME",
                         .next_if_missing = "check the path: it is one of this machine, not of the vault"});
 }
@@ -264,7 +272,6 @@ json_line get_json(const get_summary& sum) {
 }
 
 int finish_get(session& s, const get_summary& sum) {
-  s.out.line(get_json(sum));
   tell_limit(s.out, sum.waits);
   if (sum.shards_bad > 0)
     s.out.warn(fmt::format("{} read around; run: datamesh repair",
@@ -272,6 +279,7 @@ int finish_get(session& s, const get_summary& sum) {
   return tell_failures(s, sum.failures, sum.failure_count,
                        {.what = "brought back",
                         .done = sum.files + sum.folders + sum.symlinks > 0,
+                        .summary = get_json(sum),
                         .next_if_taken = "run it again with --force, which replaces files, or into another folder with --to FOLDER"});
 }
 

@@ -50,7 +50,7 @@ const std::vector<help_topic>& help_topics() {
        "status      progress of a running command, damage found and healed, drives that change\n"
        "item        one result: an entry, a drive, a stored file\n"
        "error       one item that failed, or a warning; the command goes on\n"
-       "summary     the result of the whole command\n"
+       "summary     the result of the whole command; only exit_error follows it\n"
        "exit_error  why the exit code is not 0; always the last line\n"
        "\n"
        "Sizes are numbers of bytes, times are RFC 3339 in UTC. A name that is not UTF-8 has U+FFFD for each wrong\n"

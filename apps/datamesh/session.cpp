@@ -27,6 +27,8 @@ node_options session::options() {
   if (auto level = set.text("compression"); !level.empty())
     result.compression_level = static_cast<int>(set.number("compression"));
   result.on_event = [this](const event& what) {
+    if (what.kind == event_kind::item_done && what.level == severity::warning)
+      ++left_out_;
     std::lock_guard guard{mutex_};
     if (progress_)
       progress_->take(what);
@@ -295,10 +297,13 @@ bool names(std::string_view text, std::string_view path) {
 } // namespace
 
 int tell_failures(session& s, const std::vector<item_failure>& failures, uint64_t count, const items_told& told) {
-  if (count == 0)
-    return 0;
   for (auto& failed : failures)
     s.out.item_error(failed.path, failed.reason.code(), failed.reason.message());
+  if (auto named = s.out.failed_items(); count > named && count > 1)
+    s.out.warn(fmt::format("{} more items failed than are named here", count - named));
+  s.out.line(told.summary);
+  if (count == 0)
+    return 0;
   auto one_kind = !failures.empty() && std::all_of(failures.begin(), failures.end(), [&](auto& failed) {
     return failed.reason.code() == failures.front().reason.code();
   });
@@ -316,8 +321,6 @@ int tell_failures(session& s, const std::vector<item_failure>& failures, uint64_
       why.next = told.next_if_missing;
     return s.out.fail(s.line.path, why);
   }
-  if (auto named = s.out.failed_items(); count > named)
-    s.out.warn(fmt::format("{} more items failed than are named here", count - named));
   why.what = fmt::format("{} of the items could not be {}: {}", told.done ? grouped(count) : "all " + grouped(count), told.what,
                          s.out.failed_by_code());
   return s.out.fail(s.line.path, why);

@@ -9,6 +9,7 @@
 #include "secrets.hpp"
 #include "settings.hpp"
 
+#include <atomic>
 #include <memory>
 #include <optional>
 
@@ -62,6 +63,11 @@ public:
     return result;
   }
 
+  /// Folders that a put left out since they belong to the store.
+  [[nodiscard]] uint64_t left_out() const noexcept {
+    return left_out_;
+  }
+
   /// True without asking with --yes; else the answer to *question*.
   [[nodiscard]] outcome<bool> confirm(const std::string& question);
 
@@ -72,6 +78,7 @@ private:
   void begin_progress(total_counter total);
   void end_progress();
 
+  std::atomic<uint64_t> left_out_ = 0;
   std::mutex mutex_;
   std::unique_ptr<progress> progress_;
   std::unique_ptr<node> node_;
@@ -151,11 +158,12 @@ outcome<int> run_version(session&);
 struct items_told {
   std::string what;                 ///< "stored"
   bool done = false;                ///< Some items were.
+  json_line summary;                ///< Goes before the exit code's line and behind all others.
   std::string next_if_taken = {};   ///< What to run where a name was taken,
   std::string next_if_missing = {}; ///< and where there was none.
 };
 
-/// Tells the failures that no event told, and answers the exit code: 0 when there are
+/// Tells the failures that no event told, then the summary, and answers the exit code: 0 when there are
 /// none, 3 when other items were done, else that of what failed.
 int tell_failures(session& s, const std::vector<item_failure>& failures, uint64_t count, const items_told& told);
 

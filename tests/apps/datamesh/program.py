@@ -103,6 +103,9 @@ class World:
         last = lines[-1]
         if (last["message_type"] == "exit_error") != (ended.code != 0):
             raise AssertionError(f"{ended}: the last line does not fit the exit code")
+        kinds = [line["message_type"] for line in lines]
+        if "summary" in kinds and kinds[kinds.index("summary") + 1 :] not in ([], ["exit_error"]):
+            raise AssertionError(f"{ended}: something other than the exit code's line follows the summary")
         if ended.code != 0 and last["exit_code"] != ended.code:
             raise AssertionError(f"{ended}: the last line tells another exit code")
         return Lines(ended.code, lines)

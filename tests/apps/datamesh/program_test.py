@@ -558,6 +558,37 @@ class WithNode(unittest.TestCase):
         self.assertEqual([e["error"] for e in lines.of("error")], ["DM-UNSUPPORTED-SOURCE"])
         self.assertEqual(lines.summary["files"], 1)
 
+    def test_a_put_of_the_store_itself_stores_nothing_and_is_no_success(self):
+        drive = self.world.path("drive0")
+        for options in ([], ["--dry-run"]):
+            lines = self.world.json("put", drive, "--to", self.folder, *options)
+            self.assertEqual((lines.code, lines.failure["error"], lines.summary["files"]), (2, "DM-INVALID-ARGUMENT", 0), lines.all)
+            told = self.world.run("put", drive, "--to", self.folder, *options)
+            self.assertIn("next: name a file or folder outside of the drives", told.errors)
+            self.assertNotIn("0 files", told.text)
+        path = self.world.write(f"work/{self._testMethodName}/f", "x")
+        both = self.good("put", drive, path, "--to", self.folder)
+        self.assertEqual((both.summary["files"], both.of("status")[0]["kind"]), (1, "warning"))
+
+    def test_a_trash_age_of_0_forgets_all_that_is_in_the_trash(self):
+        self.put("f", "x")
+        self.good("rm", self.folder + "/f")
+        asked = self.world.json("cleanup", "--trash-age", "0")
+        self.assertEqual((asked.code, asked.failure["error"]), (2, "DM-CONFIRMATION-NEEDED"))
+        self.good("cleanup", "--trash-age", "0", "--yes")
+        self.assertEqual(self.good("ls", "--trash").items, [])
+
+    def test_figures_that_would_be_absurd_are_explained_instead(self):
+        world = World(PROGRAM, DOCS)
+        self.addCleanup(world.close)
+        self.assertEqual(world.json("init", "-d", world.path("d")).code, 0)
+        self.assertEqual(world.json("put", world.write("work/f", os.urandom(9000))).code, 0)
+        self.assertEqual(world.json("put", world.write("work/f", os.urandom(9))).code, 0)
+        stats = world.run("stats").text
+        self.assertRegex(stats, r"(?m)^Different .* in 2 chunks: older versions are kept, or wait for a cleanup$")
+        self.assertRegex(stats, r"(?m)^Sealed .*: the seals take more than compression saves$")
+        self.assertNotRegex(stats, r"0\.\d+x")
+
     def test_missing_things_have_their_codes(self):
         self.assertEqual(self.world.json("get", "/nowhere").code, 5)
         self.assertEqual(self.world.json("ls", "--vault", "other").code, 10)
@@ -833,6 +864,16 @@ class WithNode(unittest.TestCase):
         self.assertEqual((lost.code, lost.errors.count("error: "), b"Brought back" in lost.out), (7, 1, False), str(lost))
         self.assertNotIn("the rest was done", lost.errors)
         self.assertIn("error: f: ", lost.errors)
+
+    def test_a_put_with_a_drive_away_warns_before_its_summary(self):
+        world = World(PROGRAM, DOCS)
+        self.addCleanup(world.close)
+        drives = [world.path(f"d{i}") for i in range(4)]
+        self.assertEqual(world.json("init", *(word for d in drives for word in ("--drive", d))).code, 0)
+        shutil.rmtree(drives[0])
+        stored = world.json("put", world.write("work/f", "content"), "--policy", "2+2")
+        self.assertEqual((stored.code, stored.summary["shards_short"]), (0, 1), stored.all)
+        self.assertIn("found no drive", stored.of("status")[-1]["text"])
 
     def test_drives_are_added_drained_and_removed(self):
         world = World(PROGRAM, DOCS)

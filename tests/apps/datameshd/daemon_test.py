@@ -295,6 +295,25 @@ class Socket(WithDaemon):
         self.assertIn("no daemon answers", refused.errors)
 
 
+    def test_init_gives_the_drives_and_the_vault_to_the_daemon_that_it_is_told_to(self):
+        elsewhere = {"XDG_RUNTIME_DIR": self.world.path("work"), "XDG_DATA_HOME": self.world.path("work"), "DATAMESH_SOCKET": self.daemon.socket_path}
+        refused = self.world.run("init", "--drive", self.world.path("late"), env=elsewhere)
+        self.assertEqual(refused.code, 1, str(refused))
+        self.assertIn("there is a node with a vault", refused.errors)
+        self.run_well("vault", "destroy", "main", "--yes")
+        self.run_well("init", "--drive", self.world.path("late"), "--name", "second", env=elsewhere)
+        self.assertIn("second", self.run_well("vault", "list").text)
+        self.assertIn(self.world.path("late"), self.run_well("drive", "list").text)
+        # The same without being told, since the daemon holds this home.
+        self.run_well("vault", "destroy", "second", "--yes")
+        self.run_well("init", "--drive", self.world.path("late"))
+        self.assertFalse(os.path.exists(self.world.path("work", "datamesh")))
+        nobody = self.world.run("init", "--drive", self.world.path("other"), env={"DATAMESH_SOCKET": self.world.path("none")})
+        self.assertEqual(nobody.code, 8, str(nobody))
+        self.assertIn("(DATAMESH_SOCKET says so)", nobody.errors)
+        self.assertFalse(os.path.exists(self.world.path("other")))
+
+
 class Others(WithDaemon):
     @unittest.skipUnless(os.geteuid() == 0, "only root can become somebody else")
     def test_another_uid_sees_no_vault_of_ours_and_changes_no_drive(self):
