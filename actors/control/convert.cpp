@@ -114,6 +114,18 @@ result<if_exists> read_conflict(uint32_t raw) {
   return static_cast<if_exists>(raw);
 }
 
+void write(v1::DestroySummary& to, const destroy_summary& from) {
+  to.set_packs(from.packs);
+  to.set_shards_removed(from.shards_removed);
+  to.set_bytes_freed(from.bytes_freed);
+  for (const auto& folder : from.drives_left)
+    to.add_drives_left(folder);
+}
+
+destroy_summary read(const v1::DestroySummary& from) {
+  return {from.packs(), from.shards_removed(), from.bytes_freed(), {from.drives_left().begin(), from.drives_left().end()}};
+}
+
 void write(v1::PutTrees& to, const put_request& from) {
   for (const auto& item : from.sources) {
     auto* row = to.add_sources();

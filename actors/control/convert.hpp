@@ -32,6 +32,8 @@ void write(v1::Vaults::Facts& to, const vault_facts& from);
 [[nodiscard]] result<vault_facts> read(const v1::Vaults::Facts& from);
 void write(v1::TransferWaits& to, const transfer_waits& from);
 [[nodiscard]] transfer_waits read(const v1::TransferWaits& from);
+void write(v1::DestroySummary& to, const destroy_summary& from);
+[[nodiscard]] destroy_summary read(const v1::DestroySummary& from);
 void write(v1::RebuildSummary& to, const rebuild_summary& from);
 [[nodiscard]] rebuild_summary read(const v1::RebuildSummary& from);
 void write(v1::PutSummary& to, const put_summary& from);

@@ -478,6 +478,12 @@ public:
     request.mutable_destroy_vault()->set_name(name);
     return done(std::move(request));
   }
+  result<destroy_summary> destroy_vault(const std::string& name, const credential& with, const job_options& job) override {
+    v1::ControlRequest request;
+    request.mutable_destroy_vault()->set_name(name);
+    request.mutable_destroy_vault()->mutable_with()->set_kind(static_cast<uint32_t>(with.type()));
+    return to_->ask(std::move(request), with.secret(), job).map([](const reply& got) { return read(got.message.destroyed()); });
+  }
   result<rebuild_summary> rebuild_catalog(const std::string& name, const credential& with, const job_options& job) override {
     v1::ControlRequest request;
     request.mutable_rebuild_catalog()->set_name(name);

@@ -211,6 +211,7 @@ bool session::is_long(const v1::ControlRequest& request) {
   case request_case::kCreateVault:
   case request_case::kOpenVault:
   case request_case::kCloseVault:
+  case request_case::kDestroyVault:
   case request_case::kRebuildCatalog:
   case request_case::kPut:
   case request_case::kPutStream:
@@ -397,11 +398,14 @@ result<session::reply> session::on_vault_list(const v1::ControlRequest& request,
     });
   }
   auto released = request.has_open_vault() || !options_.release ? nullptr : options_.release(*name);
-  if (request.has_destroy_vault())
+  if (request.has_destroy_vault() && !opening.has_with())
     return made<reply>(node_.destroy_vault(*name));
   auto with = credential_of(opening.with(), secret);
   if (!with)
     return fail(with.error());
+  if (request.has_destroy_vault())
+    return made<reply>(node_.destroy_vault(*name, *with, options_for(request)),
+                       [](reply& to, const destroy_summary& from) { write(*to.message.mutable_destroyed(), from); });
   if (request.has_rebuild_catalog())
     return made<reply>(node_.rebuild_catalog(*name, *with, options_for(request)),
                        [](reply& to, const rebuild_summary& from) { write(*to.message.mutable_rebuilt(), from); });

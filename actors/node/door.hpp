@@ -71,6 +71,7 @@ public:
   [[nodiscard]] virtual result<std::vector<vault_facts>> vaults() const = 0;
   [[nodiscard]] virtual result<std::unique_ptr<vault_door>> open_vault(const std::string& name, const credential& with) = 0;
   [[nodiscard]] virtual result<void> destroy_vault(const std::string& name) = 0;
+  [[nodiscard]] virtual result<destroy_summary> destroy_vault(const std::string& name, const credential& with, const job_options& job) = 0;
   [[nodiscard]] virtual result<rebuild_summary> rebuild_catalog(const std::string& name, const credential& with,
                                                                 const job_options& job) = 0;
 

@@ -13,6 +13,10 @@ namespace {
 
 constexpr std::string_view drives_heading = "datamesh node 1\n";
 constexpr uint64_t small_file_max = 4 << 20;
+/// There while a vault is being removed.
+constexpr auto removal_mark = "removal";
+/// Before the number of a list of what a vault has on the drives.
+const std::string removal_prefix = "shards.";
 
 /// A folder's name on one line: '%' and line breaks are escaped.
 std::string escape(const std::string& path) {
@@ -231,9 +235,13 @@ result<bool> node_home::is_rebuilding(const std::string& name) const {
 
 result<void> node_home::remove_vault(const std::string& name) {
   auto folder = vault_folder(name);
-  // The key goes first: from then on the vault is gone, whatever happens next.
-  if (auto removed = env_.files->remove(join_path(folder, "key")); !removed)
-    return removed;
+  if (auto marked = write_whole(*env_.files, join_path(folder, removal_mark), as_view("the vault is being removed\n")); !marked)
+    return marked;
+  // The key goes first: from then on the vault is gone, whatever happens next. A crash
+  // may have left another copy of it.
+  for (const auto* key : {"key.new", "key"})
+    if (auto removed = env_.files->remove(join_path(folder, key)); !removed && removed.error().code() != errc::not_found)
+      return removed;
   if (auto synced = env_.files->sync_folder(folder); !synced)
     return synced;
   if (auto destroyed = env_.stores->destroy(catalog_folder(name)); !destroyed && destroyed.error().code() != errc::not_found)
@@ -241,11 +249,90 @@ result<void> node_home::remove_vault(const std::string& name) {
   auto rest = env_.files->list(folder);
   if (!rest)
     return fail(rest.error());
-  for (const auto& entry : *rest)
-    if (entry.kind == file_kind::regular)
-      if (auto removed = env_.files->remove(join_path(folder, entry.name)); !removed)
+  for (const auto& entry : *rest) {
+    auto path = join_path(folder, entry.name);
+    if (entry.kind != file_kind::regular || entry.name == removal_mark)
+      continue;
+    auto listed = entry.name.starts_with(removal_prefix) && !entry.name.ends_with(".new");
+    if (auto gone = listed ? keep_removal_list(name, path) : env_.files->remove(path); !gone)
+      return gone;
+  }
+  if (auto synced = env_.files->sync_folder(folder); !synced)
+    return synced;
+  // The mark last: a folder without it and without a key has lost its key otherwise.
+  if (auto removed = env_.files->remove(join_path(folder, removal_mark)); !removed && removed.error().code() != errc::not_found)
+    return removed;
+  if (auto removed = env_.files->remove_folder(folder); !removed)
+    return removed;
+  return env_.files->sync_folder(join_path(folder_, "vaults"));
+}
+
+result<bool> node_home::is_half_removed(const std::string& name) const {
+  auto entries = env_.files->list(vault_folder(name));
+  if (!entries && entries.error().code() == errc::not_found)
+    return false;
+  if (!entries)
+    return fail(entries.error());
+  auto has = [&](std::string_view file) {
+    return std::any_of(entries->begin(), entries->end(), [&](const auto& entry) { return entry.name == file; });
+  };
+  return entries->empty() || (has(removal_mark) && !has("key"));
+}
+
+std::string node_home::removed_folder() const {
+  return join_path(folder_, "removed");
+}
+
+result<void> node_home::set_removal_list(const std::string& name, uint32_t number, byte_view text) {
+  return write_whole(*env_.files, join_path(vault_folder(name), removal_prefix + std::to_string(number)), text);
+}
+
+result<void> node_home::drop_removal_lists(const std::string& name) {
+  auto entries = env_.files->list(vault_folder(name));
+  if (!entries)
+    return fail(entries.error());
+  for (const auto& entry : *entries)
+    if (entry.name.starts_with(removal_prefix))
+      if (auto removed = env_.files->remove(join_path(vault_folder(name), entry.name)); !removed)
         return removed;
-  return env_.files->remove_folder(folder);
+  return {};
+}
+
+result<void> node_home::keep_removal_list(const std::string& name, const std::string& path) {
+  if (auto made = make_folders(*env_.files, removed_folder()); !made)
+    return made;
+  for (uint64_t number = 0;; ++number) {
+    auto moved = env_.files->rename_new(path, join_path(removed_folder(), fmt::format("{}.{}", name, number)));
+    if (!moved && moved.error().code() == errc::already_exists)
+      continue;
+    if (!moved)
+      return moved;
+    return env_.files->sync_folder(removed_folder());
+  }
+}
+
+result<void> node_home::drop_removal_list(const std::string& path) {
+  if (auto removed = env_.files->remove(path); !removed)
+    return removed;
+  return env_.files->sync_folder(removed_folder());
+}
+
+result<std::vector<std::string>> node_home::removal_lists(const std::optional<std::string>& name) const {
+  std::vector<std::string> paths;
+  auto entries = env_.files->list(removed_folder());
+  if (!entries && entries.error().code() == errc::not_found)
+    return paths;
+  if (!entries)
+    return fail(entries.error());
+  for (const auto& entry : *entries) {
+    auto dot = entry.name.rfind('.');
+    auto number = dot == std::string::npos ? std::string{} : entry.name.substr(dot + 1);
+    if (number.empty() || number.find_first_not_of("0123456789") != std::string::npos)
+      continue;
+    if (!name || entry.name.substr(0, dot) == *name)
+      paths.push_back(join_path(removed_folder(), entry.name));
+  }
+  return paths;
 }
 
 } // namespace datamesh

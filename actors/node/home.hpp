@@ -54,7 +54,21 @@ public:
   [[nodiscard]] result<void> set_key_file(const std::string& name, byte_view encoded);
   [[nodiscard]] care_times care(const std::string& name) const;
   [[nodiscard]] result<void> set_care(const std::string& name, const care_times& times);
+  /// Removes the vault, key first; may be called again after an interruption. Lists of
+  /// its shards (see node/removal.hpp) move to the folder of lists.
   [[nodiscard]] result<void> remove_vault(const std::string& name);
+  /// True while a removal that began has not ended: the key is gone, the folder is not.
+  [[nodiscard]] result<bool> is_half_removed(const std::string& name) const;
+
+  /// Writes list number *number* of what a vault that is to be removed has on the drives.
+  /// It counts only once the key is gone.
+  [[nodiscard]] result<void> set_removal_list(const std::string& name, uint32_t number, byte_view text);
+  /// Removes lists that a removal left which did not come to the key.
+  [[nodiscard]] result<void> drop_removal_lists(const std::string& name);
+  /// A list that is worked off, by its path.
+  [[nodiscard]] result<void> drop_removal_list(const std::string& path);
+  /// Paths of the lists of removed vaults, those of *name* or of all.
+  [[nodiscard]] result<std::vector<std::string>> removal_lists(const std::optional<std::string>& name) const;
 
   /// Notes durably that the catalog is being made again, and that it is whole. In
   /// between, what lies in the catalog's folder is not to be believed.
@@ -64,6 +78,8 @@ public:
 
 private:
   [[nodiscard]] std::string drives_file() const;
+  [[nodiscard]] std::string removed_folder() const;
+  [[nodiscard]] result<void> keep_removal_list(const std::string& name, const std::string& path);
   [[nodiscard]] std::string rebuild_file(const std::string& name) const;
 
   environment env_;

@@ -49,6 +49,7 @@ public:
   [[nodiscard]] result<std::vector<vault_facts>> vaults() const override;
   [[nodiscard]] result<std::unique_ptr<vault_door>> open_vault(const std::string& name, const credential& with) override;
   [[nodiscard]] result<void> destroy_vault(const std::string& name) override;
+  [[nodiscard]] result<destroy_summary> destroy_vault(const std::string& name, const credential& with, const job_options& job) override;
   [[nodiscard]] result<rebuild_summary> rebuild_catalog(const std::string& name, const credential& with, const job_options& job) override;
 
   [[nodiscard]] const std::string& home() const noexcept override;
@@ -110,13 +111,14 @@ result<std::unique_ptr<vault_door>> local_node::open_vault(const std::string& na
 }
 
 result<void> local_node::destroy_vault(const std::string& name) {
-  if (auto valid = node_home::check_vault_name(name); !valid)
-    return valid;
-  if (auto there = core_->home.key_file(name); !there)
-    return fail(there.error());
-  if (core_->is_open(name))
-    return fail(errc::locked, "destroy a vault that is open", name);
-  return core_->home.remove_vault(name);
+  auto outcome = core_->destroy_vault(name, nullptr, {});
+  if (!outcome)
+    return fail(outcome.error());
+  return {};
+}
+
+result<destroy_summary> local_node::destroy_vault(const std::string& name, const credential& with, const job_options& job) {
+  return core_->destroy_vault(name, &with, job);
 }
 
 result<rebuild_summary> local_node::rebuild_catalog(const std::string& name, const credential& with, const job_options& job) {
@@ -200,6 +202,10 @@ result<std::vector<vault_facts>> node::vaults() const {
 
 result<void> node::destroy_vault(const std::string& name) {
   return impl_->door->destroy_vault(name);
+}
+
+result<destroy_summary> node::destroy_vault(const std::string& name, const credential& with, const job_options& job) {
+  return impl_->door->destroy_vault(name, with, job);
 }
 
 result<rebuild_summary> node::rebuild_catalog(const std::string& name, const credential& with, const job_options& job) {

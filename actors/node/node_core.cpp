@@ -453,6 +453,13 @@ result<created_vault> node_core::create_vault(const new_vault& what) {
   std::lock_guard guard{mutex_};
   if (home.key_file(what.name))
     return fail(errc::vault_exists, "create vault", what.name);
+  // What an interrupted removal left must not become part of it.
+  auto half = home.is_half_removed(what.name);
+  if (!half)
+    return fail(half.error());
+  if (*half)
+    if (auto cleared = home.remove_vault(what.name); !cleared)
+      return fail(cleared.error());
   auto now = env.clock->wall().time_since_epoch().count();
   auto ring = crypto::make_keyring(*env.random);
   if (!ring)

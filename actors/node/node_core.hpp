@@ -71,6 +71,10 @@ public:
   /// Throws the catalog away and makes it again. Interrupted, it goes on when the
   /// vault is opened next.
   [[nodiscard]] result<rebuild_summary> rebuild_catalog(const std::string& name, const credential& with, const job_options& job);
+  /// Removes key and catalog, then the shards when *with* is given.
+  [[nodiscard]] result<destroy_summary> destroy_vault(const std::string& name, const credential* with, const job_options& job);
+  /// Removes what is left of destroyed vaults, of *name* or of all, from drives that are there.
+  [[nodiscard]] result<destroy_summary> remove_leftovers(const std::optional<std::string>& name, const job_options& job);
   /// Also while it closes.
   [[nodiscard]] bool is_open(const std::string& name);
   void closed(const std::string& name);
@@ -89,6 +93,7 @@ private:
   [[nodiscard]] result<crypto::key_file> unlock(const std::string& name, const credential& with);
   [[nodiscard]] result<std::shared_ptr<vault_runtime>> start_rebuilding(const std::string& name, crypto::key_file keys,
                                                                         const job_options& job, rebuild_summary& summary);
+  [[nodiscard]] result<void> list_shards(const std::string& name, const credential& with, const job_options& job);
   [[nodiscard]] result<void> save_drives(const storage::drive_table::list& list);
 
   std::unique_ptr<caf::actor_system_config> config_ = std::make_unique<caf::actor_system_config>();
@@ -97,6 +102,7 @@ private:
   supervisor_actor supervisor_;
   std::unique_ptr<file_lock> lock_;
   std::mutex mutex_;
+  std::mutex removal_mutex_; ///< One at a time removes what destroyed vaults left.
   std::condition_variable vault_closed_;
   std::map<std::string, std::weak_ptr<vault_runtime>> open_; ///< Until it is closed.
   std::atomic<uint64_t> jobs_ = 0;

@@ -139,8 +139,11 @@ result<cleanup_summary> local_vault::cleanup(const cleanup_request& what, const 
   auto outcome = runtime.wait_for<cleanup_summary>(job, [&](auto running, auto done) {
     storage::start_cleanup(runtime.context, {rules, what.dry_run, *how, running, std::move(done)});
   });
-  if (outcome && !what.dry_run)
+  if (outcome && !what.dry_run) {
     runtime.keep_checkpoint(job.cancel);
+    // What can not be removed now is tried again the next time.
+    (void) runtime.core->remove_leftovers(std::nullopt, {.cancel = job.cancel});
+  }
   return outcome;
 }
 

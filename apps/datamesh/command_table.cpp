@@ -406,12 +406,15 @@ std::vector<command_spec> vault_commands() {
        .options = {dry_run},
        .groups = group_node},
       {.name = "destroy",
-       .summary = "Destroy a vault's key: its data can never be read again",
-       .text = "Asks for the vault's name on a terminal. The drives keep unreadable shards.",
-       .example = "datamesh vault destroy work",
+       .summary = "Destroy a vault: its data can never be read again",
+       .text = "Asks for the vault's name on a terminal. The key goes first, and with it all that could read the data; then the vault's "
+               "shards are removed from the drives, which takes the password, since only the catalog tells whose shards they are.\n\n"
+               "A drive that is away keeps what nobody can read. Once it is back, the same command, or the next cleanup of any vault, "
+               "removes that, too; so they do after an interruption.",
+       .example = "datamesh vault destroy work\ndatamesh vault destroy work --key-only --yes",
        .arguments = {{.name = "NAME", .kind = kind::vault_name}},
-       .options = {dry_run, yes},
-       .groups = group_node},
+       .options = {{.name = "key-only", .text = "Take no password, and leave the unreadable shards on the drives for good."}, dry_run, yes},
+       .groups = group_node | group_vault},
   };
 }
 

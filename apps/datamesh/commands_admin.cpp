@@ -467,6 +467,50 @@ outcome<int> run_vault_use(session& s) {
   return 0;
 }
 
+namespace {
+
+int vault_destroyed(session& s, const destroy_summary& sum) {
+  auto& name = s.arguments()[0];
+  for (auto& folder : sum.drives_left)
+    s.out.warn(
+        fmt::format("{} is not in service and may keep shards, which nobody can read; when it is back, run: datamesh vault destroy {}",
+                    printable(folder), printable(name)));
+  s.out.line(json_line{"summary"}
+                 .add("dry_run", s.dry_run())
+                 .name("vault", name)
+                 .add("packs", sum.packs)
+                 .add("shards_removed", sum.shards_removed)
+                 .add("bytes_freed", sum.bytes_freed)
+                 .names("drives_left", sum.drives_left));
+  s.out.print("{} vault '{}'.", s.dry_run() ? "Would destroy" : "Destroyed", printable(name));
+  if (sum.shards_removed > 0)
+    s.out.print("Removed {}: {} are free.", counted(sum.shards_removed, "shard", "shards"), s.out.size(sum.bytes_freed));
+  else if (s.set.flag("key-only") && !s.dry_run())
+    s.out.note("Its shards stay on the drives. Nobody can read them.");
+  return 0;
+}
+
+outcome<destroy_summary> destroy(session& s, node& n, const vault_facts& facts) {
+  if (s.set.flag("key-only")) {
+    if (auto done = n.destroy_vault(facts.name); !done)
+      return refuse(done.error());
+    return destroy_summary{};
+  }
+  // Without a key there is nothing to open: an earlier removal goes on.
+  auto with = facts.locks.empty() ? outcome<credential>{credential::this_device()} : s.credential_for(facts);
+  if (!with)
+    return refuse(with.error());
+  auto done = s.with_progress([&](const job_options& job) { return n.destroy_vault(facts.name, *with, job); });
+  if (done)
+    return *done;
+  failure why{done.error()};
+  if (why.code != errc::locked && why.code != errc::no_vault && why.code != errc::cancelled)
+    why.next = fmt::format("datamesh vault destroy {} --key-only, which needs no password and leaves the shards", printable(facts.name));
+  return refuse(std::move(why));
+}
+
+} // namespace
+
 outcome<int> run_vault_destroy(session& s) {
   auto n = s.open_node();
   if (!n)
@@ -475,8 +519,17 @@ outcome<int> run_vault_destroy(session& s) {
   auto all = (*n)->vaults();
   if (!all)
     return refuse(all.error());
-  if (std::none_of(all->begin(), all->end(), [&](auto& facts) { return facts.name == name; }))
-    return refuse(errc::no_vault, fmt::format("there is no vault '{}' here", printable(name)), "datamesh vault list");
+  auto found = std::find_if(all->begin(), all->end(), [&](auto& facts) { return facts.name == name; });
+  if (found == all->end()) {
+    // Its key may be gone already, and shards of it left.
+    auto rest = s.dry_run() ? result<destroy_summary>{datamesh::fail(errc::no_vault, "destroy vault", name)}
+                            : (*n)->destroy_vault(name, credential::this_device(), {.cancel = s.cancel});
+    if (!rest && rest.error().code() != errc::no_vault)
+      return refuse(rest.error());
+    if (!rest)
+      return refuse(errc::no_vault, fmt::format("there is no vault '{}' here", printable(name)), "datamesh vault list");
+    return vault_destroyed(s, *rest);
+  }
   if (!s.dry_run() && !s.set.flag("yes")) {
     auto sure =
         ask_for(fmt::format("Everything in '{}' will be unreadable for ever. Type its name to go on:", printable(name)), name, s.cancel);
@@ -485,12 +538,10 @@ outcome<int> run_vault_destroy(session& s) {
     if (!*sure)
       return refuse(not_confirmed("the vault stays"));
   }
-  if (!s.dry_run())
-    if (auto done = (*n)->destroy_vault(name); !done)
-      return refuse(done.error());
-  s.out.line(json_line{"summary"}.add("dry_run", s.dry_run()).name("vault", name));
-  s.out.print("{} vault '{}'.", s.dry_run() ? "Would destroy" : "Destroyed", printable(name));
-  return 0;
+  auto done = s.dry_run() ? outcome<destroy_summary>{destroy_summary{}} : destroy(s, **n, *found);
+  if (!done)
+    return refuse(done.error());
+  return vault_destroyed(s, *done);
 }
 
 outcome<int> run_key_list(session& s) {

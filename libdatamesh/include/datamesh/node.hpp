@@ -491,6 +491,13 @@ struct created_vault {
   std::string recovery_phrase; ///< Shown once, kept nowhere.
 };
 
+struct destroy_summary {
+  uint64_t packs = 0;                   ///< That the vault had.
+  uint64_t shards_removed = 0;          ///< From drives that are there.
+  uint64_t bytes_freed = 0;             ///< Of those, with headers.
+  std::vector<std::string> drives_left; ///< Folders of drives that are away or failed, and may keep shards of it.
+};
+
 struct vault_facts {
   std::string name;
   std::optional<vault_id> id; ///< Empty when the key file is damaged.
@@ -530,8 +537,14 @@ public:
   [[nodiscard]] result<created_vault> create_vault(const new_vault& what);
   [[nodiscard]] result<std::vector<vault_facts>> vaults() const;
   [[nodiscard]] result<vault> open_vault(const std::string& name, const credential& with);
-  /// Removes key file and catalog: what the packs hold can never be read again.
+  /// Removes key file and catalog: what the packs hold can never be read again. The
+  /// shards stay on the drives, for nobody can tell whose they are any more.
   [[nodiscard]] result<void> destroy_vault(const std::string& name);
+  /// The same, and removes the vault's shards from all drives that are there; its catalog,
+  /// which *with* opens, tells them. The key goes first. What an interruption or a drive
+  /// that is away left is removed by the next call with that name, which asks no
+  /// credential when the key is gone, or by the next cleanup of any vault.
+  [[nodiscard]] result<destroy_summary> destroy_vault(const std::string& name, const credential& with, const job_options& job = {});
   /// Makes the catalog again from packs and key alone.
   [[nodiscard]] result<rebuild_summary> rebuild_catalog(const std::string& name, const credential& with, const job_options& job = {});
 

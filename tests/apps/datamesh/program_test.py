@@ -837,6 +837,40 @@ class WithNode(unittest.TestCase):
         self.assertEqual(world.json("vault destroy", "one", "--yes").code, 0)
         self.assertEqual([i["name"] for i in world.json("vault list").items], ["two"])
 
+    def test_a_destroyed_vault_leaves_nothing_on_the_drives(self):
+        world = World(PROGRAM, DOCS)
+        self.addCleanup(world.close)
+        drives = [world.path(f"d{i}") for i in range(3)]
+        self.assertEqual(world.json("init", *(word for d in drives for word in ("--drive", d))).code, 0)
+        self.assertEqual(world.json("vault create", "two").code, 0)
+        self.assertEqual(world.json("put", world.write("work/f", os.urandom(300_000)), "--vault", "two").code, 0)
+        wrong = world.write("wrong", "wrong\n")
+        os.chmod(wrong, 0o600)
+        refused = world.json("vault destroy", "two", "--yes", "--password-file", wrong)
+        self.assertEqual(refused.code, 12)
+        self.assertIn("--key-only", refused.failure["suggestion"])
+        os.rename(drives[0], world.path("away"))
+        gone = world.json("vault destroy", "two", "--yes")
+        self.assertEqual((gone.code, gone.summary["shards_removed"] > 0, gone.summary["drives_left"]), (0, True, [drives[0]]), gone.all)
+        self.assertIn("datamesh vault destroy two", gone.of("status")[-1]["text"])
+        self.assertEqual([d["shards"] for d in world.json("drive list").items], [0, 0, 0])
+        os.rename(world.path("away"), drives[0])
+        self.assertGreater(world.json("drive list").items[0]["shards"], 0)
+        self.assertGreater(world.json("vault destroy", "two").summary["shards_removed"], 0)
+        self.assertEqual([d["shards"] for d in world.json("drive list").items], [0, 0, 0])
+        self.assertEqual(world.json("vault destroy", "two").code, 10)
+
+    def test_of_a_vault_that_nobody_can_open_the_key_can_be_destroyed(self):
+        world = World(PROGRAM, DOCS)
+        self.addCleanup(world.close)
+        self.assertEqual(world.json("init", "--drive", world.path("d")).code, 0)
+        self.assertEqual(world.json("put", world.write("work/f", os.urandom(300_000))).code, 0)
+        nobody = {"DATAMESH_PASSWORD_FILE": None}
+        self.assertEqual(world.json("vault destroy", "main", "--yes", env=nobody).code, 2)
+        self.assertEqual(world.json("vault destroy", "main", "--yes", "--key-only", env=nobody).summary["shards_removed"], 0)
+        self.assertEqual(world.json("vault list").items, [])
+        self.assertGreater(world.json("drive list").items[0]["shards"], 0)
+
     def test_lost_drives_are_told_replaced_and_the_data_stays(self):
         world = World(PROGRAM, DOCS)
         self.addCleanup(world.close)
@@ -1007,6 +1041,9 @@ class AtThePrompt(unittest.TestCase):
             terminal = self.world.terminal("vault", "destroy", "main", env=self.env)
             terminal.read_until("Type its name to go on: ")
             terminal.type(answer + "\n")
+            if code == 0:
+                terminal.read_until("assword of vault 'main'")
+                terminal.type(PASSWORD + "\n")
             self.assertEqual(terminal.end(), code, terminal.seen)
             self.assertNotIn(b"is not stored twice", terminal.seen)
             self.assertEqual(b"nothing has changed" in terminal.seen, code != 0)
