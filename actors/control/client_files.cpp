@@ -13,6 +13,8 @@ using operation = v1::ControlCall;
 
 /// Files that a client holds open for one request.
 constexpr size_t files_max = 64;
+/// Of a folder's names that are asked for at once.
+constexpr uint64_t page_bytes = 4 << 20;
 
 v1::ControlCall make_call(operation::Operation what, const std::string& path = {}, const std::string& other = {}) {
   v1::ControlCall call;
@@ -183,16 +185,27 @@ public:
     return tell(make_call(operation::SYNC_FOLDER, path));
   }
   result<std::vector<folder_entry>> list(const std::string& path) override {
-    auto answer = client_->call(make_call(operation::LIST, path), {}, false);
-    if (!answer)
-      return fail(answer.error());
     std::vector<folder_entry> entries;
-    for (const auto& row : answer->header.entries()) {
-      if (row.kind() > static_cast<uint32_t>(file_kind::other) || row.name().empty() || row.name().find('/') != std::string::npos)
+    for (;;) {
+      auto call = make_call(operation::LIST, path);
+      call.set_length(page_bytes);
+      auto behind = entries.empty() ? std::string{} : entries.back().name;
+      call.set_other(behind);
+      auto answer = client_->call(std::move(call), {}, false);
+      if (!answer)
+        return fail(answer.error());
+      for (const auto& row : answer->header.entries()) {
+        // Always further on, or a client could keep us here for ever.
+        if (row.kind() > static_cast<uint32_t>(file_kind::other) || row.name().empty() || row.name().find('/') != std::string::npos
+            || row.name() <= behind)
+          return fail(errc::format_damaged, "list a folder of the client", path);
+        entries.push_back({row.name(), static_cast<file_kind>(row.kind())});
+      }
+      if (answer->header.number() == 0)
+        return entries;
+      if (answer->header.entries().empty())
         return fail(errc::format_damaged, "list a folder of the client", path);
-      entries.push_back({row.name(), static_cast<file_kind>(row.kind())});
     }
-    return entries;
   }
   result<file_status> status(const std::string& path) override {
     auto answer = client_->call(make_call(operation::PATH_STATUS, path), {}, false);
@@ -468,13 +481,7 @@ result<void> servant::on_path(const v1::ControlCall& what, answered& out) {
   case operation::MAKE_SYMLINK:
     return files_->make_symlink(what.other(), path);
   case operation::LIST:
-    return files_->list(path).map([&](const std::vector<folder_entry>& entries) {
-      for (const auto& entry : entries) {
-        auto* row = out.header.add_entries();
-        row->set_name(entry.name);
-        row->set_kind(static_cast<uint32_t>(entry.kind));
-      }
-    });
+    return list(what, out.header);
   case operation::PATH_STATUS:
     return files_->status(path).map([&](const file_status& status) { write(*out.header.mutable_status(), status); });
   case operation::READ_LINK:
@@ -487,6 +494,37 @@ result<void> servant::on_path(const v1::ControlCall& what, answered& out) {
   default:
     return fail(errc::invalid_argument, "serve an unknown call");
   }
+}
+
+/// A listing goes out in parts of about the length that was asked for, each behind the
+/// name that the last one ended with; who asks for no length gets all. It is kept until
+/// its last part is out, so that the parts are of one moment.
+result<void> servant::list(const v1::ControlCall& what, v1::ControlAnswer& out) {
+  if (what.other().empty() || listed_folder_ != what.path()) {
+    auto entries = files_->list(what.path());
+    if (!entries)
+      return fail(entries.error());
+    listed_ = std::move(*entries);
+    listed_folder_ = what.path();
+  }
+  auto behind = [](const std::string& name, const folder_entry& entry) {
+    return name < entry.name;
+  };
+  auto next = what.other().empty() ? listed_.begin() : std::upper_bound(listed_.begin(), listed_.end(), what.other(), behind);
+  constexpr uint64_t row_bytes = 16;
+  uint64_t filled = 0;
+  for (; next != listed_.end() && (what.length() == 0 || filled < what.length()); ++next) {
+    auto* row = out.add_entries();
+    row->set_name(next->name);
+    row->set_kind(static_cast<uint32_t>(next->kind));
+    filled += next->name.size() + row_bytes;
+  }
+  out.set_number(next == listed_.end() ? 0 : 1);
+  if (next == listed_.end()) {
+    listed_ = {};
+    listed_folder_.clear();
+  }
+  return {};
 }
 
 result<void> servant::on_stream(const v1::ControlCall& what, byte_view body, answered& out) {

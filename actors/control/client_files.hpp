@@ -50,6 +50,7 @@ private:
   [[nodiscard]] result<void> on_reader(const v1::ControlCall& what, answered& out);
   [[nodiscard]] result<void> on_writer(const v1::ControlCall& what, byte_view body);
   [[nodiscard]] result<void> on_path(const v1::ControlCall& what, answered& out);
+  [[nodiscard]] result<void> list(const v1::ControlCall& what, v1::ControlAnswer& out);
   [[nodiscard]] result<void> on_stream(const v1::ControlCall& what, byte_view body, answered& out);
   /// *opens*: the last name is followed, too.
   [[nodiscard]] bool may_touch(const std::string& path, bool opens) const;
@@ -61,6 +62,8 @@ private:
   std::shared_ptr<source> from_;
   std::shared_ptr<sink> to_;
   uint64_t next_file_ = 1;
+  std::string listed_folder_; ///< Whose listing is not out yet, and the listing.
+  std::vector<folder_entry> listed_;
   std::map<uint64_t, std::unique_ptr<readable_file>> readers_;
   std::map<uint64_t, std::unique_ptr<writable_file>> writers_;
 };

@@ -12,6 +12,8 @@ namespace {
 
 /// How long a cancelled job may go unnoticed.
 constexpr auto glance = std::chrono::milliseconds{100};
+/// Entries that are asked for at once.
+constexpr size_t page_max = 500;
 /// A daemon that stops amid a frame is gone.
 constexpr auto frame_deadline = std::chrono::seconds{60};
 
@@ -35,7 +37,7 @@ public:
       return fail(errc::unavailable, "ask the daemon");
     auto sent = link_.send(frame_type::request, &request, secret);
     if (!sent && sent.error().code() == errc::capacity_exceeded)
-      return fail(sent.error());
+      return fail(sent.error().as(errc::capacity_exceeded, "tell the daemon more than 1 MiB of names at once"));
     auto got = sent ? await(job, by) : fail(sent.error());
     if (!got) {
       broken_ = true;
@@ -260,18 +262,23 @@ public:
     return change(std::move(request));
   }
   result<std::vector<std::pair<entry, int64_t>>> trash() const override {
-    auto request = on_vault(handle_);
-    request.mutable_trash();
-    auto got = to_->ask(std::move(request));
-    if (!got)
-      return fail(got.error());
     std::vector<std::pair<entry, int64_t>> all;
-    for (const auto& row : got->message.page().entries()) {
-      auto one = read(row);
-      if (!one)
-        return fail(one.error());
-      all.emplace_back(std::move(*one), row.trashed_ns());
-    }
+    std::string cursor;
+    do {
+      auto request = on_vault(handle_);
+      request.mutable_trash()->set_cursor(cursor);
+      request.mutable_trash()->set_limit(page_max);
+      auto got = to_->ask(std::move(request));
+      if (!got)
+        return fail(got.error());
+      for (const auto& row : got->message.page().entries()) {
+        auto one = read(row);
+        if (!one)
+          return fail(one.error());
+        all.emplace_back(std::move(*one), row.trashed_ns());
+      }
+      cursor = got->message.page().next_cursor();
+    } while (!cursor.empty());
     return all;
   }
   result<change_result> restore_from_trash(const node_id& node, const std::string& target_path) override {

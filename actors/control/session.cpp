@@ -5,6 +5,7 @@
 #include "datamesh/version.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 
 namespace datamesh::control {
@@ -21,6 +22,8 @@ constexpr size_t event_queue_max = 4096;
 constexpr size_t vaults_max = 16;
 /// Entries of one page: with paths of 4 KiB they fit into a frame.
 constexpr size_t page_max = 2000;
+/// Of entries whose number has no bound.
+constexpr uint64_t page_bytes = 4 << 20;
 constexpr size_t calls_max = 256;
 
 using request_case = v1::ControlRequest;
@@ -507,14 +510,7 @@ result<session::reply> session::on_names(vault& in, const v1::ControlRequest& re
     return id ? changed<reply>(in.revert(request.revert().path(), *id)) : fail(id.error());
   }
   case request_case::kTrash:
-    return made<reply>(in.trash(), [](reply& to, const std::vector<std::pair<entry, int64_t>>& all) {
-      to.message.mutable_page();
-      for (const auto& [one, trashed] : all) {
-        auto* row = to.message.mutable_page()->add_entries();
-        write(*row, one);
-        row->set_trashed_ns(trashed);
-      }
-    });
+    return part_of_trash(in, request);
   case request_case::kRestoreFromTrash: {
     auto id = read_id<node_id>(request.restore_from_trash().id());
     return id ? changed<reply>(in.restore_from_trash(*id, request.restore_from_trash().path())) : fail(id.error());
@@ -522,6 +518,38 @@ result<session::reply> session::on_names(vault& in, const v1::ControlRequest& re
   default:
     return made<reply>(in.flush());
   }
+}
+
+/// All parts are of the moment at which the first was asked for.
+result<session::reply> session::part_of_trash(vault& in, const v1::ControlRequest& request) {
+  const auto& what = request.trash();
+  size_t at = 0;
+  if (what.cursor().empty()) {
+    auto all = in.trash();
+    if (!all)
+      return fail(all.error());
+    trash_ = std::move(*all);
+    trash_of_ = request.vault();
+  } else {
+    const auto* end = what.cursor().data() + what.cursor().size();
+    auto [rest, wrong] = std::from_chars(what.cursor().data(), end, at);
+    if (wrong != std::errc{} || rest != end || trash_of_ != request.vault() || at >= trash_.size())
+      return fail(errc::invalid_argument, "go on with a listing of the trash that did not begin");
+  }
+  reply part;
+  auto* page = part.message.mutable_page();
+  auto limit = what.limit() == 0 ? trash_.size() : at + std::min<uint64_t>(what.limit(), trash_.size() - at);
+  for (uint64_t filled = 0; at < limit && (what.limit() == 0 || filled < page_bytes); ++at) {
+    auto* row = page->add_entries();
+    write(*row, trash_[at].first);
+    row->set_trashed_ns(trash_[at].second);
+    filled += row->ByteSizeLong();
+  }
+  if (at < trash_.size())
+    page->set_next_cursor(std::to_string(at));
+  else
+    trash_ = {};
+  return part;
 }
 
 result<session::reply> session::on_care(vault& in, const v1::ControlRequest& request, const job_options& job) {

@@ -57,6 +57,7 @@ private:
   [[nodiscard]] result<reply> on_vault_list(const v1::ControlRequest& request, byte_view secret);
   [[nodiscard]] result<reply> on_data(vault& in, const v1::ControlRequest& request, const job_options& job);
   [[nodiscard]] result<reply> on_names(vault& in, const v1::ControlRequest& request);
+  [[nodiscard]] result<reply> part_of_trash(vault& in, const v1::ControlRequest& request);
   [[nodiscard]] result<reply> on_care(vault& in, const v1::ControlRequest& request, const job_options& job);
   [[nodiscard]] result<reply> on_keys(vault& in, const v1::ControlRequest& request, byte_view secret);
   [[nodiscard]] job_options options_for(const v1::ControlRequest& request);
@@ -70,6 +71,8 @@ private:
   uint64_t next_job_;
   uint64_t next_vault_ = 1;
   std::map<uint64_t, vault> vaults_;
+  std::vector<std::pair<entry, int64_t>> trash_; ///< While it is listed in parts.
+  uint64_t trash_of_ = 0;                        ///< The vault.
 
   std::thread job_thread_;
   std::atomic<bool> busy_ = false;

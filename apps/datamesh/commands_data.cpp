@@ -408,6 +408,18 @@ result<void> make_durable(const std::string& folder) {
 
 } // namespace
 
+namespace {
+
+/// A daemon takes only so many names at once.
+failure of_several(const error& why, size_t count) {
+  failure told{why};
+  if (why.code() == errc::capacity_exceeded && count > 1)
+    told.next = "name fewer of them in one command, or the folder that holds them";
+  return told;
+}
+
+} // namespace
+
 outcome<int> run_put(session& s) {
   auto folder = vault_path(s.set.text("to"));
   if (!folder)
@@ -430,7 +442,7 @@ outcome<int> run_put(session& s) {
     return refuse(v.error());
   auto sum = s.with_progress([&](const job_options& job) { return (*v)->put(*request, job); }, bytes_of_sources(*request));
   if (!sum)
-    return refuse(sum.error());
+    return refuse(of_several(sum.error(), request->sources.size()));
   return finish_put(s, *sum);
 }
 
@@ -466,7 +478,7 @@ outcome<int> run_get(session& s) {
     return refuse(errc::already_exists, sum.error().message(),
                   "run it again with --force, which replaces files, or into another folder with --to FOLDER");
   if (!sum)
-    return refuse(sum.error());
+    return refuse(of_several(sum.error(), paths->size()));
   if (s.set.flag("sync"))
     if (auto durable = make_durable(folder); !durable)
       return refuse(durable.error());

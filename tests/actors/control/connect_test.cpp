@@ -203,6 +203,37 @@ TEST_CASE("names, care and keys answer over a connection as they do without it",
   CHECK_FALSE(must(vault.add_recovery_phrase()).empty());
 }
 
+TEST_CASE("a trash of more entries than one answer has is listed whole", "[connect]") {
+  served_house h;
+  auto& inner = h.inner.vault();
+  for (int i = 0; i < 501; ++i) {
+    must(inner.make_folder("/" + std::to_string(i)));
+    must(inner.remove("/" + std::to_string(i)));
+  }
+  auto node = h.connect();
+  auto vault = must(node->open_vault("main", credential::this_device()));
+  auto direct = must(inner.trash());
+  for (int twice = 0; twice < 2; ++twice) {
+    auto listed = must(vault.trash());
+    REQUIRE(listed.size() == 501);
+    CHECK(std::equal(listed.begin(), listed.end(), direct.begin(),
+                     [](const auto& a, const auto& b) { return a.first.node == b.first.node && a.second == b.second; }));
+  }
+}
+
+TEST_CASE("more names than a request holds are refused, and the connection serves on", "[connect]") {
+  served_house h;
+  auto node = h.connect();
+  auto vault = must(node->open_vault("main", credential::this_device()));
+  put_request many;
+  for (int i = 0; i < 3000; ++i)
+    many.sources.push_back({"/" + std::string(400, 'x') + std::to_string(i), "/" + std::to_string(i)});
+  auto refused = vault.put(many);
+  REQUIRE(code_of(refused) == errc::capacity_exceeded);
+  CHECK(refused.error().message().find("1 MiB of names") != std::string::npos);
+  must(vault.list({}));
+}
+
 TEST_CASE("a failure has the same code over a connection", "[connect]") {
   served_house h;
   auto node = h.connect();

@@ -35,7 +35,80 @@ struct served {
   }
 };
 
+/// A client next door: its answers must fit into a frame.
+class next_door : public control::caller {
+public:
+  explicit next_door(std::shared_ptr<servant> by) : by_(std::move(by)) {}
+  result<answer> call(v1::ControlCall what, byte_view body, bool) override {
+    ++calls;
+    answer made;
+    made.header = by_->answer(what, body).header;
+    if (change)
+      change(made.header);
+    largest = std::max(largest, made.header.ByteSizeLong());
+    if (made.header.has_failure())
+      return fail(static_cast<errc>(made.header.failure().code()), "ask the client next door");
+    return made;
+  }
+  size_t calls = 0;
+  size_t largest = 0;
+  std::function<void(v1::ControlAnswer&)> change;
+
+private:
+  std::shared_ptr<servant> by_;
+};
+
 } // namespace
+
+TEST_CASE("a folder with more names than a frame holds is listed in parts", "[servant]") {
+  served room;
+  constexpr size_t many = 40'000;
+  std::string long_name(230, 'n');
+  REQUIRE(room.disk->make_folder("/tree/many"));
+  for (size_t i = 0; i < many; ++i)
+    REQUIRE(room.disk->create("/tree/many/" + long_name + std::to_string(i)));
+  auto by = std::make_shared<servant>(room.disk, std::vector<std::string>{"/tree"}, false);
+  auto client = std::make_shared<next_door>(by);
+  auto files = control::files_of(client);
+  auto direct = room.disk->list("/tree/many");
+  auto listed = files->list("/tree/many");
+  REQUIRE(listed);
+  REQUIRE(listed->size() == many);
+  CHECK(std::equal(listed->begin(), listed->end(), direct->begin(), [](const auto& a, const auto& b) { return a.name == b.name; }));
+  CHECK(client->calls > 2);
+  CHECK(client->largest < 5u << 20);
+  CHECK(files->list("/tree/folder").value().size() == 1);
+  // Who asks for no length, as earlier daemons do, is not told that there is more.
+  v1::ControlCall whole;
+  whole.set_operation(operation::LIST);
+  whole.set_path("/tree/many");
+  auto all = by->answer(whole, {});
+  CHECK(all.header.entries_size() == static_cast<int>(many));
+  CHECK(all.header.number() == 0);
+}
+
+TEST_CASE("a client whose listing never ends is refused", "[servant]") {
+  served room;
+  auto client = std::make_shared<next_door>(std::make_shared<servant>(room.disk, std::vector<std::string>{"/tree"}, false));
+  auto files = control::files_of(client);
+  SECTION("as it begins anew each time") {
+    client->change = [&](v1::ControlAnswer& made) {
+      made.clear_entries();
+      made.add_entries()->set_name("again");
+      made.set_number(1);
+    };
+  }
+  SECTION("as it only says that there is more") {
+    client->change = [](v1::ControlAnswer& made) {
+      made.clear_entries();
+      made.set_number(1);
+    };
+  }
+  auto listed = files->list("/tree/folder");
+  REQUIRE_FALSE(listed);
+  CHECK(listed.error().code() == errc::format_damaged);
+  CHECK(client->calls <= 2);
+}
 
 TEST_CASE("a client serves what lies below the paths of its request", "[servant]") {
   served room;
