@@ -85,7 +85,7 @@ std::vector<std::string> read_texts(const google::protobuf::RepeatedPtrField<std
 #define VERSION_FIELDS(F) F(stored_ns) F(modified_ns) F(size) F(current)
 #define STATUS_FIELDS(F) F(sentence) F(policy) F(policy_level) F(packs) F(packs_degraded) F(packs_lost) F(margin_min)
 #define EVENT_FIELDS(F) F(sequence) F(wall_ns) F(job) F(subject) F(detail) F(items_done) F(items_total) F(bytes_done) F(bytes_total)
-#define FILE_FIELDS(F) F(size) F(allocated) F(mode) F(modified_ns) F(device) F(inode)
+#define FILE_FIELDS(F) F(size) F(allocated) F(mode) F(modified_ns) F(changed_ns) F(device) F(inode)
 
 DATAMESH_CONVERT(v1::RebuildSummary, rebuild_summary, REBUILD_FIELDS)
 DATAMESH_CONVERT(v1::TransferWaits, transfer_waits, WAITS_FIELDS)

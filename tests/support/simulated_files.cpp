@@ -21,6 +21,7 @@ using names = std::map<std::string, inode_ptr>;
 struct attributes {
   uint32_t mode = 0;
   int64_t modified_ns = 0;
+  int64_t changed_ns = 0;
 };
 
 struct inode {
@@ -139,7 +140,7 @@ struct simulated_files::core {
     auto made = std::make_shared<inode>();
     made->number = next_number++;
     made->kind = kind;
-    made->now = made->durable = {mode & 07777, wall_ns()};
+    made->now = made->durable = {mode & 07777, wall_ns(), wall_ns()};
     return made;
   }
 
@@ -310,7 +311,7 @@ struct simulated_files::core {
         step.folder->entries.erase(step.name);
       if (old != nullptr && --old->links == 0)
         release(*old);
-      step.folder->now.modified_ns = wall_ns();
+      step.folder->now.modified_ns = step.folder->now.changed_ns = wall_ns();
     }
     unsynced.push_back({std::move(steps), std::move(gone_folder)});
   }
@@ -513,6 +514,7 @@ file_status status_of(const inode& at) {
   status.kind = at.kind;
   status.mode = at.now.mode;
   status.modified_ns = at.now.modified_ns;
+  status.changed_ns = at.now.changed_ns;
   status.device = 1;
   status.inode = at.number;
   status.size = at.kind == file_kind::symlink ? at.target.size() : at.content.now().size();
@@ -620,7 +622,7 @@ public:
       data.resize(data.size() / 2);
     auto& file = *at_.file_;
     auto written = at_.disk_->accounted(file, [&] { return file.content.write(offset, data, at_.disk_->free_pages(at_.path_)); });
-    file.now.modified_ns = at_.disk_->wall_ns();
+    file.now.modified_ns = file.now.changed_ns = at_.disk_->wall_ns();
     if (how == fate::power_goes)
       return fail(at_.disk_->power_off("write", at_.path_));
     if (how == fate::fails)
@@ -655,7 +657,7 @@ public:
         at_.file_->content.resize(size);
         return 0;
       });
-      at_.file_->now.modified_ns = at_.disk_->wall_ns();
+      at_.file_->now.modified_ns = at_.file_->now.changed_ns = at_.disk_->wall_ns();
       return {};
     });
   }
@@ -678,7 +680,7 @@ public:
 
   result<void> set_attributes(uint32_t mode, int64_t modified_ns) override {
     return change(disk_call::set_attributes, "set attributes", [&]() -> result<void> {
-      at_.file_->now = {mode & 07777, modified_ns};
+      at_.file_->now = {mode & 07777, modified_ns, at_.disk_->wall_ns()};
       return {};
     });
   }
@@ -1068,7 +1070,7 @@ result<void> simulated_files::set_attributes(const std::string& path, uint32_t m
       return fail(at.error());
     if ((*at)->kind == file_kind::symlink)
       return fail(errc::unsupported_source, "set attributes", path);
-    (*at)->now = {mode & 07777, modified_ns};
+    (*at)->now = {mode & 07777, modified_ns, core_->wall_ns()};
     return {};
   });
 }

@@ -131,6 +131,7 @@ file_status status_of(const struct stat& raw) {
       .allocated = static_cast<uint64_t>(raw.st_blocks) * 512,
       .mode = static_cast<uint32_t>(raw.st_mode & 07777),
       .modified_ns = nanoseconds_of(raw.st_mtim),
+      .changed_ns = nanoseconds_of(raw.st_ctim),
       .device = static_cast<uint64_t>(raw.st_dev),
       .inode = static_cast<uint64_t>(raw.st_ino),
   };

@@ -324,6 +324,20 @@ TEST_CASE("mode and time are set, before 1970, too", "[files]") {
   }
 }
 
+TEST_CASE("the time of the last change is told, and can not be set back", "[files]") {
+  EVERY_PLACE;
+  auto file = at.files->create(at.path("a"));
+  REQUIRE(file);
+  auto before = at.files->status(at.path("a"));
+  REQUIRE(before);
+  CHECK(before->changed_ns != 0);
+  REQUIRE((*file)->set_attributes(0600, 1));
+  auto after = at.files->status(at.path("a"));
+  REQUIRE(after);
+  CHECK(after->modified_ns == 1);
+  CHECK(after->changed_ns >= before->changed_ns);
+}
+
 TEST_CASE("mode and time are set by name, of folders, too, and not through links", "[files]") {
   EVERY_PLACE;
   at.put("a", "A");
