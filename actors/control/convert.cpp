@@ -74,7 +74,8 @@ std::vector<std::string> read_texts(const google::protobuf::RepeatedPtrField<std
   F(hole_bytes)                                                                                                                            \
   F(chunks)                                                                                                                                \
   F(chunks_known)                                                                                                                          \
-  F(bytes_known) F(bytes_new_plain) F(bytes_new_sealed) F(bytes_written) F(packs) F(shards_short) F(failure_count)
+  F(files_unread)                                                                                                                          \
+  F(bytes_unread) F(bytes_known) F(bytes_new_plain) F(bytes_new_sealed) F(bytes_written) F(packs) F(shards_short) F(failure_count)
 #define GET_FIELDS(F) F(files) F(folders) F(symlinks) F(bytes) F(bytes_resumed) F(shards_bad) F(reads_hedged) F(failure_count)
 #define WAITS_FIELDS(F) F(elapsed_ns) F(memory_ns) F(source_ns) F(codec_ns) F(drives_ns) F(catalog_ns) F(target_ns) F(drive)
 #define VERIFY_FIELDS(F) F(packs) F(shards) F(bytes) F(shards_missing) F(shards_damaged) F(shards_repaired) F(shards_unplaced) F(packs_lost)
@@ -137,6 +138,7 @@ void write(v1::PutTrees& to, const put_request& from) {
   for (const auto& pattern : from.exclude)
     to.add_exclude(pattern);
   to.set_dry_run(from.dry_run);
+  to.set_compare_contents(from.compare_contents);
 }
 
 result<put_request> read(const v1::PutTrees& from) {
@@ -150,6 +152,7 @@ result<put_request> read(const v1::PutTrees& from) {
   to.policy = from.policy();
   to.exclude = read_texts(from.exclude());
   to.dry_run = from.dry_run();
+  to.compare_contents = from.compare_contents();
   return to;
 }
 

@@ -652,7 +652,7 @@ result<void> vault_runtime::start(bool fresh_catalog) {
   context->codec->compression_level = core->options.compression_level;
   auto threads = core->options.codec_threads > 0 ? core->options.codec_threads : std::max(1u, std::thread::hardware_concurrency());
   context->team = std::make_shared<storage::codec_team>(core->system(), *context->codec, threads);
-  context->catalog_writer = storage::spawn_catalog(core->system(), context->names, core->env.clock);
+  context->catalog_writer = storage::spawn_catalog(core->system(), context->names, core->env.clock, context->claims);
   // The drives open meanwhile; no actor shall be the one that waits for them.
   (void) core->drives->all();
   if (!fresh_catalog && context->names->was_interrupted()) {

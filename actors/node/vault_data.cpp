@@ -17,7 +17,7 @@ void begin_put(const std::shared_ptr<vault_runtime>& runtime, const put_request&
     return done(fail(how.error()));
   storage::put_task task;
   for (const auto& item : what.sources)
-    task.roots.push_back({item.source_path, item.target_path, nullptr, 0, 0});
+    task.roots.push_back({item.source_path, item.target_path, nullptr, 0, 0, what.compare_contents});
   task.files = what.files;
   task.exclude = what.exclude;
   task.conflict = what.conflict;
@@ -37,7 +37,7 @@ void begin_put(const std::shared_ptr<vault_runtime>& runtime, const put_stream_r
     return done(fail(how.error()));
   storage::put_task task;
   auto modified = what.modified_ns ? *what.modified_ns : runtime->core->env.clock->wall().time_since_epoch().count();
-  task.roots.push_back({{}, what.target_path, what.from, what.mode, modified});
+  task.roots.push_back({{}, what.target_path, what.from, what.mode, modified, true});
   task.conflict = what.conflict;
   task.how = *how;
   task.job = std::move(running);

@@ -23,6 +23,7 @@ struct catalog_state {
   static inline constexpr const char* name = "catalog";
   std::shared_ptr<catalog> names;
   std::shared_ptr<clock> time;
+  std::shared_ptr<name_claims> claims;
   caf::actor_addr holder; ///< Whose packs carry what is stamped and not committed.
   std::deque<waiting_request> waiting;
 
@@ -70,6 +71,18 @@ result<v1::StampedOperations> stamp_now(catalog_state& state, const v1::StampOpe
   return reply;
 }
 
+template <class Strings>
+result<std::vector<pack_id>> read_packs(const Strings& raw) {
+  std::vector<pack_id> packs;
+  for (const auto& text : raw) {
+    auto id = read_id<pack_id>(text);
+    if (!id)
+      return fail(id.error());
+    packs.push_back(*id);
+  }
+  return packs;
+}
+
 result<void> commit_now(catalog_state& state, const v1::CommitCatalog& request) {
   catalog_commit commit;
   commit.operations_in_pack = request.operations_in_pack();
@@ -98,16 +111,17 @@ result<void> commit_now(catalog_state& state, const v1::CommitCatalog& request) 
       return fail(record.error());
     commit.placed.push_back(std::move(*record));
   }
-  for (const auto& raw : request.forgotten()) {
-    auto id = read_id<pack_id>(raw);
-    if (!id)
-      return fail(id.error());
-    commit.forgotten.push_back(*id);
-  }
+  auto forgotten = read_packs(request.forgotten());
+  if (!forgotten)
+    return fail(forgotten.error());
+  commit.forgotten = std::move(*forgotten);
   commit.imported = {request.imported().begin(), request.imported().end()};
   if (request.has_checkpoint())
     commit.checkpoint = {request.checkpoint().number(), request.checkpoint().created_ns(), request.checkpoint().operations()};
-  return state.names->commit(commit);
+  auto committed = state.names->commit(commit);
+  if (committed)
+    state.claims->settle(commit.operations);
+  return committed;
 }
 
 result<void> apply_now(catalog_state& state, const v1::ApplyOperations& request) {
@@ -122,6 +136,27 @@ result<void> apply_now(catalog_state& state, const v1::ApplyOperations& request)
   if (!committed)
     state.names->unstamp();
   return committed;
+}
+
+result<void> mark_now(catalog_state& state, const v1::MarkPacks& request) {
+  auto lost = read_packs(request.lost());
+  auto whole = read_packs(request.whole());
+  if (!lost || !whole)
+    return fail((lost ? whole : lost).error());
+  return state.names->mark_packs(*lost, *whole);
+}
+
+void remember_now(catalog_state& state, const v1::RememberSources& request) {
+  std::vector<std::pair<node_id, source_mark>> marks;
+  marks.reserve(static_cast<size_t>(request.marks_size()));
+  for (const auto& row : request.marks()) {
+    auto node = read_id<node_id>(row.node());
+    auto version = read_id<version_id>(row.version());
+    if (node && version)
+      marks.emplace_back(*node, source_mark{*version, row.size(), row.modified_ns(), row.changed_ns(), row.inode()});
+  }
+  // A store that refuses this refuses the commit behind it, too, and that is told.
+  static_cast<void>(state.names->remember_sources(marks));
 }
 
 void deliver(done_promise& promise, const result<void>& outcome) {
@@ -238,9 +273,10 @@ private:
 };
 
 catalog_actor::behavior_type catalog_writer(catalog_actor::stateful_pointer<catalog_state> self, std::shared_ptr<catalog> names,
-                                            std::shared_ptr<clock> time) {
+                                            std::shared_ptr<clock> time, std::shared_ptr<name_claims> claims) {
   self->state.names = std::move(names);
   self->state.time = std::move(time);
+  self->state.claims = std::move(claims);
   auto queue = std::make_shared<catalog_queue>(self);
   self->set_down_handler([=](const caf::down_msg& gone) { queue->forget(gone.source); });
   return {
@@ -257,6 +293,12 @@ catalog_actor::behavior_type catalog_writer(catalog_actor::stateful_pointer<cata
         return promise;
       },
       [=](const v1::ApplyOperations& request) { return queue->add<v1::Done>(request, "apply operations"); },
+      [=](const v1::MarkPacks& request) -> caf::result<v1::Done> {
+        if (auto marked = mark_now(self->state, request); !marked)
+          return to_caf(marked.error());
+        return v1::Done{};
+      },
+      [=](const v1::RememberSources& request) { remember_now(self->state, request); },
       [=](caf::close_atom) -> caf::result<v1::Done> {
         if (auto closed = self->state.names->close(); !closed)
           return to_caf(closed.error());
@@ -267,8 +309,9 @@ catalog_actor::behavior_type catalog_writer(catalog_actor::stateful_pointer<cata
 
 } // namespace
 
-catalog_actor spawn_catalog(caf::actor_system& sys, std::shared_ptr<catalog> names, std::shared_ptr<clock> time) {
-  return sys.spawn<caf::detached>(catalog_writer, std::move(names), std::move(time));
+catalog_actor spawn_catalog(caf::actor_system& sys, std::shared_ptr<catalog> names, std::shared_ptr<clock> time,
+                            std::shared_ptr<name_claims> claims) {
+  return sys.spawn<caf::detached>(catalog_writer, std::move(names), std::move(time), std::move(claims));
 }
 
 } // namespace datamesh::storage

@@ -10,6 +10,7 @@
 #include "datamesh/base/clock.hpp"
 #include "messages.hpp"
 #include "storage/catalog.hpp"
+#include "storage/name_claims.hpp"
 
 namespace datamesh::storage {
 
@@ -25,12 +26,18 @@ using catalog_actor = caf::typed_actor<
     caf::replies_to<v1::CommitCatalog>::with<v1::Done>,
     // Stamps and commits operations that carry no data.
     caf::replies_to<v1::ApplyOperations>::with<v1::Done>,
+    // Durable when it is answered.
+    caf::replies_to<v1::MarkPacks>::with<v1::Done>,
+    // Kept without a wait; lost ones cost time alone.
+    caf::reacts_to<v1::RememberSources>,
     // Closes the store in the state in which it opens fastest.
     caf::replies_to<caf::close_atom>::with<v1::Done>>;
 
 /// At most this many requests wait for a pack that is being written.
 inline constexpr size_t catalog_queue_max = 4096;
 
-[[nodiscard]] catalog_actor spawn_catalog(caf::actor_system& sys, std::shared_ptr<catalog> names, std::shared_ptr<clock> time);
+/// *claims* are freed of every name as soon as it is in the catalog.
+[[nodiscard]] catalog_actor spawn_catalog(caf::actor_system& sys, std::shared_ptr<catalog> names, std::shared_ptr<clock> time,
+                                          std::shared_ptr<name_claims> claims);
 
 } // namespace datamesh::storage

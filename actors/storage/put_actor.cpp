@@ -29,6 +29,8 @@ struct put_item {
   size_t unresolved = 0;       ///< Of them, those whose chunk has no name yet.
   uint64_t size = 0;
   bool ended = false;
+  int64_t changed_ns = 0; ///< Of a file that may be remembered.
+  uint64_t inode = 0;
 };
 
 /// Where a chunk's name belongs when it comes back.
@@ -51,6 +53,7 @@ struct put_state {
   size_t batches = 0; ///< At the packer.
   size_t submissions = 0;
   bool pulling = false;
+  bool more_to_read = false; ///< The source got another file.
   bool source_finished = false;
   bool flushing = false;
   bool over = false;
@@ -70,8 +73,13 @@ public:
     state_.packer = context.packer_for(state_.task.how);
     auto cutter = chunker{context.keys->get()->spaces.front().chunker_key};
     auto files = state_.task.files ? state_.task.files : context.env.files;
+    // Who wants a conflict told, or another name, gets that for an unchanged file, too.
+    if (state_.task.conflict != if_exists::version)
+      for (auto& root : state_.task.roots)
+        root.compare_contents = true;
+    auto marks = std::make_shared<source_marks>(context.names, context.env.clock);
     auto reader = std::make_shared<tree_reader>(files, context.segment_pool, std::move(cutter), std::move(state_.task.roots),
-                                                std::move(state_.task.exclude), context.own_folders());
+                                                std::move(state_.task.exclude), context.own_folders(), std::move(marks));
     state_.source = spawn_source(*context.sys, std::move(reader));
     v1::OpenIntake open;
     open.set_job(state_.task.job->number);
@@ -134,7 +142,7 @@ private:
               if (state_.over)
                 return;
               tell_own_work();
-              if (batch.finished()) {
+              if (batch.finished() && !std::exchange(state_.more_to_read, false)) {
                 state_.source_finished = true;
                 finish_if_done();
               } else {
@@ -154,6 +162,10 @@ private:
       auto slice = has_data ? std::move(data[next++]) : bytes{};
       if (piece.what_case() == v1::SourcePiece::kBegin) {
         begin_item(piece.item(), *piece.mutable_begin());
+        continue;
+      }
+      if (piece.what_case() == v1::SourcePiece::kUnchanged) {
+        take_unchanged(*piece.mutable_unchanged());
         continue;
       }
       if (piece.what_case() == v1::SourcePiece::kFailure) {
@@ -184,31 +196,64 @@ private:
         end_item(item, piece.end());
       }
     }
-    if (fresh.empty())
+    if (fresh.empty()) {
+      tell_progress();
       return submit_complete();
+    }
     seal(std::move(fresh), std::move(targets));
   }
 
-  void begin_item(uint64_t number, v1::SourceBegin& begin) {
+  /// Where the item goes; nothing when that failed, which is noted.
+  std::optional<put_item> claim(v1::SourceBegin& begin) {
     put_item item;
     auto kind = static_cast<node_kind>(begin.kind());
     if (kind == node_kind::folder && split_path(begin.path()).empty()) {
       item.target.node = root_node();
     } else {
       auto target = state_.context->claims->take(begin.path(), kind, state_.task.conflict, state_.task.job->number);
-      if (!target)
-        return add_failure(begin.path(), target.error());
+      if (!target) {
+        add_failure(begin.path(), target.error());
+        return std::nullopt;
+      }
       item.target = std::move(*target);
       // Others may need them, whatever becomes of this item.
       std::move(item.target.folders.begin(), item.target.folders.end(), std::back_inserter(state_.folders));
       item.target.folders.clear();
     }
+    item.begin = std::move(begin);
+    return item;
+  }
+
+  void begin_item(uint64_t number, v1::SourceBegin& begin) {
+    auto item = claim(begin);
+    if (!item)
+      return;
     auto version = random_id<version_id>(*state_.context->env.random);
     if (!version)
       return give_up(version.error());
-    item.version = *version;
-    item.begin = std::move(begin);
-    state_.items.emplace(number, std::move(item));
+    item->version = *version;
+    state_.items.emplace(number, std::move(*item));
+  }
+
+  /// Others may have put something else there since the reader looked: then it is read.
+  void take_unchanged(v1::SourceUnchanged& file) {
+    auto item = claim(*file.mutable_begin());
+    if (!item)
+      return;
+    const auto& existing = item->target.existing;
+    if (existing && existing->version && existing->version->text() == file.version()) {
+      item->size = file.size();
+      state_.summary.bytes += file.size();
+      state_.summary.bytes_unread += file.size();
+      state_.summary.files_unread += 1;
+      return count(*item);
+    }
+    state_.context->claims->withdraw(item->target, state_.task.job->number);
+    v1::ReadSource again;
+    again.set_path(std::move(*file.mutable_path()));
+    again.set_target_path(std::move(*item->begin.mutable_path()));
+    state_.more_to_read = true;
+    self_->send(state_.source, std::move(again));
   }
 
   void forget_item(uint64_t number) {
@@ -222,6 +267,8 @@ private:
   void end_item(put_item& item, const v1::SourceEnd& end) {
     item.size = end.size();
     item.ended = true;
+    item.changed_ns = end.changed_ns();
+    item.inode = end.inode();
     if (end.changed())
       add_failure(item.begin.path(), error{errc::source_changed, "read file", item.begin.path()});
   }
@@ -244,10 +291,14 @@ private:
               for (size_t i = 0; i < targets.size(); ++i)
                 take_name(targets[i], reply.chunks(static_cast<int>(i)));
               submit_complete();
-              state_.task.job->progress(state_.summary.files, 0, state_.summary.bytes, 0);
+              tell_progress();
               pull();
             },
             [this](caf::error& reason) { give_up(from_caf(reason)); });
+  }
+
+  void tell_progress() {
+    state_.task.job->progress(state_.summary.files, 0, state_.summary.bytes, 0);
   }
 
   void take_name(const chunk_target& target, const v1::SealedChunk& row) {
@@ -278,6 +329,7 @@ private:
   /// that are long.
   void submit_complete() {
     v1::SubmitOperations request;
+    v1::RememberSources marks;
     request.set_job(state_.task.job->number);
     for (auto& folder : std::exchange(state_.folders, {}))
       add_body(request, std::move(folder));
@@ -293,8 +345,11 @@ private:
         continue;
       }
       end_with_operations(item, request);
+      add_mark(item, marks);
       it = state_.items.erase(it);
     }
+    if (marks.marks_size() > 0 && !state_.task.dry_run)
+      self_->send(state_.context->catalog_writer, std::move(marks));
     if (request.bodies_size() == 0 || state_.task.dry_run)
       return finish_if_done();
     ++state_.submissions;
@@ -334,8 +389,10 @@ private:
     auto kind = static_cast<node_kind>(item.begin.kind());
     if (item.target.fresh)
       add_body(request, move_node{item.target.node, item.target.parent, item.target.name, kind});
-    if (unchanged(item))
+    if (unchanged(item)) {
+      item.version = *item.target.existing->version;
       return;
+    }
     add_stretch(item, request);
     put_version version;
     version.node = item.target.node;
@@ -349,6 +406,18 @@ private:
     version.extent_count = item.first_ordinal + item.extents.size();
     version.extents = std::move(item.extents);
     add_body(request, std::move(version));
+  }
+
+  static void add_mark(const put_item& item, v1::RememberSources& to) {
+    if (item.changed_ns == 0)
+      return;
+    auto* mark = to.add_marks();
+    mark->set_node(write_id(item.target.node));
+    mark->set_version(write_id(item.version));
+    mark->set_size(item.size);
+    mark->set_modified_ns(item.begin.modified_ns());
+    mark->set_changed_ns(item.changed_ns);
+    mark->set_inode(item.inode);
   }
 
   /// True when the current version is the same in content and attributes.

@@ -1,5 +1,7 @@
 #include "storage/source_actor.hpp"
 
+#include "storage/convert.hpp"
+
 namespace datamesh::storage {
 
 namespace {
@@ -9,18 +11,28 @@ struct source_state {
   std::shared_ptr<tree_reader> reader;
 };
 
+void write(v1::SourceBegin& to, source_begin& begin) {
+  to.set_path(std::move(begin.path));
+  to.set_kind(static_cast<uint32_t>(begin.kind));
+  to.set_mode(begin.mode);
+  to.set_modified_ns(begin.modified_ns);
+  to.set_symlink_target(std::move(begin.symlink_target));
+}
+
 /// Writes a piece as protobuf; a chunk's bytes go beside it.
 struct piece_writer {
   v1::SourcePiece& row;
   slices& data;
 
   void operator()(source_begin& begin) {
-    auto* what = row.mutable_begin();
-    what->set_path(std::move(begin.path));
-    what->set_kind(static_cast<uint32_t>(begin.kind));
-    what->set_mode(begin.mode);
-    what->set_modified_ns(begin.modified_ns);
-    what->set_symlink_target(std::move(begin.symlink_target));
+    write(*row.mutable_begin(), begin);
+  }
+  void operator()(source_unchanged& file) {
+    auto* what = row.mutable_unchanged();
+    write(*what->mutable_begin(), file.begin);
+    what->set_path(std::move(file.path));
+    what->set_size(file.size);
+    what->set_version(write_id(file.version));
   }
   void operator()(source_chunk& chunk) {
     row.set_chunk_length(static_cast<uint32_t>(chunk.data.size()));
@@ -32,6 +44,8 @@ struct piece_writer {
   void operator()(source_end& end) {
     row.mutable_end()->set_size(end.size);
     row.mutable_end()->set_changed(end.changed);
+    row.mutable_end()->set_changed_ns(end.changed_ns);
+    row.mutable_end()->set_inode(end.inode);
   }
   void operator()(source_failure& failure) {
     auto* what = row.mutable_failure();
@@ -58,6 +72,13 @@ source_actor::behavior_type source_behavior(source_actor::stateful_pointer<sourc
         }
         batch.set_finished(pieces.empty());
         return {std::move(batch), std::move(data)};
+      },
+      [=](v1::ReadSource& what) {
+        source_root root;
+        root.source_path = std::move(*what.mutable_path());
+        root.target_path = std::move(*what.mutable_target_path());
+        root.compare_contents = true;
+        self->state.reader->add(std::move(root));
       },
   };
 }

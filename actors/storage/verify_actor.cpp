@@ -60,11 +60,7 @@ public:
       if (only)
         std::erase_if(*page, [&](const auto& pack) { return only->count(pack.seal.id) == 0; });
       // Of a condemned pack shards may be gone already, and none is wanted back.
-      std::erase_if(*page, [&](const auto& pack) {
-        if (pack.condemned)
-          context_->chunks->mark_lost(pack.seal.id, true);
-        return pack.condemned;
-      });
+      std::erase_if(*page, [](const auto& pack) { return pack.condemned; });
       if (auto reason = task_.job->ended())
         return fail(*reason);
       if (auto looked = look_at(*page); !looked)
@@ -76,6 +72,8 @@ public:
     }
     if (auto named = name_lost_files(); !named)
       return fail(named.error());
+    if (auto marked = mark_packs(); !marked)
+      return fail(marked.error());
     task_.job->progress(summary_.packs, pack_total_, summary_.bytes, 0, true);
     return summary_;
   }
@@ -98,7 +96,7 @@ private:
       summary_.shards += packs[i].seal.shape.shard_count();
       task_.job->progress(summary_.packs, pack_total_, summary_.bytes, 0);
       if (bad[i].empty()) {
-        context_->chunks->mark_lost(packs[i].seal.id, false);
+        note_whole(packs[i]);
         continue;
       }
       if (auto treated = treat(packs[i], bad[i]); !treated)
@@ -145,6 +143,7 @@ private:
         return note_lost(pack);
       return fail(healed.error());
     }
+    note_whole(pack);
     summary_.shards_repaired += healed->stored;
     summary_.shards_unplaced += healed->unplaced;
     if (healed->stored > 0)
@@ -167,7 +166,8 @@ private:
   /// still be read: only the others are lost.
   result<void> note_lost(const pack_record& pack) {
     ++summary_.packs_lost;
-    context_->chunks->mark_lost(pack.seal.id, true);
+    if (!pack.lost)
+      marks_.add_lost(write_id(pack.seal.id));
     report(event_kind::data_lost, severity::critical, pack.seal.id.hex(), "fewer good shards than are needed", errc::damaged);
     auto table = context_->names->table_of(pack.seal.id);
     if (!table)
@@ -179,6 +179,19 @@ private:
           lost_chunks_.insert(entry.id);
       }
     return {};
+  }
+
+  void note_whole(const pack_record& pack) {
+    if (pack.lost)
+      marks_.add_whole(write_id(pack.seal.id));
+  }
+
+  /// What is lost is stored anew when it comes by; what came back is not.
+  result<void> mark_packs() {
+    if (task_.request.dry_run || (marks_.lost_size() == 0 && marks_.whole_size() == 0))
+      return {};
+    auto marked = ask<v1::Done>(self_, context_->catalog_writer, step_timeout, marks_);
+    return marked ? result<void>{} : fail(marked.error());
   }
 
   result<void> name_lost_files() {
@@ -203,6 +216,7 @@ private:
   verify_summary summary_;
   uint64_t pack_total_ = 0;
   std::unordered_set<chunk_id> lost_chunks_;
+  v1::MarkPacks marks_;
 };
 
 } // namespace

@@ -125,6 +125,10 @@ std::vector<command_spec> data_commands() {
                     .text = "Leave out what matches, by its path below its source.",
                     .repeated = true,
                     .in_config = true},
+                   {.name = "checksum",
+                    .letter = 'c',
+                    .text = "Read every file. Without it a file is taken for unchanged, and not read, when its size, inode and times "
+                            "are as the last put of it found them."},
                    {.name = "dry-run", .letter = 'n', .text = "Read and cut everything, and say what would be stored, but store nothing."}},
        .groups = group_node | group_vault},
       {.name = "get",

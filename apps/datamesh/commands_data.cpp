@@ -136,6 +136,8 @@ json_line put_json(const put_summary& sum, bool dry_run) {
       .add("symlinks", sum.symlinks)
       .add("bytes", sum.bytes)
       .add("hole_bytes", sum.hole_bytes)
+      .add("files_unread", sum.files_unread)
+      .add("bytes_unread", sum.bytes_unread)
       .add("chunks", sum.chunks)
       .add("chunks_known", sum.chunks_known)
       .add("bytes_known", sum.bytes_known)
@@ -150,6 +152,13 @@ json_line put_json(const put_summary& sum, bool dry_run) {
   return line;
 }
 
+/// What was taken for unchanged, if there is some.
+std::string unread(output& out, const put_summary& sum) {
+  if (sum.files_unread == 0)
+    return {};
+  return fmt::format(", {} in {} unchanged and not read", out.size(sum.bytes_unread), counted(sum.files_unread, "file", "files"));
+}
+
 int finish_put(session& s, const put_summary& sum) {
   auto& out = s.out;
   auto what = counted(sum.files, "file", "files");
@@ -161,8 +170,8 @@ int finish_put(session& s, const put_summary& sum) {
   // All that was named lies in the store itself.
   auto only_own = !done && sum.failure_count == 0 && s.left_out() > 0;
   if (done || (sum.failure_count == 0 && !only_own))
-    out.print("{} {}, {}: {} new, {} known already.", s.dry_run() ? "Would store" : "Stored", what, out.size(sum.bytes),
-              out.size(sum.bytes_new_plain), out.size(sum.bytes_known));
+    out.print("{} {}, {}: {} new, {} known already{}.", s.dry_run() ? "Would store" : "Stored", what, out.size(sum.bytes),
+              out.size(sum.bytes_new_plain), out.size(sum.bytes_known), unread(out, sum));
   if (!s.dry_run() && sum.bytes_written > 0)
     out.print("{} compressed and sealed, {} on the drives with parity and padding.", out.size(sum.bytes_new_sealed),
               out.size(sum.bytes_written));
@@ -213,7 +222,8 @@ outcome<put_request> put_plan(session& s, const std::string& folder) {
                       .conflict = conflict_of(s.set),
                       .policy = s.set.text("policy"),
                       .exclude = s.set.list("exclude"),
-                      .dry_run = s.dry_run()};
+                      .dry_run = s.dry_run(),
+                      .compare_contents = s.set.flag("checksum")};
   auto as = s.set.text("as");
   for (auto& source : s.arguments()) {
     auto name = as.empty() ? own_name(source) : outcome<std::string>{as};

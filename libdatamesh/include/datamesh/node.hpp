@@ -125,9 +125,12 @@ struct put_request {
   };
   std::vector<item> sources{};
   if_exists conflict = if_exists::version;
-  std::string policy{};                 ///< "4+2"; empty = by the drives there are.
-  std::vector<std::string> exclude{};   ///< Globs over paths relative to their source.
-  bool dry_run = false;                 ///< Reads and chunks, but stores nothing.
+  std::string policy{};               ///< "4+2"; empty = by the drives there are.
+  std::vector<std::string> exclude{}; ///< Globs over paths relative to their source.
+  bool dry_run = false;               ///< Reads and chunks, but stores nothing.
+  /// Reads every file. Else one whose size, inode and times are as an earlier put of it
+  /// found them is taken for unchanged and not read.
+  bool compare_contents = false;
   std::shared_ptr<file_system> files{}; ///< Where the sources are; the node's when empty.
 };
 
@@ -224,7 +227,9 @@ struct put_summary {
   uint64_t symlinks = 0;
   uint64_t bytes = 0; ///< Plain bytes of all files, holes included.
   uint64_t hole_bytes = 0;
-  uint64_t chunks = 0;
+  uint64_t files_unread = 0; ///< Taken for unchanged, see `put_request::compare_contents`.
+  uint64_t bytes_unread = 0; ///< Of those.
+  uint64_t chunks = 0;       ///< Of what was read.
   uint64_t chunks_known = 0; ///< Referenced, not stored again.
   uint64_t bytes_known = 0;  ///< Plain bytes of those.
   uint64_t bytes_new_plain = 0;

@@ -205,6 +205,32 @@ result<void> catalog::commit(const catalog_commit& what, durability level) {
   return self.follow_own_log(next);
 }
 
+result<void> catalog::mark_packs(const std::vector<pack_id>& lost, const std::vector<pack_id>& whole) {
+  auto& self = *impl_;
+  if (self.refusal)
+    return fail(*self.refusal);
+  write_batch batch;
+  for (const auto& pack : lost)
+    batch.put(id_key(row_kind::lost, pack), {});
+  for (const auto& pack : whole)
+    batch.erase(id_key(row_kind::lost, pack));
+  if (auto good = self.store->write(batch, durability::synced); !good)
+    return fail(good.error().within("mark lost packs"));
+  return {};
+}
+
+result<void> catalog::remember_sources(const std::vector<std::pair<node_id, source_mark>>& marks) {
+  auto& self = *impl_;
+  if (self.refusal)
+    return fail(*self.refusal);
+  write_batch batch;
+  for (const auto& [node, mark] : marks)
+    batch.put(id_key(row_kind::source, node), encode_mark(mark));
+  if (auto good = self.store->write(batch, durability::relaxed); !good)
+    return fail(good.error().within("remember sources"));
+  return {};
+}
+
 result<void> catalog::impl::follow_own_log(fold& committed) {
   const auto& runs = committed.log_of(device).runs();
   if (runs.empty())

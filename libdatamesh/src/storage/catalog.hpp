@@ -34,6 +34,7 @@ struct pack_record {
   uint32_t table_offset = 0;
   uint32_t table_sealed_length = 0;
   bool condemned = false;
+  bool lost = false;           ///< Fewer than k shards were good when a verify last looked.
   bool copied_forward = false; ///< Cleanup moved its living chunks elsewhere.
 
   [[nodiscard]] size_t shards_present() const noexcept;
@@ -60,6 +61,16 @@ struct node_view {
   uint64_t extent_count = 0;
   uint64_t child_count = 0; ///< Of a folder.
   int64_t moved_ns = 0;     ///< Wall time of the move that put it where it is.
+};
+
+/// What the file was like on its file system that a version holds.
+struct source_mark {
+  version_id version;
+  uint64_t size = 0;
+  int64_t modified_ns = 0;
+  int64_t changed_ns = 0; ///< See `file_status`.
+  uint64_t inode = 0;
+  friend bool operator==(const source_mark&, const source_mark&) = default;
 };
 
 struct version_view {
@@ -168,6 +179,16 @@ public:
   /// their sequence. A late move of a folder undoes and redoes later moves.
   [[nodiscard]] result<void> commit(const catalog_commit& what, durability level = durability::synced);
 
+  /// Keeps what the source of a node is like, for `find_unchanged`: one mark a node, the
+  /// last. May be lost in a crash, which costs time alone; a mark of a version that never
+  /// comes does no harm.
+  [[nodiscard]] result<void> remember_sources(const std::vector<std::pair<node_id, source_mark>>& marks);
+
+  /// Notes durably which packs a verify found to have fewer than k good shards, and which
+  /// have enough again. `find_chunk` finds nothing in a lost one, so that its chunks are
+  /// stored anew when they come by. No part of the fold, and gone after a rebuild.
+  [[nodiscard]] result<void> mark_packs(const std::vector<pack_id>& lost, const std::vector<pack_id>& whole);
+
   /// Operations that are durable here but in no pack yet, oldest first.
   [[nodiscard]] result<std::vector<operation>> pending_operations(size_t limit) const;
 
@@ -208,15 +229,20 @@ public:
   /// a version that is unknown, dropped or purged, or whose extents are still to come.
   [[nodiscard]] result<std::vector<extent>> extents(const version_id& version, uint64_t ordinal, size_t limit) const;
 
+  /// The current version of the child of that shown name, if a mark says that it holds
+  /// a file that was exactly like *seen* (whose version is of no account), and each of
+  /// its chunks has a place by `find_chunk`.
+  [[nodiscard]] result<std::optional<version_id>> find_unchanged(const node_id& parent, std::string_view name, source_mark seen) const;
+
   /// Sorted by key.
   [[nodiscard]] result<std::vector<std::pair<std::string, std::string>>> tags(const node_id& id) const;
 
   // -- where the bytes are ----------------------------------------------------------------
 
-  /// The place of a chunk in a pack that is neither condemned nor gone, else nothing.
+  /// The place of a chunk in a pack that is neither condemned nor lost nor gone, else nothing.
   [[nodiscard]] result<std::optional<chunk_location>> find_chunk(const chunk_id& id) const;
 
-  /// For reading: like `find_chunk`, but a place in a condemned pack is good enough.
+  /// For reading: like `find_chunk`, but a place in a condemned or lost pack is good enough.
   [[nodiscard]] result<std::optional<chunk_location>> locate_chunk(const chunk_id& id) const;
 
   [[nodiscard]] result<std::optional<pack_record>> find_pack(const pack_id& id) const;

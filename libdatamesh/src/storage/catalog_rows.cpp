@@ -488,6 +488,27 @@ std::optional<checkpoint_note> decode_note(std::string_view value) {
   return when_done(in, std::move(x));
 }
 
+std::string encode_mark(const source_mark& mark) {
+  row_writer out;
+  out.id(mark.version);
+  out.number(mark.size);
+  out.time(mark.modified_ns);
+  out.time(mark.changed_ns);
+  out.number(mark.inode);
+  return std::move(out.out);
+}
+
+std::optional<source_mark> decode_mark(std::string_view value) {
+  row_reader in{value};
+  source_mark x;
+  x.version = in.id<version_id>();
+  x.size = in.number();
+  x.modified_ns = in.time();
+  x.changed_ns = in.time();
+  x.inode = in.number();
+  return when_done(in, x);
+}
+
 std::string encode_table(const pack_table& table) {
   row_writer out;
   out.id(table.space);
@@ -666,6 +687,7 @@ size_t key_size(row_kind kind) {
   case row_kind::device:
   case row_kind::node:
   case row_kind::version:
+  case row_kind::source:
     return 1 + 16;
   case row_kind::pending:
   case row_kind::extents:
@@ -678,6 +700,7 @@ size_t key_size(row_kind kind) {
   case row_kind::pack:
   case row_kind::table:
   case row_kind::condemned:
+  case row_kind::lost:
     return 1 + 32;
   case row_kind::copy:
     return 1 + 32 + 32;

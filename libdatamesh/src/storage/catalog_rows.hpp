@@ -26,6 +26,8 @@ enum class row_kind : char {
   table = 'b',      ///< pack -> pack_table
   condemned = 'z',  ///< pack -> nothing
   checkpoint = 'k', ///< checkpoint_note
+  lost = 'l',       ///< pack -> nothing; seen on this machine's drives, no part of the fold
+  source = 's',     ///< node -> source_mark; of this machine, no part of the fold
 };
 
 /// A stamp that no two operations share, whoever made them.
@@ -142,6 +144,8 @@ struct catalog_head {
 [[nodiscard]] std::optional<pack_record> decode_pack(const pack_id& id, std::string_view value);
 [[nodiscard]] std::string encode_note(const checkpoint_note& note);
 [[nodiscard]] std::optional<checkpoint_note> decode_note(std::string_view value);
+[[nodiscard]] std::string encode_mark(const source_mark& mark);
+[[nodiscard]] std::optional<source_mark> decode_mark(std::string_view value);
 [[nodiscard]] std::string encode_table(const pack_table& table);
 [[nodiscard]] std::optional<pack_table> decode_table(std::string_view value);
 

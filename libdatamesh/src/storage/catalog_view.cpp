@@ -227,6 +227,37 @@ result<std::vector<extent>> catalog::extents(const version_id& version, uint64_t
   return read_extents(q.rows, version, *row, ordinal, limit);
 }
 
+result<std::optional<version_id>> catalog::find_unchanged(const node_id& parent, std::string_view name, source_mark seen) const {
+  constexpr auto attempted = "look for an unchanged file";
+  constexpr size_t extents_step = 1024;
+  const std::optional<version_id> nothing;
+  query q{*impl_->store};
+  auto named = q.rows.load<name_row>(name_key(parent, name));
+  if (!named || !named->keeper)
+    return q.answer(nothing, attempted);
+  auto stored = q.rows.get(id_key(row_kind::source, named->keeper->node));
+  auto mark = stored ? decode_mark(*stored) : std::nullopt;
+  seen.version = mark ? mark->version : version_id{};
+  if (mark != seen)
+    return q.answer(nothing, attempted);
+  auto node = q.rows.load<node_row>(id_key(row_kind::node, named->keeper->node));
+  auto version = q.rows.load<version_row>(id_key(row_kind::version, seen.version));
+  if (!node || node->current != seen.version || !version || !version->put || version->size != seen.size)
+    return q.answer(nothing, attempted);
+  for (uint64_t at = 0; at < version->extent_count;) {
+    auto some = read_extents(q.rows, seen.version, *version, at, extents_step);
+    if (!some)
+      return fail(some.error().within(attempted));
+    auto placed = [&](const extent& e) {
+      return !e.chunk || locate(q.rows, *e.chunk, false);
+    };
+    if (some->empty() || !std::all_of(some->begin(), some->end(), placed))
+      return q.answer(nothing, attempted);
+    at += some->size();
+  }
+  return q.answer(std::optional{seen.version}, attempted);
+}
+
 result<std::vector<std::pair<std::string, std::string>>> catalog::tags(const node_id& id) const {
   query q{*impl_->store};
   std::vector<std::pair<std::string, std::string>> result;
@@ -280,6 +311,7 @@ result<std::vector<pack_record>> catalog::packs(const std::optional<pack_id>& af
       return false;
     }
     pack->condemned = is_condemned(q.rows, pack->seal.id);
+    pack->lost = is_lost(q.rows, pack->seal.id);
     result.push_back(std::move(*pack));
     return result.size() < limit;
   });

@@ -21,7 +21,7 @@ result<chunk_claims::standing> chunk_claims::look_up(const chunk_id& id, uint64_
   // Between the two looks the chunk may have become pending, or its pack condemned.
   if (is_pending())
     return standing::pending;
-  if (!*found || condemned_.count((*found)->pack) > 0 || lost_.count((*found)->pack) > 0)
+  if (!*found || condemned_.count((*found)->pack) > 0)
     return standing::fresh;
   pins_[(*found)->pack].insert(job);
   return standing::known;
@@ -59,14 +59,6 @@ void chunk_claims::spare(const std::vector<pack_id>& packs) {
   std::lock_guard guard{mutex_};
   for (const auto& pack : packs)
     condemned_.erase(pack);
-}
-
-void chunk_claims::mark_lost(const pack_id& pack, bool lost) {
-  std::lock_guard guard{mutex_};
-  if (lost)
-    lost_.insert(pack);
-  else
-    lost_.erase(pack);
 }
 
 } // namespace datamesh::storage

@@ -65,17 +65,12 @@ public:
   /// Cleanup leaves *packs* alone, or they are gone from the catalog.
   void spare(const std::vector<pack_id>& packs);
 
-  /// Scrub found that *pack* has fewer than k good shards (or that it has again):
-  /// its chunks are stored anew when they come by.
-  void mark_lost(const pack_id& pack, bool lost);
-
 private:
   const catalog& names_;
   std::mutex mutex_;
   std::map<uint64_t, std::unordered_map<chunk_id, uint64_t>> pending_; ///< By intake.
   std::map<pack_id, std::set<uint64_t>> pins_;
   std::set<pack_id> condemned_;
-  std::set<pack_id> lost_;
 };
 
 } // namespace datamesh::storage

@@ -62,17 +62,22 @@ void add_chunk(fold& f, const pack_record& record, const chunk_entry& entry) {
   f.rows.put(std::move(key), mine.encode());
 }
 
-/// The best other place of a chunk: one that is not condemned before one that is.
-std::optional<chunk_location> best_copy(const row_source& rows, const chunk_id& id, bool condemned_too) {
+/// Neither condemned nor lost.
+bool is_good(const row_source& rows, const pack_id& id) {
+  return !is_condemned(rows, id) && !is_lost(rows, id);
+}
+
+/// The best other place of a chunk: one in a good pack before one that is not.
+std::optional<chunk_location> best_copy(const row_source& rows, const chunk_id& id, bool any) {
   std::optional<chunk_location> best;
   rows.scan(id_key(row_kind::copy, id), [&](std::string_view key, std::string_view value) {
     auto row = rows.parse<chunk_row>(key, value);
     if (!row)
       return false;
-    bool condemned = is_condemned(rows, row->where.pack);
-    if (!condemned || (condemned_too && !best))
+    bool good = is_good(rows, row->where.pack);
+    if (good || (any && !best))
       best = row->where;
-    return condemned;
+    return !good;
   });
   return best;
 }
@@ -146,6 +151,11 @@ void forget_pack(fold& f, const pack_id& id) {
   count_pack(f, *known, false);
   f.rows.erase(id_key(row_kind::pack, id));
   f.rows.erase(id_key(row_kind::table, id));
+  f.rows.erase(id_key(row_kind::lost, id));
+}
+
+bool is_lost(const row_source& rows, const pack_id& id) {
+  return rows.has(id_key(row_kind::lost, id));
 }
 
 bool is_condemned(const row_source& rows, const pack_id& id) {
@@ -163,6 +173,7 @@ std::optional<pack_record> load_pack(const row_source& rows, const pack_id& id) 
     return std::nullopt;
   }
   record->condemned = is_condemned(rows, id);
+  record->lost = is_lost(rows, id);
   return record;
 }
 
@@ -177,14 +188,14 @@ std::optional<pack_table> load_table(const row_source& rows, const pack_id& id) 
   return table;
 }
 
-std::optional<chunk_location> locate(const row_source& rows, const chunk_id& id, bool condemned_too) {
+std::optional<chunk_location> locate(const row_source& rows, const chunk_id& id, bool any) {
   auto row = rows.load<chunk_row>(id_key(row_kind::chunk, id));
   if (!row)
     return std::nullopt;
-  if (!is_condemned(rows, row->where.pack))
+  if (is_good(rows, row->where.pack))
     return row->where;
   auto copy = row->copies ? best_copy(rows, id, false) : std::nullopt;
-  if (copy || !condemned_too)
+  if (copy || !any)
     return copy;
   return row->where;
 }

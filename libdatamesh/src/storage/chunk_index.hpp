@@ -19,13 +19,16 @@ void condemn_pack(fold& into, const pack_id& id);
 /// Forgets a pack; chunks of it move on to another copy, or are gone.
 void forget_pack(fold& into, const pack_id& id);
 
+/// Fewer than k of its shards were good when a verify last looked.
+[[nodiscard]] bool is_lost(const row_source& rows, const pack_id& id);
+
 [[nodiscard]] bool is_condemned(const row_source& rows, const pack_id& id);
 
 [[nodiscard]] std::optional<pack_record> load_pack(const row_source& rows, const pack_id& id);
 [[nodiscard]] std::optional<pack_table> load_table(const row_source& rows, const pack_id& id);
 
-/// A place of the chunk in a pack that is not condemned; failing that, in one that
-/// is, if *condemned_too*.
-[[nodiscard]] std::optional<chunk_location> locate(const row_source& rows, const chunk_id& id, bool condemned_too);
+/// A place of the chunk in a pack that is neither condemned nor lost; failing that, in
+/// any, if *any*.
+[[nodiscard]] std::optional<chunk_location> locate(const row_source& rows, const chunk_id& id, bool any);
 
 } // namespace datamesh::storage

@@ -122,6 +122,18 @@ void name_claims::withdraw(const claim& what, uint64_t job) {
     pending_.erase(row);
 }
 
+void name_claims::settle(const std::vector<operation>& committed) {
+  std::lock_guard guard{mutex_};
+  if (pending_.empty())
+    return;
+  for (const auto& op : committed) {
+    const auto* move = std::get_if<move_node>(&op.body);
+    auto row = move ? pending_.find({move->parent, move->name}) : pending_.end();
+    if (row != pending_.end() && row->second.node == move->node)
+      pending_.erase(row);
+  }
+}
+
 void name_claims::release(uint64_t job) {
   std::lock_guard guard{mutex_};
   for (auto row = pending_.begin(); row != pending_.end();) {

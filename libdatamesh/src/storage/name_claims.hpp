@@ -39,6 +39,9 @@ public:
   /// Nothing is written to *what* after all; its folders stay claimed.
   void withdraw(const claim& what, uint64_t job);
 
+  /// *committed* are in the catalog, so nobody needs to be told of the nodes that they place.
+  void settle(const std::vector<operation>& committed);
+
   /// *job* ends: what it claimed is in the catalog by now, or never will be.
   void release(uint64_t job);
 

@@ -7,16 +7,35 @@
 namespace datamesh::storage {
 
 tree_reader::tree_reader(std::shared_ptr<file_system> files, std::shared_ptr<buffer_pool> pool, chunker cutter,
-                         std::vector<source_root> roots, std::vector<std::string> exclude, std::vector<folder_place> own)
-    : files_(std::move(files)), pool_(std::move(pool)), cutter_(std::move(cutter)), exclude_(std::move(exclude)), own_(std::move(own)) {
-  for (auto& root : roots)
-    waiting_.push_back({std::move(root.source_path),
-                        std::move(root.target_path),
-                        {},
-                        std::move(root.stream),
-                        root.mode,
-                        root.modified_ns,
-                        file_kind::other});
+                         std::vector<source_root> roots, std::vector<std::string> exclude, std::vector<folder_place> own,
+                         std::shared_ptr<source_marks> marks)
+    : files_(std::move(files)), pool_(std::move(pool)), cutter_(std::move(cutter)), exclude_(std::move(exclude)), own_(std::move(own)),
+      marks_(std::move(marks)), roots_(std::make_move_iterator(roots.begin()), std::make_move_iterator(roots.end())) {}
+
+void tree_reader::add(source_root root) {
+  roots_.push_back(std::move(root));
+}
+
+/// Depth first, in order of name: what lies together is stored together.
+std::optional<tree_reader::waiting> tree_reader::next_waiting() {
+  while (!folders_.empty() && folders_.back().next == folders_.back().entries.size())
+    folders_.pop_back();
+  if (!folders_.empty()) {
+    auto& in = folders_.back();
+    auto& entry = in.entries[in.next++];
+    waiting result;
+    result.at.source_path = join_path(in.at.source_path, entry.name);
+    result.at.target_path = join_path(in.at.target_path, entry.name);
+    result.at.compare_contents = in.at.compare_contents;
+    result.relative = in.relative.empty() ? entry.name : join_path(in.relative, entry.name);
+    result.kind = entry.kind;
+    return result;
+  }
+  if (roots_.empty())
+    return std::nullopt;
+  waiting result{std::move(roots_.front()), {}, file_kind::other};
+  roots_.pop_front();
+  return result;
 }
 
 std::vector<source_piece> tree_reader::next() {
@@ -30,16 +49,15 @@ std::vector<source_piece> tree_reader::next() {
         read_large(out, buffer);
       break;
     }
-    if (waiting_.empty())
+    auto entry = next_waiting();
+    if (!entry)
       break;
-    auto entry = std::move(waiting_.front());
-    waiting_.pop_front();
-    begin(std::move(entry), out, buffer, used);
+    begin(std::move(*entry), out, buffer, used);
     if (used + cutter_.limits().size_min > buffer.span().size())
       break;
   }
   // A file that begins and has nothing read of it yet must not look like the end.
-  if (out.empty() && (open_ || !waiting_.empty()))
+  if (out.empty() && (open_ || !folders_.empty() || !roots_.empty()))
     return next();
   return out;
 }
@@ -58,78 +76,78 @@ void tree_reader::begin(waiting entry, pieces& out, const buffer_pool::buffer& b
   if (excluded(entry.relative))
     return;
   auto item = items_++;
-  if (entry.stream) {
-    out.push_back({item, source_begin{entry.target_path, node_kind::file, entry.mode, entry.modified_ns, {}}});
+  if (entry.at.stream) {
+    out.push_back({item, source_begin{entry.at.target_path, node_kind::file, entry.at.mode, entry.at.modified_ns, {}}});
     open_ = open_file{};
     open_->item = item;
-    open_->path = entry.target_path;
-    open_->stream = std::move(entry.stream);
+    open_->path = entry.at.target_path;
+    open_->stream = std::move(entry.at.stream);
     return;
   }
   if (entry.kind == file_kind::regular)
     return begin_file(entry, item, out, buffer, used);
-  auto status = files_->status(entry.source_path);
+  auto status = files_->status(entry.at.source_path);
   if (!status) {
-    out.push_back({item, source_failure{entry.source_path, status.error()}});
+    out.push_back({item, source_failure{entry.at.source_path, status.error()}});
     return;
   }
   switch (status->kind) {
   case file_kind::folder:
-    return begin_folder(entry, *status, item, out);
+    return begin_folder(std::move(entry), *status, item, out);
   case file_kind::symlink: {
-    auto target = files_->read_link(entry.source_path);
+    auto target = files_->read_link(entry.at.source_path);
     if (!target) {
-      out.push_back({item, source_failure{entry.source_path, target.error()}});
+      out.push_back({item, source_failure{entry.at.source_path, target.error()}});
       return;
     }
-    out.push_back({item, source_begin{entry.target_path, node_kind::symlink, status->mode, status->modified_ns, std::move(*target)}});
+    out.push_back({item, source_begin{entry.at.target_path, node_kind::symlink, status->mode, status->modified_ns, std::move(*target)}});
     out.push_back({item, source_end{}});
     return;
   }
   case file_kind::regular:
     return begin_file(entry, item, out, buffer, used);
   default:
-    out.push_back({item, source_failure{entry.source_path, error{errc::unsupported_source, "read file", entry.source_path}}});
+    out.push_back({item, source_failure{entry.at.source_path, error{errc::unsupported_source, "read file", entry.at.source_path}}});
   }
 }
 
-void tree_reader::begin_folder(const waiting& entry, const file_status& status, uint64_t item, pieces& out) {
+void tree_reader::begin_folder(waiting entry, const file_status& status, uint64_t item, pieces& out) {
   if (std::find(own_.begin(), own_.end(), folder_place{status.device, status.inode}) != own_.end()) {
-    out.push_back({item, source_left_out{entry.source_path}});
+    out.push_back({item, source_left_out{entry.at.source_path}});
     return;
   }
-  auto entries = files_->list(entry.source_path);
+  auto entries = files_->list(entry.at.source_path);
   if (!entries) {
-    out.push_back({item, source_failure{entry.source_path, entries.error()}});
+    out.push_back({item, source_failure{entry.at.source_path, entries.error()}});
     return;
   }
-  out.push_back({item, source_begin{entry.target_path, node_kind::folder, status.mode, status.modified_ns, {}}});
+  out.push_back({item, source_begin{entry.at.target_path, node_kind::folder, status.mode, status.modified_ns, {}}});
   out.push_back({item, source_end{}});
-  // Depth first, in order of name: what lies together is stored together.
-  for (auto it = entries->rbegin(); it != entries->rend(); ++it)
-    waiting_.push_front({join_path(entry.source_path, it->name), join_path(entry.target_path, it->name),
-                         entry.relative.empty() ? it->name : join_path(entry.relative, it->name), nullptr, 0, 0, it->kind});
+  folders_.push_back({std::move(entry.at), std::move(entry.relative), std::move(*entries), 0});
 }
 
 void tree_reader::begin_file(const waiting& entry, uint64_t item, pieces& out, const buffer_pool::buffer& buffer, size_t& used) {
-  auto file = files_->open_regular(entry.source_path);
+  if (is_unchanged(entry, item, out))
+    return;
+  auto file = files_->open_regular(entry.at.source_path);
   if (!file) {
-    out.push_back({item, source_failure{entry.source_path, file.error()}});
+    out.push_back({item, source_failure{entry.at.source_path, file.error()}});
     return;
   }
   const auto& before = file->status;
-  out.push_back({item, source_begin{entry.target_path, node_kind::file, before.mode, before.modified_ns, {}}});
+  out.push_back({item, source_begin{entry.at.target_path, node_kind::file, before.mode, before.modified_ns, {}}});
   open_file opened;
   opened.item = item;
-  opened.path = entry.source_path;
+  opened.path = entry.at.source_path;
   opened.file = std::move(file->file);
   opened.before = before;
+  opened.settled = marks_ && marks_->settled(before);
   opened.sparse = before.size >= hole_size_min && before.allocated < before.size;
   if (before.size == 0) {
     std::array<std::byte, 1> first{};
     auto count = opened.file->read_at(0, first);
     if (!count) {
-      out.push_back({item, source_failure{entry.source_path, count.error()}});
+      out.push_back({item, source_failure{entry.at.source_path, count.error()}});
       return;
     }
     opened.unsized = *count > 0;
@@ -138,6 +156,18 @@ void tree_reader::begin_file(const waiting& entry, uint64_t item, pieces& out, c
     read_small(opened, out, buffer, used);
   else
     open_.emplace(std::move(opened));
+}
+
+bool tree_reader::is_unchanged(const waiting& entry, uint64_t item, pieces& out) {
+  if (!marks_ || entry.at.compare_contents || !marks_->knows_folder_of(entry.at.target_path))
+    return false;
+  auto now = files_->status(entry.at.source_path);
+  auto version = now ? marks_->find(entry.at.target_path, *now) : std::nullopt;
+  if (!version)
+    return false;
+  source_begin begin{entry.at.target_path, node_kind::file, now->mode, now->modified_ns, {}};
+  out.push_back({item, source_unchanged{std::move(begin), entry.at.source_path, now->size, *version}});
+  return true;
 }
 
 /// A file that is one chunk whatever it holds.
@@ -261,11 +291,16 @@ void tree_reader::read_large(pieces& out, const buffer_pool::buffer& buffer) {
 }
 
 void tree_reader::end(open_file& from, pieces& out) {
-  source_end last{from.offset, false};
+  source_end last;
+  last.size = from.offset;
   if (from.file) {
     auto after = from.file->status();
     last.changed = !after || after->size != from.before.size || after->modified_ns != from.before.modified_ns
                    || (!from.unsized && from.offset != from.before.size);
+    if (!last.changed && from.settled && after->changed_ns == from.before.changed_ns) {
+      last.changed_ns = after->changed_ns;
+      last.inode = after->inode;
+    }
   }
   out.push_back({from.item, last});
 }

@@ -190,6 +190,7 @@ void fold_purge(fold& f, const op_context& how, const purge_node& op) {
     store_purged(f, id, row, op.node, at);
   }
   choose_current(f, op.node);
+  f.rows.erase(id_key(row_kind::source, op.node));
   f.rows.scan(id_key(row_kind::tag, op.node), [&](std::string_view key, std::string_view value) {
     auto tag = f.rows.parse<tag_row>(key, value);
     if (tag && tag->at <= how.at)

@@ -21,7 +21,9 @@ struct catalog_room {
   caf::actor_system sys{config.add_message_types<caf::id_block::datamesh>()};
   std::shared_ptr<test::memory_disk> disk = std::make_shared<test::memory_disk>();
   std::shared_ptr<catalog> names = test::open_catalog(disk);
-  catalog_actor writer = spawn_catalog(sys, names, std::make_shared<test::manual_clock>());
+  test::seeded_random random{test::run_seed()};
+  std::shared_ptr<name_claims> claims = std::make_shared<name_claims>(*names, random);
+  catalog_actor writer = spawn_catalog(sys, names, std::make_shared<test::manual_clock>(), claims);
   caf::scoped_actor self{sys};
 
   ~catalog_room() {

@@ -78,7 +78,7 @@ struct packer_room {
     context.codec = codec;
     context.team = std::make_shared<codec_team>(sys, *codec, workers);
     context.pack_pool = buffer_pool::make(pack_buffer_size, packs_max);
-    context.catalog_writer = spawn_catalog(sys, context.names, codec->env.clock);
+    context.catalog_writer = spawn_catalog(sys, context.names, codec->env.clock, std::make_shared<name_claims>(*context.names, random));
     context.how = how;
     context.pack_limit = pack_limit;
     context.packs_max = packs_max;

@@ -123,6 +123,26 @@ TEST_CASE("what is committed is a new version of itself, with its node", "[name_
   CHECK(next.existing->node == first.node);
 }
 
+TEST_CASE("what is in the catalog is claimed by nobody, though the job goes on", "[name_claims]") {
+  claim_room room;
+  auto first = room.take("/a/x", 1);
+  auto other = room.take("/a/y", 1);
+  std::vector<operation_body> bodies{first.folders.begin(), first.folders.end()};
+  bodies.emplace_back(make(first.node, first.parent, first.name));
+  bodies.emplace_back(test::put(first.node, version(1), {}));
+  auto operations = room.names->stamp(bodies, 0);
+  REQUIRE(room.names->commit({.packs = {}, .operations = operations}));
+  room.claims.settle(operations);
+  auto next = room.take("/a/x", 2);
+  CHECK(next.node == first.node);
+  CHECK(!next.fresh);
+  CHECK(next.folders.empty());
+  REQUIRE(next.existing);
+  CHECK(next.existing->version == version(1));
+  CHECK(room.take("/a/y", 2).node == other.node);
+  CHECK(room.take("/a/x", 1).existing);
+}
+
 TEST_CASE("a name that is taken is refused or numbered, as the job likes", "[name_claims]") {
   claim_room room;
   room.commit(room.take("/dir/pic.tar.gz", 1));
@@ -192,10 +212,10 @@ TEST_CASE("a pack that a job relies on is not condemned until the job ends", "[c
 TEST_CASE("chunks of a lost pack are stored anew until it is found again", "[chunk_claims]") {
   claim_room room;
   test::add(*room.names, {test::new_pack(pack(1), {chunk(1)})});
-  room.chunks.mark_lost(pack(1), true);
+  REQUIRE(room.names->mark_packs({pack(1)}, {}));
   room.chunks.spare({pack(1)});
   CHECK(room.standing(1, 1, 1) == standing::fresh);
-  room.chunks.mark_lost(pack(1), false);
+  REQUIRE(room.names->mark_packs({}, {pack(1)}));
   CHECK(room.standing(1, 1, 1) == standing::known);
 }
 
