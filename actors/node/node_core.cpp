@@ -4,6 +4,7 @@
 #include "storage/adopt_actor.hpp"
 #include "storage/checkpoint_actor.hpp"
 #include "storage/convert.hpp"
+#include "storage/range_reader.hpp"
 
 #include <thread>
 
@@ -131,6 +132,10 @@ result<std::shared_ptr<node_core>> node_core::open(node_options options, bool cr
   core->events = std::make_shared<event_hub>(core->env.clock, core->options.on_event);
   core->pace = std::make_shared<storage::read_pace>(core->env.clock);
   core->budget = memory_budget::make(core->options.memory_bytes);
+  uint64_t seed = 0;
+  if (auto filled = core->env.random->fill(std::as_writable_bytes(std::span{&seed, 1})); !filled)
+    return fail(filled.error());
+  core->cache = std::make_shared<storage::read_cache>(core->budget, seed);
   core->segment_pool = buffer_pool::make(storage::segment_size, 6);
   core->pack_pool = buffer_pool::make(storage::pack_buffer_size, storage::pack_buffers_max);
   core->system_ = std::make_unique<caf::actor_system>(*core->config_);
@@ -644,6 +649,14 @@ result<void> vault_runtime::start(bool fresh_catalog) {
   context->claims = std::make_shared<storage::name_claims>(*context->names, *core->env.random);
   context->segment_pool = core->segment_pool;
   context->pack_pool = core->pack_pool;
+  context->cache = core->cache;
+  context->ranges = std::make_shared<storage::range_reader>(core->cache);
+  context->begin_job = [this] {
+    return begin({});
+  };
+  context->end_job = [this](const auto& job) {
+    jobs.end(job);
+  };
   context->codec = std::make_shared<storage::codec_context>();
   context->codec->env = core->env;
   context->codec->keys = context->keys;
@@ -743,6 +756,7 @@ void vault_runtime::close() {
   self->request(context->catalog_writer, close_timeout, caf::close_atom_v).receive([](v1::Done&) {}, [](caf::error&) {});
   self->send_exit(context->catalog_writer, caf::exit_reason::user_shutdown);
   self->wait_for(context->catalog_writer);
+  core->cache->forget(context->id);
   context.reset();
 }
 

@@ -49,6 +49,7 @@ public:
   std::shared_ptr<storage::read_pace> pace;
   std::shared_ptr<buffer_pool> segment_pool;
   std::shared_ptr<buffer_pool> pack_pool;
+  std::shared_ptr<storage::read_cache> cache;
 
   [[nodiscard]] caf::actor_system& system() {
     return *system_;

@@ -2,6 +2,7 @@
 #include "node/vault_impl.hpp"
 #include "storage/get_actor.hpp"
 #include "storage/put_actor.hpp"
+#include "storage/range_reader.hpp"
 
 namespace datamesh {
 
@@ -114,6 +115,11 @@ void begin_get(const std::shared_ptr<vault_runtime>& runtime, const stream_reque
     return done(fail(errc::invalid_argument, "read", what.path));
   if (what.range.first > node->size && !what.version)
     return done(fail(errc::range_invalid, "read", what.path));
+  if (storage::range_reader::takes(*node, what.range)) {
+    auto read = runtime->context->ranges->read(runtime->context, {*node, what.version, what.range, what.to, running});
+    if (read)
+      return done(std::move(*read));
+  }
   storage::get_task task;
   task.roots.push_back({std::move(*node), "stream", what.version});
   task.range = what.range;
@@ -174,7 +180,16 @@ result<get_summary> local_vault::get(const std::string& path, std::shared_ptr<si
 
 void local_vault::get(std::string path, std::shared_ptr<sink> to, byte_range range, std::optional<version_id> version,
                       completion<get_summary> done, job_options job) {
-  run<get_summary, stream_request>(runtime_, {std::move(path), std::move(to), range, version}, job, std::move(done), begin_get);
+  stream_request what{std::move(path), std::move(to), range, version};
+  if (!range.length || *range.length > storage::cached_range_max)
+    return run<get_summary, stream_request>(runtime_, what, job, std::move(done), begin_get);
+  // Short ranges are read by a thread that waits.
+  runtime_->run<get_summary>(job, std::move(done), [&](job_ptr running, completion<get_summary> finished) {
+    // Who closes the vault awaits the job; the thread must not be the one that closes it.
+    std::shared_ptr<vault_runtime> borrowed{std::shared_ptr<void>{}, runtime_.get()};
+    runtime_->core->system().spawn<caf::detached>(
+        [borrowed, what, running, finished](caf::blocking_actor*) { begin_get(borrowed, what, running, finished); });
+  });
 }
 
 } // namespace datamesh

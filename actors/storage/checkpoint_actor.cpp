@@ -3,6 +3,7 @@
 #include "storage/ask.hpp"
 #include "storage/convert.hpp"
 #include "storage/operation_batch.hpp"
+#include "storage/read_cache.hpp"
 
 namespace datamesh::storage {
 
@@ -126,7 +127,10 @@ void start_checkpoint(std::shared_ptr<vault_context> context, checkpoint_task ta
     });
   });
   if (!reserved)
-    shared->done(fail(reserved.error()));
+    return shared->done(fail(reserved.error()));
+  // It may have been granted at once; then the cache gives more than it must.
+  if (context->cache)
+    context->cache->give_way(size);
 }
 
 bool wants_checkpoint(const vault_context& context) {

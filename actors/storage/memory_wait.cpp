@@ -1,5 +1,7 @@
 #include "storage/memory_wait.hpp"
 
+#include "storage/read_cache.hpp"
+
 namespace datamesh::storage {
 
 namespace {
@@ -56,11 +58,14 @@ void wait_for_memory(const vault_context& context, std::shared_ptr<job> job, uin
   wait->refused = std::move(refused);
   // The context may be gone by the time the memory is there.
   auto* sys = context.sys;
+  auto cache = context.cache;
   auto reserved = context.budget->reserve(size, [wait](memory_budget::reservation reservation) {
     wait->settle([&](auto& grant, auto&) { grant(std::make_shared<memory_budget::reservation>(std::move(reservation))); });
   });
   if (!reserved)
     return wait->settle([&](auto&, auto& refuse) { refuse(reserved.error()); });
+  if (!wait->settled && cache)
+    cache->give_way(size);
   if (!wait->settled)
     sys->spawn(waiter_behavior, wait);
 }

@@ -16,6 +16,10 @@ namespace datamesh::storage {
 /// Longest a single step of a job may take before it is given up.
 inline constexpr auto step_timeout = std::chrono::minutes{5};
 
+class range_reader;
+class read_cache;
+struct job;
+
 struct vault_context {
   environment env;
   std::string name;
@@ -35,6 +39,12 @@ struct vault_context {
   std::shared_ptr<codec_team> team;
   std::shared_ptr<buffer_pool> segment_pool; ///< Plain bytes: 8 MiB each.
   std::shared_ptr<buffer_pool> pack_pool;
+  std::shared_ptr<read_cache> cache; ///< Of the node.
+  std::shared_ptr<range_reader> ranges;
+  /// For what is done without being asked for: the vault awaits such jobs when it closes.
+  /// Null when it is closing. Call both only while a job of the vault runs.
+  std::function<std::shared_ptr<job>()> begin_job;
+  std::function<void(const std::shared_ptr<job>&)> end_job;
 
   /// Held by cleanup and by whoever writes a checkpoint: parts of one that is not whole
   /// yet look like what an interrupted writer left.
