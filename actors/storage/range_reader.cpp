@@ -109,6 +109,7 @@ bool range_reader::find(const std::shared_ptr<vault_context>& context, const ran
       ++(plain.empty() ? figures_.misses : figures_.hits);
       figures_.ahead_used += first ? 1 : 0;
       if (!plain.empty()) {
+        all = all && plain.size() == one.what.length;
         one.plain = std::move(plain);
         continue;
       }
@@ -211,7 +212,7 @@ result<bool> range_reader::wait(const vault_context& context, const range_task& 
     if (!one.coming->outcome)
       continue;
     const auto& outcome = *one.coming->outcome;
-    if (!outcome) {
+    if (!outcome || outcome->plain.size() != one.what.length) {
       all = false;
       continue;
     }
