@@ -27,7 +27,7 @@ struct file_status {
   uint32_t mode = 0;      ///< Permission bits, 07777.
   int64_t modified_ns = 0;
   int64_t changed_ns = 0; ///< Of content or attributes; no program can set it. 0 where it is not known.
-  uint64_t device = 0; ///< With `inode`, tells whether two names are one file.
+  uint64_t device = 0;    ///< With `inode`, tells whether two names are one file.
   uint64_t inode = 0;
 };
 
