@@ -645,7 +645,13 @@ result<void> vault_runtime::start(bool fresh_catalog) {
   context->pace = core->pace;
   context->keys = std::make_shared<storage::key_holder>(keys.keys());
   context->names = std::move(*names);
-  context->chunks = std::make_shared<storage::chunk_claims>(*context->names);
+  context->chunks =
+      std::make_shared<storage::chunk_claims>(*context->names, [drives = core->drives, names = context->names](const pack_id& id) {
+        if (drives->complete())
+          return true;
+        auto pack = names->find_pack(id);
+        return pack && *pack && drives->can_read(**pack);
+      });
   context->claims = std::make_shared<storage::name_claims>(*context->names, *core->env.random);
   context->segment_pool = core->segment_pool;
   context->pack_pool = core->pack_pool;

@@ -153,7 +153,7 @@ void remember_now(catalog_state& state, const v1::RememberSources& request) {
     auto node = read_id<node_id>(row.node());
     auto version = read_id<version_id>(row.version());
     if (node && version)
-      marks.emplace_back(*node, source_mark{*version, row.size(), row.modified_ns(), row.changed_ns(), row.inode()});
+      marks.emplace_back(*node, source_mark{*version, row.size(), row.modified_ns(), row.changed_ns(), row.device(), row.inode()});
   }
   // A store that refuses this refuses the commit behind it, too, and that is told.
   static_cast<void>(state.names->remember_sources(marks));

@@ -51,18 +51,25 @@ public:
                                 plan->forget.begin() + static_cast<ptrdiff_t>(std::min(i + operations_at_once, plan->forget.size()))});
           !applied)
         return fail(applied.error());
+    // What is planned is what is done, but for packs that a running put relies on, and those
+    // that can not be read.
+    summary_.bytes_freed = plan->bytes_freed;
     auto dead = plan->dead; // Free ones, as are those that are copied.
     for (const auto& copy : plan->copied) {
       if (auto reason = task_.job->ended())
         return fail(*reason);
-      if (auto copied = copy_forward(copy); !copied)
+      auto copied = copy_forward(copy);
+      if (!copied && copied.error().code() == errc::damaged) {
+        if (auto left = leave(copy); !left)
+          return fail(left.error());
+        continue;
+      }
+      if (!copied)
         return fail(copied.error());
       dead.push_back(copy.pack);
     }
     if (auto flushed = flush(); !flushed)
       return fail(flushed.error());
-    // What is planned is what is done, but for packs that a running put relies on.
-    summary_.bytes_freed = plan->bytes_freed;
     for (size_t i = 0; i < dead.size(); i += packs_at_once)
       if (auto deleted = delete_packs(
               {dead.begin() + static_cast<ptrdiff_t>(i), dead.begin() + static_cast<ptrdiff_t>(std::min(i + packs_at_once, dead.size()))});
@@ -200,6 +207,29 @@ private:
     summary_.bytes_copied += copy.bytes;
     if (operations.batches_size() > 0)
       copying_.push_back(self_->request(packer_, until_answered, std::move(operations)));
+    return {};
+  }
+
+  /// A pack that can not be read stays, for the drives that may come back.
+  result<void> leave(const cleanup_plan::copy& copy) {
+    event what;
+    what.kind = event_kind::data_lost;
+    what.level = severity::warning;
+    what.job = task_.job->number;
+    what.subject = copy.pack.hex();
+    what.detail = "left where it is: fewer good shards than are needed";
+    what.code = errc::damaged;
+    context_->events->publish(std::move(what));
+    auto record = context_->names->find_pack(copy.pack);
+    if (!record)
+      return fail(record.error());
+    if (!*record)
+      return {};
+    // Neither is it freed, nor does a copy of it take room.
+    const auto& shape = (*record)->seal.shape;
+    auto freed = uint64_t{shape.shard_length} * (*record)->shards_present();
+    auto taken = copy.bytes * shape.shard_count() / shape.k;
+    summary_.bytes_freed -= std::min(summary_.bytes_freed, freed - std::min(freed, taken));
     return {};
   }
 

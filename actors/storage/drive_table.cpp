@@ -2,6 +2,28 @@
 
 namespace datamesh::storage {
 
+namespace {
+
+bool in_service(const drive_entry& drive) {
+  return drive.store && drive.store->state() != drive_state::failed;
+}
+
+} // namespace
+
+bool drive_table::complete() const {
+  auto drives = all();
+  return std::all_of(drives->begin(), drives->end(), in_service);
+}
+
+bool drive_table::can_read(const pack_record& pack) const {
+  auto drives = all();
+  auto good = std::count_if(pack.drives.begin(), pack.drives.end(), [&](const drive_id& id) {
+    const auto* drive = id.is_zero() ? nullptr : find(*drives, id);
+    return drive != nullptr && in_service(*drive);
+  });
+  return good >= pack.seal.shape.k;
+}
+
 std::vector<drive_candidate> drive_table::candidates(const list& drives) {
   std::vector<drive_candidate> result;
   for (const auto& drive : drives) {

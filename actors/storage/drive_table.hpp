@@ -4,6 +4,7 @@
 // Thread rule: any thread; `all` answers a frozen list, and waits while it is loaded.
 #pragma once
 
+#include "storage/catalog.hpp"
 #include "storage/drive_actor.hpp"
 #include "storage/placement.hpp"
 
@@ -65,6 +66,12 @@ public:
         return drive.store ? &drive : nullptr;
     return nullptr;
   }
+
+  /// False when a drive is missing or failed.
+  [[nodiscard]] bool complete() const;
+
+  /// Whether enough shards lie on drives that are in service.
+  [[nodiscard]] bool can_read(const pack_record& pack) const;
 
   /// All present drives with their free space above the reserve.
   [[nodiscard]] static std::vector<drive_candidate> candidates(const list& drives);

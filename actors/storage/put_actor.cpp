@@ -30,6 +30,7 @@ struct put_item {
   uint64_t size = 0;
   bool ended = false;
   int64_t changed_ns = 0; ///< Of a file that may be remembered.
+  uint64_t device = 0;
   uint64_t inode = 0;
 };
 
@@ -74,7 +75,8 @@ public:
     auto cutter = chunker{context.keys->get()->spaces.front().chunker_key};
     auto files = state_.task.files ? state_.task.files : context.env.files;
     // Who wants a conflict told, or another name, gets that for an unchanged file, too.
-    if (state_.task.conflict != if_exists::version)
+    // What lies on drives that are away may have to be stored anew.
+    if (state_.task.conflict != if_exists::version || !context.drives->complete())
       for (auto& root : state_.task.roots)
         root.compare_contents = true;
     auto marks = std::make_shared<source_marks>(context.names, context.env.clock);
@@ -268,6 +270,7 @@ private:
     item.size = end.size();
     item.ended = true;
     item.changed_ns = end.changed_ns();
+    item.device = end.device();
     item.inode = end.inode();
     if (end.changed())
       add_failure(item.begin.path(), error{errc::source_changed, "read file", item.begin.path()});
@@ -417,6 +420,7 @@ private:
     mark->set_size(item.size);
     mark->set_modified_ns(item.begin.modified_ns());
     mark->set_changed_ns(item.changed_ns);
+    mark->set_device(item.device);
     mark->set_inode(item.inode);
   }
 

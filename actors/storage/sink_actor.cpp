@@ -78,7 +78,10 @@ result<void> take_step(sink_state& state, const v1::SinkStep& step, byte_view da
     }
     if (auto written = state.writer->write(data); !written)
       return written;
-    reply.set_bytes(reply.bytes() + data.size());
+    if (state.writer->comparing())
+      reply.set_bytes_skipped(reply.bytes_skipped() + data.size());
+    else
+      reply.set_bytes(reply.bytes() + data.size());
     return {};
   case v1::SinkStep::kHoleLength:
     return state.passing ? result<void>{} : state.writer->hole(step.hole_length());

@@ -45,6 +45,7 @@ struct piece_writer {
     row.mutable_end()->set_size(end.size);
     row.mutable_end()->set_changed(end.changed);
     row.mutable_end()->set_changed_ns(end.changed_ns);
+    row.mutable_end()->set_device(end.device);
     row.mutable_end()->set_inode(end.inode);
   }
   void operator()(source_failure& failure) {

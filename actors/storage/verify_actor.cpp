@@ -133,14 +133,14 @@ private:
                reason.code());
     }
     if (bad.size() > pack.seal.shape.m)
-      return note_lost(pack);
+      return note_lost(pack, bad.size(), missing_drives(bad));
     if (!task_.request.repair || task_.request.dry_run)
       return {};
     auto healed = healer_.rebuild(pack, wanted, false);
     if (!healed) {
       // Shards that passed a quick look may fail when they are read.
       if (healed.error().code() == errc::damaged)
-        return note_lost(pack);
+        return note_lost(pack, bad.size(), missing_drives(bad));
       return fail(healed.error());
     }
     note_whole(pack);
@@ -149,6 +149,11 @@ private:
     if (healed->stored > 0)
       report(event_kind::damage_healed, severity::info, pack.seal.id.hex(), fmt::format("{} shards rebuilt", healed->stored), std::nullopt);
     return {};
+  }
+
+  static size_t missing_drives(const bad_shards& bad) {
+    return static_cast<size_t>(
+        std::count_if(bad.begin(), bad.end(), [](const auto& one) { return one.second.code() == errc::drive_missing; }));
   }
 
   void report(event_kind kind, severity level, std::string subject, std::string detail, std::optional<errc> code) {
@@ -164,9 +169,10 @@ private:
 
   /// Fewer than k shards are good. Chunks that lie wholly in good data shards can
   /// still be read: only the others are lost.
-  result<void> note_lost(const pack_record& pack) {
+  result<void> note_lost(const pack_record& pack, size_t bad, size_t away) {
     ++summary_.packs_lost;
-    if (!pack.lost)
+    // Drives that are away may come back, and a put sees for itself that they are away.
+    if (!pack.lost && bad - away > pack.seal.shape.m)
       marks_.add_lost(write_id(pack.seal.id));
     report(event_kind::data_lost, severity::critical, pack.seal.id.hex(), "fewer good shards than are needed", errc::damaged);
     auto table = context_->names->table_of(pack.seal.id);

@@ -127,8 +127,9 @@ std::vector<command_spec> data_commands() {
                     .in_config = true},
                    {.name = "checksum",
                     .letter = 'c',
-                    .text = "Read every file. Without it a file is taken for unchanged, and not read, when its size, inode and times "
-                            "are as the last put of it found them."},
+                    .text =
+                        "Read every file. Without it a file is taken for unchanged, and not read, when its size, device, inode and times "
+                        "are as the last put of it found them. What is written through a lasting memory map may be missed so."},
                    {.name = "dry-run", .letter = 'n', .text = "Read and cut everything, and say what would be stored, but store nothing."}},
        .groups = group_node | group_vault},
       {.name = "get",

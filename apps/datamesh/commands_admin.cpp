@@ -504,7 +504,7 @@ outcome<destroy_summary> destroy(session& s, node& n, const vault_facts& facts) 
   if (done)
     return *done;
   failure why{done.error()};
-  if (why.code != errc::locked && why.code != errc::no_vault && why.code != errc::cancelled)
+  if (why.code != errc::locked && why.code != errc::authentication_failed && why.code != errc::no_vault && why.code != errc::cancelled)
     why.next = fmt::format("datamesh vault destroy {} --key-only, which needs no password and leaves the shards", printable(facts.name));
   return refuse(std::move(why));
 }

@@ -130,7 +130,8 @@ tl::unexpected<cli::failure> refuse_at(const std::string& file, uint32_t line, c
 
 daemon_config standard_config(const cli::variables& env, uint32_t uid) {
   daemon_config result;
-  result.home = cli::standard_paths(env, uid).home;
+  auto home = env("DATAMESH_HOME");
+  result.home = home && home->starts_with('/') ? *home : cli::standard_paths(env, uid).home;
   auto run = env("XDG_RUNTIME_DIR");
   result.socket = (run && run->starts_with('/') ? *run : "/run") + "/datamesh/control.sock";
   return result;

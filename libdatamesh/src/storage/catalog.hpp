@@ -69,6 +69,7 @@ struct source_mark {
   uint64_t size = 0;
   int64_t modified_ns = 0;
   int64_t changed_ns = 0; ///< See `file_status`.
+  uint64_t device = 0;
   uint64_t inode = 0;
   friend bool operator==(const source_mark&, const source_mark&) = default;
 };

@@ -494,6 +494,7 @@ std::string encode_mark(const source_mark& mark) {
   out.number(mark.size);
   out.time(mark.modified_ns);
   out.time(mark.changed_ns);
+  out.number(mark.device);
   out.number(mark.inode);
   return std::move(out.out);
 }
@@ -505,6 +506,7 @@ std::optional<source_mark> decode_mark(std::string_view value) {
   x.size = in.number();
   x.modified_ns = in.time();
   x.changed_ns = in.time();
+  x.device = in.number();
   x.inode = in.number();
   return when_done(in, x);
 }

@@ -17,11 +17,12 @@ result<chunk_claims::standing> chunk_claims::look_up(const chunk_id& id, uint64_
   auto found = names_.find_chunk(id);
   if (!found)
     return fail(found.error().within("look up chunk", id.brief()));
+  auto readable = *found && (!readable_ || readable_((*found)->pack));
   std::lock_guard guard{mutex_};
   // Between the two looks the chunk may have become pending, or its pack condemned.
   if (is_pending())
     return standing::pending;
-  if (!*found || condemned_.count((*found)->pack) > 0)
+  if (!readable || condemned_.count((*found)->pack) > 0)
     return standing::fresh;
   pins_[(*found)->pack].insert(job);
   return standing::known;

@@ -17,7 +17,9 @@ namespace datamesh::storage {
 
 class chunk_claims {
 public:
-  explicit chunk_claims(const catalog& names) : names_(names) {}
+  /// Chunks of packs that are not *readable* are not found. It is asked on the caller's thread.
+  explicit chunk_claims(const catalog& names, std::function<bool(const pack_id&)> readable = {})
+      : names_(names), readable_(std::move(readable)) {}
 
   enum class standing : uint8_t { fresh, known, pending };
 
@@ -67,6 +69,7 @@ public:
 
 private:
   const catalog& names_;
+  const std::function<bool(const pack_id&)> readable_;
   std::mutex mutex_;
   std::map<uint64_t, std::unordered_map<chunk_id, uint64_t>> pending_; ///< By intake.
   std::map<pack_id, std::set<uint64_t>> pins_;

@@ -39,7 +39,8 @@ std::optional<version_id> source_marks::find(std::string_view target_path, const
   if (!may_be_marked(now) || !knows_folder_of(target_path))
     return std::nullopt;
   // Where the catalog can not tell, the file is read.
-  auto found = names_->find_unchanged(*folder_, split(target_path).name, {{}, now.size, now.modified_ns, now.changed_ns, now.inode});
+  auto found =
+      names_->find_unchanged(*folder_, split(target_path).name, {{}, now.size, now.modified_ns, now.changed_ns, now.device, now.inode});
   return found ? *found : std::nullopt;
 }
 

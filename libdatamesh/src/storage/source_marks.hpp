@@ -1,5 +1,5 @@
 // Tells which files an earlier put left as they are now, so that they need not be read:
-// same place in the vault, same size, inode, time of modification and time of change.
+// same place in the vault, same size, device, inode, time of modification and time of change.
 // The last can be set by no program. That is what restic and borg go by, too; a file that
 // changed so lately that a second change could bear the same time is not remembered.
 //

@@ -299,6 +299,7 @@ void tree_reader::end(open_file& from, pieces& out) {
                    || (!from.unsized && from.offset != from.before.size);
     if (!last.changed && from.settled && after->changed_ns == from.before.changed_ns) {
       last.changed_ns = after->changed_ns;
+      last.device = after->device;
       last.inode = after->inode;
     }
   }

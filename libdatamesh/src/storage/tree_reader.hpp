@@ -41,6 +41,7 @@ struct source_end {
   uint64_t size = 0;
   bool changed = false;   ///< The file changed while it was read.
   int64_t changed_ns = 0; ///< Of what may be remembered, see source_marks.hpp; else 0.
+  uint64_t device = 0;
   uint64_t inode = 0;
 };
 /// A file that was not read, since an earlier put left it as it is.

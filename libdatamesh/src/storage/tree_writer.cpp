@@ -14,6 +14,7 @@ namespace {
 constexpr uint32_t permission_bits = 0777; // set-user-id and the like are not restored
 
 constexpr size_t hole_check_size = 1 << 20; // bytes at once
+constexpr size_t compare_size = 1 << 20;    // bytes at once
 
 constexpr std::string_view partial_ending = ".datamesh-part";
 
@@ -89,53 +90,55 @@ public:
       return fail(there.error());
     if (what.kind == node_kind::folder)
       return begin_folder(what, path, there.has_value() ? &*there : nullptr);
-    if (there && same(what, *there, path))
+    if (there && what.kind == node_kind::symlink && same_link(what, *there, path))
       return answer::skip;
+    current_ = what;
+    path_ = path;
+    replaces_ = there.has_value();
+    offset_ = 0;
+    old_ = there ? open_likely_same(*there) : nullptr;
+    if (old_)
+      return answer::write;
     if (there && (!overwrite_ || there->kind == file_kind::folder))
       return fail(errc::already_exists, "restore", path);
     if (what.kind == node_kind::symlink) {
       shared_->add_link(what, path);
       return answer::skip;
     }
-    current_ = what;
-    path_ = path;
-    replaces_ = there.has_value();
-    offset_ = 0;
-    data_end_ = 0;
-    partial_ = what.size >= resumable_size_min;
-    cut_ = !partial_;
-    if (partial_)
-      return open_partial();
-    auto file = files_->create_unnamed(parent_path(path), what.mode & permission_bits);
-    if (!file)
-      return fail(file.error().within("restore", path));
-    file_ = std::move(*file);
-    return answer::write;
+    return open_new();
   }
 
   result<size_t> resume(const std::vector<extent>& extents) override {
+    if (old_) {
+      auto good = count_held(*old_, current_.size, extents);
+      if (good == extents.size())
+        return good;
+      offset_ = 0;
+      if (auto anew = write_anew(); !anew)
+        return fail(anew.error());
+    }
     if (!partial_)
       return size_t{0};
-    auto old = files_->open_read(partial_path(path_), access_hint::sequential);
-    if (!old)
+    auto partial = files_->open_read(partial_path(path_), access_hint::sequential);
+    if (!partial)
       return size_t{0};
-    auto status = (*old)->status();
+    auto status = (*partial)->status();
     if (!status)
       return size_t{0};
-    size_t good = 0;
-    std::vector<std::byte> buffer;
-    for (const auto& next : extents) {
-      if (next.length > status->size - std::min(status->size, offset_))
-        break;
-      if (!(next.chunk ? holds_chunk(**old, next, buffer) : holds_hole(**old, next.length, buffer)))
-        break;
-      offset_ += next.length;
-      ++good;
-    }
-    return good;
+    return count_held(**partial, status->size, extents);
+  }
+
+  [[nodiscard]] bool comparing() const override {
+    return old_ != nullptr;
   }
 
   result<void> write(byte_view data) override {
+    if (old_ && holds(data)) {
+      offset_ += data.size();
+      return {};
+    }
+    if (auto anew = write_anew(); !anew)
+      return anew;
     if (auto cut = cut_rest(); !cut)
       return cut;
     const byte_view parts[] = {data};
@@ -147,6 +150,13 @@ public:
   }
 
   result<void> hole(uint64_t length) override {
+    std::vector<std::byte> buffer;
+    if (old_ && holds_hole(*old_, length, buffer)) {
+      offset_ += length;
+      return {};
+    }
+    if (auto anew = write_anew(); !anew)
+      return anew;
     if (auto cut = cut_rest(); !cut)
       return cut;
     offset_ += length;
@@ -154,6 +164,10 @@ public:
   }
 
   result<void> end() override {
+    if (auto kept = std::exchange(old_, nullptr))
+      return overwrite_ && (old_mode_ & permission_bits) != (current_.mode & permission_bits)
+                 ? files_->set_attributes(path_, current_.mode & permission_bits, current_.modified_ns)
+                 : result<void>{};
     auto done = cut_rest().and_then([&] { return finish_file(); });
     file_.reset();
     return done;
@@ -161,6 +175,7 @@ public:
 
   void abandon() override {
     file_.reset();
+    old_.reset();
   }
 
   std::vector<item_failure> finish() override {
@@ -246,12 +261,80 @@ private:
     return answer::skip;
   }
 
-  bool same(const target_file& what, const file_status& there, const std::string& path) const {
-    if (what.kind == node_kind::symlink) {
-      auto target = there.kind == file_kind::symlink ? files_->read_link(path) : fail(errc::not_found);
-      return target && *target == what.symlink_target;
+  bool same_link(const target_file& what, const file_status& there, const std::string& path) const {
+    auto target = there.kind == file_kind::symlink ? files_->read_link(path) : fail(errc::not_found);
+    return target && *target == what.symlink_target;
+  }
+
+  /// A file that may be what comes, by its size and time; its content tells.
+  std::unique_ptr<readable_file> open_likely_same(const file_status& there) {
+    old_mode_ = there.mode;
+    if (current_.kind != node_kind::file || there.kind != file_kind::regular || there.size != current_.size
+        || there.modified_ns != current_.modified_ns)
+      return nullptr;
+    auto opened = files_->open_regular(path_);
+    return opened ? std::move(opened->file) : nullptr;
+  }
+
+  result<answer> open_new() {
+    data_end_ = 0;
+    partial_ = current_.size >= resumable_size_min;
+    cut_ = !partial_;
+    if (partial_)
+      return open_partial();
+    auto file = files_->create_unnamed(parent_path(path_), current_.mode & permission_bits);
+    if (!file)
+      return fail(file.error().within("restore", path_));
+    file_ = std::move(*file);
+    return answer::write;
+  }
+
+  /// What is there is not what comes, but for the bytes up to the offset.
+  result<void> write_anew() {
+    if (!old_)
+      return {};
+    auto old = std::exchange(old_, nullptr);
+    if (!overwrite_)
+      return fail(errc::already_exists, "restore", path_);
+    auto same = std::exchange(offset_, 0);
+    if (auto opened = open_new(); !opened)
+      return fail(opened.error());
+    std::vector<std::byte> buffer(static_cast<size_t>(std::min<uint64_t>(same, compare_size)));
+    while (offset_ < same) {
+      auto part = byte_span{buffer}.first(static_cast<size_t>(std::min<uint64_t>(same - offset_, buffer.size())));
+      auto count = old->read_at(offset_, part);
+      if (!count || *count != part.size())
+        return fail(errc::already_exists, "restore over what changes meanwhile", path_);
+      if (auto written = write(part); !written)
+        return written;
     }
-    return there.kind == file_kind::regular && there.size == what.size && there.modified_ns == what.modified_ns;
+    return {};
+  }
+
+  bool holds(byte_view data) {
+    std::vector<std::byte> buffer(std::min(data.size(), compare_size));
+    for (size_t at = 0; at < data.size(); at += buffer.size()) {
+      auto part = byte_span{buffer}.first(std::min(buffer.size(), data.size() - at));
+      auto count = old_->read_at(offset_ + at, part);
+      if (!count || *count != part.size() || !std::equal(part.begin(), part.end(), data.begin() + static_cast<ptrdiff_t>(at)))
+        return false;
+    }
+    return true;
+  }
+
+  /// How many of *extents* are in *file*, which has *size* bytes.
+  size_t count_held(readable_file& file, uint64_t size, const std::vector<extent>& extents) {
+    size_t good = 0;
+    std::vector<std::byte> buffer;
+    for (const auto& next : extents) {
+      if (next.length > size - std::min(size, offset_))
+        break;
+      if (!(next.chunk ? holds_chunk(file, next, buffer) : holds_hole(file, next.length, buffer)))
+        break;
+      offset_ += next.length;
+      ++good;
+    }
+    return good;
   }
 
   /// The same in every run, as long as nothing that is restored has the name.
@@ -304,6 +387,8 @@ private:
   target_file current_;
   std::string path_;
   std::unique_ptr<writable_file> file_;
+  std::unique_ptr<readable_file> old_; ///< What is there, as long as it is the same.
+  uint32_t old_mode_ = 0;
   uint64_t offset_ = 0;
   uint64_t data_end_ = 0; ///< Behind it there are only holes.
   bool replaces_ = false;

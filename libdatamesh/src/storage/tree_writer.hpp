@@ -2,7 +2,8 @@
 // is whole: small ones are written unnamed and linked, long ones grow under
 // ".<name>.datamesh-part", where a later get picks them up. Folders on the way must
 // be real folders: a symbolic link there is refused, never followed, which is looked
-// at anew for each file. (Who may rename in the target can still win a race.) Links,
+// at anew for each file. (Who may rename in the target can still win a race.) A file of
+// the same size and time that is there is compared, and kept where it is the same. Links,
 // and the attributes of folders, come last.
 //
 // Not thread-safe; runs on the thread that may block.
@@ -41,13 +42,17 @@ public:
   /// A file, folder or link begins. `skip`: it is there already, as it should be.
   [[nodiscard]] virtual result<answer> begin(const target_file& what) = 0;
 
-  /// How many of *extents* lie in a partial file of an earlier get; the next
-  /// `write` goes behind them.
+  /// How many of *extents* are in the file already, or in a partial one of an earlier
+  /// get; the next `write` goes behind them.
   [[nodiscard]] virtual result<size_t> resume(const std::vector<extent>& extents) {
     (void) extents;
     return 0;
   }
   [[nodiscard]] virtual result<void> write(byte_view data) = 0;
+  /// All that was given of this file is there already, and nothing was written.
+  [[nodiscard]] virtual bool comparing() const {
+    return false;
+  }
   [[nodiscard]] virtual result<void> hole(uint64_t length) = 0;
 
   /// The file is whole.

@@ -208,4 +208,47 @@ TEST_CASE("a file whose data is gone is read and stored again", "[unchanged]") {
   CHECK(at.h.get_text("/tree/b") == noise(1, 300'000));
 }
 
+TEST_CASE("what lies on drives that are away is stored anew, and known again when they are back", "[unchanged]") {
+  watched_house at;
+  at.write_tree();
+  at.settle();
+  at.put();
+  at.h.close();
+  for (size_t drive = 1; drive <= 2; ++drive)
+    must(at.disk->rename(at.h.drive(drive), at.h.path("away" + std::to_string(drive))));
+  at.h.open();
+  must(at.h.vault().verify({}));
+  at.settle();
+  auto stored = at.put({.policy = "1+0"});
+  CHECK(stored.files_unread == 0);
+  CHECK(stored.bytes_new_plain == 300'006);
+  CHECK(at.h.get_text("/tree/b") == noise(1, 300'000));
+  at.h.close();
+  for (size_t drive = 1; drive <= 2; ++drive)
+    must(at.disk->rename(at.h.path("away" + std::to_string(drive)), at.h.drive(drive)));
+  at.h.open();
+  CHECK(at.put().files_unread == 3);
+  CHECK(at.put({.compare_contents = true}).bytes_written == 0);
+}
+
+TEST_CASE("a cleanup passes over packs that can not be read, and frees the rest", "[unchanged]") {
+  watched_house at;
+  at.h.write("tree/lost", noise(2, 300'000));
+  at.settle();
+  at.put();
+  for (size_t drive = 1; drive <= 3; ++drive)
+    for (const auto& shard : at.h.files_below(join_path(at.h.drive(drive), "shards")))
+      must(at.disk->remove(shard));
+  at.h.put_text("/kept", noise(3, 100'000));
+  at.h.put_text("/gone", noise(4, 400'000));
+  must(at.h.vault().remove("/gone"));
+  auto freed = must(at.h.vault().cleanup({.trash_age = std::chrono::seconds{0}}));
+  CHECK(freed.bytes_freed > 400'000);
+  CHECK(at.h.get_text("/kept") == noise(3, 100'000));
+  CHECK(must(at.h.vault().verify({.repair = true})).packs_lost > 0);
+  CHECK(at.put().bytes_new_plain == 300'000);
+  must(at.h.vault().cleanup({}));
+  CHECK(at.h.get_text("/tree/lost") == noise(2, 300'000));
+}
+
 } // namespace datamesh::test

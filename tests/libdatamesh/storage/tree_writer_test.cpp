@@ -133,12 +133,82 @@ TEST_CASE("what is there stays unless it may be overwritten, and then it is repl
   CHECK(room.files->list("/out")->size() == 1);
 }
 
-TEST_CASE("a file of the same size and time is passed over", "[tree_writer]") {
+TEST_CASE("a file of the same size, time and content is kept", "[tree_writer]") {
+  auto overwrite = GENERATE(false, true);
   write_room room;
   room.restore(file_of("a", 3), as_view("old"));
-  auto begun = room.writer->begin(file_of("a", 3));
-  REQUIRE(begun);
-  CHECK(*begun == answer::skip);
+  auto before = room.files->status("/out/a");
+  room.open(overwrite);
+  REQUIRE(room.writer->begin(file_of("a", 3, 0755)));
+  REQUIRE(room.writer->write(as_view("ol")));
+  REQUIRE(room.writer->write(as_view("d")));
+  CHECK(room.writer->comparing());
+  REQUIRE(room.writer->end());
+  auto after = room.files->status("/out/a");
+  CHECK(after->inode == before->inode);
+  CHECK(after->mode == (overwrite ? 0755 : 0644));
+  CHECK(after->modified_ns == before->modified_ns);
+}
+
+TEST_CASE("a file of the same size and time, but of another content, is replaced or refused", "[tree_writer]") {
+  write_room room;
+  room.restore(file_of("a", 6), as_view("abcdef"));
+  SECTION("refused") {
+    REQUIRE(room.writer->begin(file_of("a", 6)));
+    REQUIRE(room.writer->write(as_view("abc")));
+    auto written = room.writer->write(as_view("dEf"));
+    REQUIRE(!written);
+    CHECK(written.error().code() == errc::already_exists);
+    room.writer->abandon();
+    CHECK(as_text(room.content("a")) == "abcdef");
+  }
+  SECTION("replaced, the part that was the same included") {
+    room.open(true);
+    REQUIRE(room.writer->begin(file_of("a", 6)));
+    REQUIRE(room.writer->write(as_view("abc")));
+    REQUIRE(room.writer->write(as_view("dEf")));
+    CHECK(!room.writer->comparing());
+    CHECK(as_text(room.content("a")) == "abcdef");
+    REQUIRE(room.writer->end());
+    CHECK(as_text(room.content("a")) == "abcdEf");
+  }
+  SECTION("where a hole comes") {
+    room.open(true);
+    REQUIRE(room.writer->begin(file_of("a", 6)));
+    REQUIRE(room.writer->write(as_view("abc")));
+    REQUIRE(room.writer->hole(3));
+    REQUIRE(room.writer->end());
+    CHECK(as_text(room.content("a")) == std::string_view{"abc\0\0\0", 6});
+  }
+}
+
+TEST_CASE("a long file that is there is compared chunk by chunk", "[tree_writer]") {
+  write_room room;
+  auto first = room.random.make(9 << 20);
+  auto second = room.random.make(8 << 20);
+  auto what = file_of("long", first.size() + second.size());
+  auto other = second;
+  other[other.size() - 1] ^= std::byte{1};
+  auto damaged = GENERATE(false, true);
+  REQUIRE(room.writer->begin(what));
+  REQUIRE(room.writer->write(first));
+  REQUIRE(room.writer->write(damaged ? other : second));
+  REQUIRE(room.writer->end());
+  room.open(true);
+  REQUIRE(room.writer->begin(what));
+  auto resumed = room.writer->resume({room.chunk_of(first), room.chunk_of(second)});
+  REQUIRE(resumed);
+  CHECK(*resumed == (damaged ? 0 : 2));
+  CHECK(room.writer->comparing() == !damaged);
+  if (damaged) {
+    REQUIRE(room.writer->write(first));
+    REQUIRE(room.writer->write(second));
+  }
+  REQUIRE(room.writer->end());
+  auto whole = first;
+  whole.insert(whole.end(), second.begin(), second.end());
+  CHECK(room.content("long") == whole);
+  CHECK(room.files->list("/out")->size() == 1);
 }
 
 TEST_CASE("a folder in the way of a file, or a file in the way of a folder, is refused", "[tree_writer]") {
