@@ -167,9 +167,9 @@ int finish_put(session& s, const put_summary& sum) {
   if (sum.symlinks > 0)
     what += ", " + counted(sum.symlinks, "link", "links");
   auto done = sum.files + sum.folders + sum.symlinks > 0;
-  // All that was named lies in the store itself.
-  auto only_own = !done && sum.failure_count == 0 && s.left_out() > 0;
-  if (done || (sum.failure_count == 0 && !only_own))
+  // What was named is there and was neither stored nor refused: it is the store itself.
+  auto only_own = !done && sum.failure_count == 0;
+  if (done)
     out.print("{} {}, {}: {} new, {} known already{}.", s.dry_run() ? "Would store" : "Stored", what, out.size(sum.bytes),
               out.size(sum.bytes_new_plain), out.size(sum.bytes_known), unread(out, sum));
   if (!s.dry_run() && sum.bytes_written > 0)

@@ -27,8 +27,6 @@ node_options session::options() {
   if (auto level = set.text("compression"); !level.empty())
     result.compression_level = static_cast<int>(set.number("compression"));
   result.on_event = [this](const event& what) {
-    if (what.kind == event_kind::item_done && what.level == severity::warning)
-      ++left_out_;
     std::lock_guard guard{mutex_};
     if (progress_)
       progress_->take(what);

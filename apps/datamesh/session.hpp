@@ -9,7 +9,6 @@
 #include "secrets.hpp"
 #include "settings.hpp"
 
-#include <atomic>
 #include <memory>
 #include <optional>
 
@@ -63,11 +62,6 @@ public:
     return result;
   }
 
-  /// Folders that a put left out since they belong to the store.
-  [[nodiscard]] uint64_t left_out() const noexcept {
-    return left_out_;
-  }
-
   /// True without asking with --yes; else the answer to *question*.
   [[nodiscard]] outcome<bool> confirm(const std::string& question);
 
@@ -78,7 +72,6 @@ private:
   void begin_progress(total_counter total);
   void end_progress();
 
-  std::atomic<uint64_t> left_out_ = 0;
   std::mutex mutex_;
   std::unique_ptr<progress> progress_;
   std::unique_ptr<node> node_;
