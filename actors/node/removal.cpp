@@ -84,7 +84,9 @@ public:
       : self_(sys), drive_(drive), job_(job), summary_(summary) {}
 
   result<void> run(const removal_list& list) {
-    for (const auto& pack : list.packs)
+    for (const auto& pack : list.packs) {
+      if (job_.cancel.cancelled())
+        return fail(errc::cancelled, "remove the shards of a destroyed vault", drive_.folder);
       for (uint8_t index = 0; index < pack.shards; ++index) {
         storage::shard_key key{pack.id, index};
         auto found = drive_.store->find(key);
@@ -98,13 +100,12 @@ public:
           if (auto removed = remove(); !removed)
             return removed;
       }
+    }
     return remove();
   }
 
 private:
   result<void> remove() {
-    if (job_.cancel.cancelled())
-      return fail(errc::cancelled, "remove the shards of a destroyed vault", drive_.folder);
     auto count = static_cast<uint64_t>(request_.shards_size());
     if (count == 0)
       return {};

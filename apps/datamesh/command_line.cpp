@@ -253,6 +253,10 @@ std::string check_value(value_kind kind, const std::vector<std::string_view>& ch
     return parse_range(value) ? "" : fmt::format("'{}' is no range; write 0-99, 1M+64K or 100-", shown);
   case value_kind::policy:
     return valid_policy(value) ? "" : fmt::format("'{}' is no policy; write K+M with at most 128 shards, as in 4+2", shown);
+  case value_kind::new_name:
+    return valid_vault_name(value)
+               ? ""
+               : fmt::format("'{}' is no name for a vault; take up to 64 letters, digits, '_', '-' and '.', no '.' first", shown);
   case value_kind::choice:
     if (std::find(choices.begin(), choices.end(), value) != choices.end())
       return "";

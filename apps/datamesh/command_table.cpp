@@ -63,7 +63,8 @@ std::vector<command_spec> start_commands() {
       {.name = "init",
        .summary = "Make a node, its drives and a first vault",
        .text =
-           "Makes the node's home, turns each --drive folder into a drive and creates a vault. Folders that are missing are made.\n\n"
+           "Makes the node's home, turns each --drive folder into a drive and creates a vault. Folders that are missing are made. No drive "
+           "lies in another one, in the home or around it.\n\n"
            "The recovery phrase is printed once and kept nowhere. It opens the vault when the password is forgotten and this machine is "
            "gone: write it down.\n\n"
            "With one drive data is protected against bit rot only; with several, the loss of whole drives is survived, too.\n\n"
@@ -77,7 +78,7 @@ std::vector<command_spec> start_commands() {
                     .placeholder = "DIR",
                     .text = "A folder to use as a drive.",
                     .repeated = true},
-                   {.name = "name", .kind = kind::text, .placeholder = "NAME", .text = "Name of the vault.", .fallback = "main"},
+                   {.name = "name", .kind = kind::new_name, .placeholder = "NAME", .text = "Name of the vault.", .fallback = "main"},
                    no_password,
                    trust_device},
        .groups = group_node | group_vault},
@@ -211,7 +212,8 @@ std::vector<command_spec> data_commands() {
        .groups = group_node | group_vault},
       {.name = "rm",
        .summary = "Move files and folders to the trash",
-       .text = "What is removed can be brought back with 'restore' until 'cleanup' forgets it, after 30 days by default.",
+       .text = "What is removed can be brought back with 'restore' until 'cleanup' forgets it, after 30 days by default.\n\n"
+               "A path that is a file in the vault and a folder to 'put', or the other way round, is stored once the old one is removed.",
        .example = "datamesh rm /old.txt\ndatamesh rm -r --dry-run '/tmp/*'",
        .arguments = {{.name = "PATH", .kind = kind::vault_path, .repeated = true}},
        .options = {{.name = "recursive", .letter = 'r', .text = "Also folders, with all they hold."}, dry_run, interactive, flush},
@@ -356,6 +358,8 @@ std::vector<command_spec> drive_commands() {
   return {
       {.name = "add",
        .summary = "Turn folders into drives of this node",
+       .text =
+           "A folder that is missing is made. None may lie in another drive, in the node's home or around it; then none of them is added.",
        .example = "datamesh drive add /mnt/d",
        .arguments = {{.name = "DIR", .kind = kind::folder, .repeated = true}},
        .groups = group_node},
@@ -400,7 +404,7 @@ std::vector<command_spec> vault_commands() {
        .summary = "Create another vault on the same drives",
        .text = "Prints the recovery phrase once.",
        .example = "datamesh vault create work",
-       .arguments = {{.name = "NAME", .kind = kind::text}},
+       .arguments = {{.name = "NAME", .kind = kind::new_name}},
        .options = {no_password, trust_device},
        .groups = group_node | group_vault},
       {.name = "use",

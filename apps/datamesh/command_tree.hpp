@@ -26,6 +26,7 @@ enum class value_kind : uint8_t {
   choice,     ///< One of `option_spec::choices`.
   vault_path, ///< A file or folder of the vault, or a glob over them.
   vault_name, ///< A vault of the node.
+  new_name,   ///< What a vault is to be called.
   drive,      ///< A drive of the node: its folder, or the first digits of its id.
   code,       ///< "DM-NO-SPACE".
 };

@@ -1,5 +1,6 @@
 // init, drive, vault, key: what a node is made of, and who may open it.
 #include "display.hpp"
+#include "drive_folders.hpp"
 #include "session.hpp"
 #include "units.hpp"
 
@@ -13,12 +14,6 @@
 namespace datamesh::cli {
 
 namespace {
-
-std::string absolute_path(const std::string& path) {
-  std::error_code failed;
-  auto result = std::filesystem::absolute(path, failed).lexically_normal().string();
-  return failed ? path : result;
-}
 
 void print_phrase(output& out, const std::string& phrase) {
   out.print("{}", out.paint(tone::strong, "Recovery phrase, shown this once. Whoever has it can read everything: write it down."));
@@ -74,44 +69,31 @@ void warn_if_full(output& out, const drive_report& drive) {
                          out.size(drive.disk_total)));
 }
 
-outcome<std::vector<drive_report>> add_missing_drives(node& n, const std::vector<std::string>& folders) {
-  auto there = n.drives();
-  for (auto& folder : folders) {
-    auto path = absolute_path(folder);
-    if (std::any_of(there.begin(), there.end(), [&](auto& drive) { return drive.folder == path; }))
-      continue;
-    if (auto added = n.add_drive(path); !added)
-      return refuse(added.error());
-  }
-  return n.drives();
+std::vector<std::string> folders_of(const std::vector<drive_report>& drives) {
+  std::vector<std::string> folders;
+  for (auto& drive : drives)
+    folders.push_back(drive.folder);
+  return folders;
 }
 
-outcome<std::optional<credential>> password_of_vault(session& s) {
-  return s.new_password(s.set.text("password-file"), s.set.text("password-command"));
+/// What of *folders* is no drive of the unfinished node *n*, which may be null, and can
+/// become one: asked before anything is made.
+outcome<std::vector<std::string>> new_drives(const node* n, const std::string& home, std::vector<std::string> folders) {
+  auto there = n != nullptr ? folders_of(n->drives()) : std::vector<std::string>{};
+  if (auto good = check_drive_folders(folders, n != nullptr ? n->home() : home, there); !good)
+    return refuse(good.error());
+  std::erase_if(folders, [&](auto& folder) {
+    return std::any_of(there.begin(), there.end(), [&](auto& drive) { return same_folder(drive, folder); });
+  });
+  if (auto good = check_no_drives(folders); !good)
+    return refuse(good.error());
+  return folders;
 }
 
 /// "~/d" as a shell would understand it.
 std::string from_home(const std::string& folder) {
   auto home = process_variables()("HOME");
   return folder.starts_with("~/") && home ? *home + folder.substr(1) : folder;
-}
-
-/// The command line with the options that were given and answered.
-std::string as_typed(const session& s) {
-  auto quoted = [](const std::string& word) {
-    constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:,@%";
-    if (!word.empty() && word.find_first_not_of(plain) == std::string::npos)
-      return word;
-    std::string result = "'";
-    for (auto c : word)
-      result += c == '\'' ? std::string{"'\\''"} : std::string(1, c);
-    return result + "'";
-  };
-  auto text = "datamesh " + s.line.path;
-  for (auto& [name, value] : s.set.all())
-    for (auto& word : value.from == origin::flag ? value.values : std::vector<std::string>{})
-      text += " --" + name + (word == "true" ? "" : word == "false" ? "=false" : " " + quoted(word));
-  return text;
 }
 
 /// Asks for what the command line does not say. Each question names its option.
@@ -137,7 +119,7 @@ outcome<void> ask_for_setup(session& s) {
     if (*without)
       s.set.answer("no-password", {"true"});
   }
-  s.out.note("This runs: {}", printable(as_typed(s)));
+  s.out.note("This runs: {}", s.as_typed());
   return {};
 }
 
@@ -181,11 +163,27 @@ outcome<int> make_vault(session& s, node& n, const std::string& name, const std:
   return 0;
 }
 
-outcome<int> each_drive(session& s, const char* action, const std::function<result<drive_report>(const std::string&)>& take) {
-  for (auto& folder : s.arguments()) {
-    auto drive = take(absolute_path(folder));
+failure drive_refused(const error& why) {
+  failure told{why};
+  if (why.code() == errc::already_exists)
+    told.next = "datamesh drive list, or name an empty folder; 'datamesh drive adopt DIR' takes over a drive of another node";
+  return told;
+}
+
+/// Nothing is done to any of the folders when one of them can not be a drive beside those in *there*.
+outcome<int> each_drive(session& s, const char* action, const std::vector<std::string>& there,
+                        const std::function<result<drive_report>(const std::string&)>& take) {
+  auto folders = s.arguments();
+  std::transform(folders.begin(), folders.end(), folders.begin(), absolute_path);
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  if (auto good = check_drive_folders(folders, (*n)->home(), there); !good)
+    return refuse(good.error());
+  for (auto& folder : folders) {
+    auto drive = take(folder);
     if (!drive)
-      return refuse(drive.error());
+      return refuse(drive_refused(drive.error()));
     s.out.line(drive_json(*drive));
     s.out.print("{} {}, id {}.", action, printable(drive->folder), drive->id.brief());
     warn_if_full(s.out, *drive);
@@ -199,7 +197,7 @@ outcome<drive_report> find_drive(node& n, const std::string& word) {
   auto path = absolute_path(word);
   std::optional<drive_report> found;
   for (auto& drive : n.drives()) {
-    if (drive.folder == path || drive.folder == word)
+    if (drive.folder == path || drive.folder == word || same_folder(drive.folder, path))
       return drive;
     if (word.size() >= 2 && drive.id.hex().starts_with(word)) {
       if (found)
@@ -253,8 +251,12 @@ outcome<int> run_init(session& s) {
   auto n = unfinished_node(s);
   if (!n)
     return refuse(n.error());
-  // Before anything is made: without a password there is to be nothing half done.
-  auto password = password_of_vault(s);
+  // Before anything is made: without drives or a password there is to be nothing half done.
+  std::transform(folders.begin(), folders.end(), folders.begin(), absolute_path);
+  auto wanted = new_drives(*n, s.set.text("home"), std::move(folders));
+  if (!wanted)
+    return refuse(wanted.error());
+  auto password = s.new_password();
   if (!password)
     return refuse(password.error());
   if (*n == nullptr) {
@@ -263,9 +265,9 @@ outcome<int> run_init(session& s) {
       return refuse(made.error());
     n = s.adopt(std::move(*made));
   }
-  auto drives = add_missing_drives(**n, folders);
-  if (!drives)
-    return refuse(drives.error());
+  for (auto& folder : *wanted)
+    if (auto added = (*n)->add_drive(folder); !added)
+      return refuse(drive_refused(added.error()));
   auto made = make_vault(s, **n, s.set.text("name"), *password);
   if (!made)
     return made;
@@ -280,14 +282,17 @@ outcome<int> run_drive_add(session& s) {
   auto n = s.open_node();
   if (!n)
     return refuse(n.error());
-  return each_drive(s, "Added", [&](const std::string& folder) { return (*n)->add_drive(folder); });
+  return each_drive(s, "Added", folders_of((*n)->drives()), [&](const std::string& folder) { return (*n)->add_drive(folder); });
 }
 
 outcome<int> run_drive_adopt(session& s) {
   auto n = s.open_node();
   if (!n)
     return refuse(n.error());
-  return each_drive(s, "Adopted", [&](const std::string& folder) { return (*n)->adopt_drive(folder); });
+  // One that is missing may be what is adopted now, at its new place.
+  auto there = (*n)->drives();
+  std::erase_if(there, [](auto& drive) { return drive.state == "missing"; });
+  return each_drive(s, "Adopted", folders_of(there), [&](const std::string& folder) { return (*n)->adopt_drive(folder); });
 }
 
 outcome<int> run_drive_list(session& s) {
@@ -344,6 +349,11 @@ outcome<int> run_drive_replace(session& s) {
   if (!old)
     return refuse(old.error());
   auto folder = absolute_path(s.arguments()[1]);
+  auto others = (*n)->drives();
+  // A new disk may be mounted where the old one was.
+  std::erase_if(others, [&](auto& drive) { return drive.id == old->id && drive.state == "missing"; });
+  if (auto good = check_drive_folders({folder}, (*n)->home(), folders_of(others)); !good)
+    return refuse(good.error());
   json_line line{"summary"};
   line.add("dry_run", s.dry_run()).add("old", old->id.hex()).name("new_folder", folder);
   if (s.dry_run()) {
@@ -356,7 +366,7 @@ outcome<int> run_drive_replace(session& s) {
   if (!v)
     return refuse(v.error());
   if (auto added = (*n)->add_drive(folder); !added)
-    return refuse(added.error());
+    return refuse(drive_refused(added.error()));
   if (old->state == "ok")
     if (auto drained = (*n)->drain_drive(old->id.hex()); !drained)
       return refuse(drained.error());
@@ -443,7 +453,7 @@ outcome<int> run_vault_create(session& s) {
   auto n = s.open_node();
   if (!n)
     return refuse(n.error());
-  auto password = password_of_vault(s);
+  auto password = s.new_password();
   if (!password)
     return refuse(password.error());
   return make_vault(s, **n, s.arguments()[0], *password);
@@ -490,6 +500,19 @@ int vault_destroyed(session& s, const destroy_summary& sum) {
   return 0;
 }
 
+/// Why a removal of shards ended early; the key of the vault is gone.
+failure shards_left(const session& s, std::string what) {
+  return {
+      errc::cancelled, std::move(what),
+      fmt::format("datamesh vault destroy {}, or the next cleanup of any vault, removes the rest of them", printable(s.arguments()[0]))};
+}
+
+/// The key goes first: who interrupts what follows is told that it is gone.
+bool is_gone(node& n, const std::string& name) {
+  auto all = n.vaults();
+  return all && std::none_of(all->begin(), all->end(), [&](auto& facts) { return facts.name == name; });
+}
+
 outcome<destroy_summary> destroy(session& s, node& n, const vault_facts& facts) {
   if (s.set.flag("key-only")) {
     if (auto done = n.destroy_vault(facts.name); !done)
@@ -504,6 +527,10 @@ outcome<destroy_summary> destroy(session& s, node& n, const vault_facts& facts) 
   if (done)
     return *done;
   failure why{done.error()};
+  if (why.code == errc::cancelled && is_gone(n, facts.name))
+    return refuse(
+        shards_left(s, fmt::format("vault '{}' is destroyed and nobody can read it any more, but not all of its shards are removed",
+                                   printable(facts.name))));
   if (why.code != errc::locked && why.code != errc::authentication_failed && why.code != errc::no_vault && why.code != errc::cancelled)
     why.next = fmt::format("datamesh vault destroy {} --key-only, which needs no password and leaves the shards", printable(facts.name));
   return refuse(std::move(why));
@@ -524,7 +551,9 @@ outcome<int> run_vault_destroy(session& s) {
     // Its key may be gone already, and shards of it left.
     auto rest = s.dry_run() ? result<destroy_summary>{datamesh::fail(errc::no_vault, "destroy vault", name)}
                             : (*n)->destroy_vault(name, credential::this_device(), {.cancel = s.cancel});
-    if (!rest && rest.error().code() != errc::no_vault)
+    if (!rest && rest.error().code() == errc::cancelled)
+      return refuse(shards_left(s, fmt::format("vault '{}' was destroyed before, and not all of its shards are removed", printable(name))));
+    if (!rest && rest.error().code() != errc::no_vault && rest.error().code() != errc::name_invalid)
       return refuse(rest.error());
     if (!rest)
       return refuse(errc::no_vault, fmt::format("there is no vault '{}' here", printable(name)), "datamesh vault list");
@@ -574,7 +603,7 @@ outcome<int> run_key_change_password(session& s) {
   auto v = s.open_vault();
   if (!v)
     return refuse(v.error());
-  auto next = s.new_password(s.set.text("new-password-file"), s.set.text("new-password-command"));
+  auto next = s.new_password("new-");
   if (!next)
     return refuse(next.error());
   if (auto done = (*v)->change_password(**next); !done)

@@ -1,6 +1,7 @@
 // put, get, cat: bytes in and out.
 #include "display.hpp"
 #include "session.hpp"
+#include "transfer_advice.hpp"
 #include "units.hpp"
 
 #include <algorithm>
@@ -159,6 +160,12 @@ std::string unread(output& out, const put_summary& sum) {
   return fmt::format(", {} in {} unchanged and not read", out.size(sum.bytes_unread), counted(sum.files_unread, "file", "files"));
 }
 
+/// The command that removes what a put met in the vault, or nothing.
+std::string advice_of_vault(session& s, const std::vector<item_failure>& failures) {
+  auto v = failures.empty() ? refuse(errc::not_found, {}) : s.open_vault();
+  return v ? advice_for_kinds(**v, failures, conflict_of(s.set) == if_exists::fail) : std::string{};
+}
+
 int finish_put(session& s, const put_summary& sum) {
   auto& out = s.out;
   auto what = counted(sum.files, "file", "files");
@@ -191,7 +198,8 @@ int finish_put(session& s, const put_summary& sum) {
                         .done = done,
                         .summary = put_json(sum, s.dry_run()),
                         .next_if_taken = "run it again with --if-exists version, with --if-exists rename, or with --as NAME",
-                        .next_if_missing = "check the path: it is one of this machine, not of the vault"});
+                        .next_if_missing = "check the path: it is one of this machine, not of the vault",
+                        .next = advice_of_vault(s, sum.failures)});
 }
 
 outcome<int> put_stdin(session& s, const std::string& folder) {
@@ -212,8 +220,11 @@ outcome<int> put_stdin(session& s, const std::string& folder) {
                              .policy = s.set.text("policy"),
                              .modified_ns = std::nullopt};
   auto sum = s.with_progress([&](const job_options& job) { return (*v)->put(request, job); });
-  if (!sum)
-    return refuse(sum.error());
+  if (!sum) {
+    failure why{sum.error()};
+    why.next = advice_of_vault(s, {{*target, sum.error()}});
+    return refuse(std::move(why));
+  }
   return finish_put(s, *sum);
 }
 
@@ -281,7 +292,8 @@ json_line get_json(const get_summary& sum) {
   return line;
 }
 
-int finish_get(session& s, const get_summary& sum) {
+/// *target* is empty where standard output was written.
+int finish_get(session& s, const get_summary& sum, const std::string& target = {}) {
   tell_limit(s.out, sum.waits);
   if (sum.shards_bad > 0)
     s.out.warn(fmt::format("{} read around; run: datamesh repair",
@@ -290,7 +302,8 @@ int finish_get(session& s, const get_summary& sum) {
                        {.what = "brought back",
                         .done = sum.files + sum.folders + sum.symlinks > 0,
                         .summary = get_json(sum),
-                        .next_if_taken = "run it again with --force, which replaces files, or into another folder with --to FOLDER"});
+                        .next_if_taken = "run it again with --force, which replaces files, or into another folder with --to FOLDER",
+                        .next = target.empty() ? std::string{} : advice_for_target(sum.failures, target)});
 }
 
 outcome<get_summary> stream(session& s, vault& v, const std::string& path) {
@@ -476,10 +489,15 @@ outcome<int> run_get(session& s) {
   auto version = chosen_version(s, **v, paths->front());
   if (!version)
     return refuse(version.error());
+  auto in_target = [&](const error& why) {
+    failure told{why};
+    told.next = advice_for_target(why.code(), target);
+    return told;
+  };
   std::error_code failed;
   std::filesystem::create_directories(target, failed);
   if (failed)
-    return refuse(from_errno(failed.value(), "make the folder", target));
+    return refuse(in_target(from_errno(failed.value(), "make the folder", target)));
   auto folder = std::filesystem::absolute(target, failed).string();
   get_request request{
       .paths = *paths, .target_folder = folder, .target_name = s.set.text("as"), .overwrite = s.set.flag("force"), .version = *version};
@@ -487,11 +505,15 @@ outcome<int> run_get(session& s) {
   if (!sum && sum.error().code() == errc::already_exists)
     return refuse(errc::already_exists, sum.error().message(),
                   "run it again with --force, which replaces files, or into another folder with --to FOLDER");
-  if (!sum)
+  if (!sum && sum.error().code() == errc::name_invalid)
+    return refuse(errc::name_invalid, sum.error().message(), "choose another NAME for --as, without '/'; the folder is what --to names");
+  if (!sum && sum.error().code() == errc::capacity_exceeded)
     return refuse(of_several(sum.error(), paths->size()));
+  if (!sum)
+    return refuse(in_target(sum.error()));
   if (s.set.flag("sync"))
     if (auto durable = make_durable(folder); !durable)
-      return refuse(durable.error());
+      return refuse(in_target(durable.error()));
   auto& out = s.out;
   auto what = counted(sum->files, "file", "files");
   if (sum->folders > 0)
@@ -503,7 +525,7 @@ outcome<int> run_get(session& s) {
               out.size(sum->bytes));
   if (sum->bytes_resumed > 0)
     out.print("{} were there already, from an earlier get.", out.size(sum->bytes_resumed));
-  return finish_get(s, *sum);
+  return finish_get(s, *sum, target);
 }
 
 outcome<int> run_cat(session& s) {

@@ -326,7 +326,7 @@ outcome<int> run_rm(session& s) {
       auto page = (*v)->list({.path = path, .limit = 1});
       if (page && !page->entries.empty())
         return refuse(errc::folder_not_empty, fmt::format("'{}' is a folder with entries", printable(path)),
-                      "datamesh rm -r " + printable(path));
+                      "datamesh rm -r " + shell_word(path));
     }
     if (auto done = loop.run(path, "", [&] { return (*v)->remove(path, s.set.flag("recursive")); }); !done)
       return refuse(done.error());
@@ -518,6 +518,8 @@ outcome<int> run_restore(session& s) {
       return refuse(chosen.error());
     auto id = trash_id(chosen->item->first);
     auto done = loop.run(chosen->target, "", [&] { return (*v)->restore_from_trash(id, chosen->target); });
+    if (!done && (done.error().code == errc::already_exists || done.error().code == errc::is_a_folder))
+      done.error().next = fmt::format("datamesh restore {} --to PATH", shell_word(word));
     if (!done)
       return refuse(done.error());
     trash->erase(chosen->item);

@@ -109,6 +109,17 @@ std::string printable_name(std::string_view name) {
   return shown(name, true);
 }
 
+std::string shell_word(std::string_view word) {
+  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:,@%";
+  if (!word.empty() && word.find_first_not_of(plain) == std::string_view::npos)
+    return std::string{word};
+  auto harmless = printable(word) == word;
+  std::string result = harmless ? "'" : "$'";
+  for (auto c : harmless ? std::string{word} : printable_name(word))
+    result += c != '\'' ? std::string(1, c) : harmless ? "'\\''" : "\\'";
+  return result + "'";
+}
+
 size_t display_width(std::string_view text) {
   size_t width = 0;
   while (!text.empty()) {

@@ -15,6 +15,10 @@ namespace datamesh::cli {
 /// The same for a name, with `\\` for a backslash: no two names look the same.
 [[nodiscard]] std::string printable_name(std::string_view name);
 
+/// *word* as bash and zsh read it back, for command lines that are shown: in quotes where it must be, and
+/// as `$'\x1b'` where it is not printable.
+[[nodiscard]] std::string shell_word(std::string_view word);
+
 /// Columns that *text* takes on a terminal. @pre text is `printable`
 [[nodiscard]] size_t display_width(std::string_view text);
 

@@ -165,7 +165,9 @@ int run_line(const parsed_line& line, const variables& env, output& early, const
     if (!done && out.lost())
       code = facts_of(done.error().code).exit_code;
     else if (!done && cancel.cancelled())
-      code = out.fail(line.path, failure{errc::cancelled, done.error().what});
+      // What to run next holds for an interruption only when it was told for one.
+      code =
+          out.fail(line.path, failure{errc::cancelled, done.error().what, done.error().code == errc::cancelled ? done.error().next : ""});
     else
       code = done ? *done : out.fail(line.path, done.error());
   }

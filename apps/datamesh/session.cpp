@@ -143,7 +143,7 @@ outcome<credential> session::credential_for(const vault_facts& facts, bool may_a
   auto password = read_secret({.what = fmt::format("password of vault '{}'", facts.name),
                                .file = set.text("password-file"),
                                .command = set.text("password-file").empty() ? set.text("password-command") : std::string{},
-                               .hint = fmt::format("datamesh {} --password-file FILE", line.path),
+                               .hint = as_typed("password-file"),
                                .warn = warn},
                               cancel);
   if (!password) {
@@ -180,14 +180,15 @@ outcome<vault*> session::open_vault(bool may_ask) {
   return &*vault_;
 }
 
-outcome<std::optional<credential>> session::new_password(const std::string& file, const std::string& command) {
+outcome<std::optional<credential>> session::new_password(const std::string& prefix) {
   if (set.flag("no-password"))
     return std::optional<credential>{};
+  auto file = set.text(prefix + "password-file");
   auto password = read_secret({.what = "new password",
                                .file = file,
-                               .command = file.empty() ? command : std::string{},
+                               .command = file.empty() ? set.text(prefix + "password-command") : std::string{},
                                .twice = true,
-                               .hint = fmt::format("datamesh {} --password-file FILE", line.path),
+                               .hint = as_typed(prefix + "password-file"),
                                .warn =
                                    [this](const std::string& text) {
                                      out.warn(text);
@@ -196,6 +197,24 @@ outcome<std::optional<credential>> session::new_password(const std::string& file
   if (!password)
     return refuse(password.error());
   return std::optional<credential>{credential::password(password->view())};
+}
+
+std::string session::as_typed(const std::string& file_option) const {
+  constexpr size_t arguments_shown_max = 3;
+  std::string words;
+  for (size_t i = 0; i < std::min(arguments().size(), arguments_shown_max); ++i)
+    words += " " + shell_word(arguments()[i]);
+  if (arguments().size() > arguments_shown_max)
+    words += " ...";
+  // What begins with a dash is no option only behind "--", where no option is one.
+  auto dashes = std::any_of(arguments().begin(), arguments().end(), [](auto& word) { return word.starts_with('-') && word != "-"; });
+  auto text = "datamesh " + line.path + (dashes ? "" : words);
+  for (auto& [name, value] : set.all())
+    for (auto& word : value.from == origin::flag && name != file_option ? value.values : std::vector<std::string>{})
+      text += " --" + name + (word == "true" ? "" : word == "false" ? "=false" : " " + shell_word(word));
+  if (!file_option.empty())
+    text += " --" + file_option + " FILE";
+  return dashes ? text + " --" + words : text;
 }
 
 outcome<bool> session::confirm(const std::string& question) {
@@ -306,7 +325,7 @@ int tell_failures(session& s, const std::vector<item_failure>& failures, uint64_
     return failed.reason.code() == failures.front().reason.code();
   });
   auto taken = one_kind && failures.front().reason.code() == errc::already_exists;
-  failure why{errc::partial_failure, {}, taken ? told.next_if_taken : std::string{}};
+  failure why{errc::partial_failure, {}, !told.next.empty() ? told.next : taken ? told.next_if_taken : std::string{}};
   if (!told.done && !failures.empty())
     why.code = failures.front().reason.code();
   // A single thing that was asked for and failed is the failure of the command.

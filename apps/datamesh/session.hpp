@@ -50,8 +50,13 @@ public:
   /// where the vault trusts this machine, else a question.
   [[nodiscard]] outcome<credential> credential_for(const vault_facts& facts, bool may_ask = true);
 
-  /// A password for something new; empty with --no-password.
-  [[nodiscard]] outcome<std::optional<credential>> new_password(const std::string& file, const std::string& command);
+  /// A password for something new, of the options *prefix*password-file and *prefix*password-command; empty
+  /// with --no-password.
+  [[nodiscard]] outcome<std::optional<credential>> new_password(const std::string& prefix = {});
+
+  /// The command line with the options that were given and answered, for a shell; with *file_option*, that with
+  /// FILE for its value.
+  [[nodiscard]] std::string as_typed(const std::string& file_option = {}) const;
 
   /// Runs *work* with progress under this command's name.
   template <class Work>
@@ -154,6 +159,7 @@ struct items_told {
   json_line summary;                ///< Goes before the exit code's line and behind all others.
   std::string next_if_taken = {};   ///< What to run where a name was taken,
   std::string next_if_missing = {}; ///< and where there was none.
+  std::string next = {};            ///< What to run whatever the code is, when it is not empty.
 };
 
 /// Tells the failures that no event told, then the summary, and answers the exit code: 0 when there are

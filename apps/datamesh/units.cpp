@@ -269,4 +269,10 @@ bool valid_policy(std::string_view text) {
   return k && m && *k >= 1 && *k <= 128 && *m <= 127 && *k + *m <= 128;
 }
 
+bool valid_vault_name(std::string_view text) {
+  constexpr size_t size_max = 64;
+  constexpr std::string_view good = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+  return !text.empty() && text.size() <= size_max && text.front() != '.' && text.find_first_not_of(good) == std::string_view::npos;
+}
+
 } // namespace datamesh::cli

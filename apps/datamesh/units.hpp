@@ -49,4 +49,7 @@ struct parsed_range {
 /// True for "K+M" with 1 <= K, 0 <= M and K + M <= 128.
 [[nodiscard]] bool valid_policy(std::string_view text);
 
+/// As a node checks it: 1 to 64 letters, digits, '.', '_' or '-', no '.' first.
+[[nodiscard]] bool valid_vault_name(std::string_view text);
+
 } // namespace datamesh::cli

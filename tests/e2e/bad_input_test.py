@@ -2,6 +2,7 @@
 """bad_input_test.py PROGRAM DOCS SHIM [TEST...]: what people, disks and file systems do to a
 store. Each gets a clear error, and what was stored stays."""
 
+import errno
 import os
 import shutil
 import signal
@@ -183,6 +184,35 @@ class BadInput(unittest.TestCase):
         self.assertEqual(code, 0, self.store.lines())
         self.store.may_become("/long", data, True)
         self.store.check_content()
+
+    # -- targets --------------------------------------------------------------------------
+
+    def test_a_target_that_is_full_or_read_only_is_told_from_the_drives(self):
+        self.store.init()
+        folder = self.store.fresh_folder("source")
+        for name, size in (("one", 9_000), ("two", 90_000)):
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(content(size, size))
+        self.store.good("put", folder, "--as", "s")
+        tries = ((errno.ENOSPC, "DM-NO-SPACE", 8, "free space where"), (errno.EROFS, "DM-READ-ONLY", 4, "mount the file system of"), (errno.EIO, "DM-IO-FAILED", 1, "disk of"))
+        for number, name, code, next_words in tries:
+            for call, path in (("open", "/s/one"), ("write", "/s/one"), ("link", "/s/one"), ("mkdir", "/s"), ("write", "/s")):
+                with self.subTest(error=name, call=call, path=path):
+                    target = self.store.fresh_folder("target")
+                    shim = self.store.shim(SHIM, call, 1, number, [target])
+                    refused = self.store.json("get", path, "--to", target, env=shim)
+                    self.assertIn(name, [line.get("error") for line in refused.all], refused.all)
+                    if path == "/s/one":
+                        self.assertEqual((refused.code, refused.failure["error"]), (code, name), refused.all)
+                    suggestion = refused.failure["suggestion"]
+                    self.assertIn(next_words, suggestion)
+                    self.assertIn(target, suggestion)
+                    self.assertNotIn("drive ", suggestion)
+            target = self.store.fresh_folder("target")
+            refused = self.store.json("get", "/s", "--to", target + "/new", env=self.store.shim(SHIM, "mkdir", 1, number, [target]))
+            self.assertEqual((refused.code, refused.failure["error"]), (code, name), refused.all)
+            self.assertIn(next_words, refused.failure["suggestion"])
+        self.assertIn("--as", self.store.json("get", "/s/one", "--as", "a/b", "--to", target).failure["suggestion"])
 
     # -- sources --------------------------------------------------------------------------
 

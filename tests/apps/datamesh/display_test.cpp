@@ -26,6 +26,16 @@ TEST_CASE("no two names look the same", "[display]") {
   CHECK(printable("a\\b") == "a\\b");
 }
 
+TEST_CASE("words of a shown command line come back from a shell as they were", "[display]") {
+  CHECK(shell_word("/plain/name.txt") == "/plain/name.txt");
+  CHECK(shell_word("") == "''");
+  CHECK(shell_word("a b; rm *") == "'a b; rm *'");
+  CHECK(shell_word("it's \\") == "'it'\\''s \\'");
+  CHECK(shell_word("it's\x1b\\") == "$'it\\'s\\x1b\\\\'");
+  CHECK(shell_word("\xff") == "$'\\xff'");
+  CHECK(shell_word("grün") == "'grün'");
+}
+
 TEST_CASE("overlong forms and surrogates are not UTF-8", "[display]") {
   CHECK(is_utf8("grün"));
   CHECK_FALSE(is_utf8("\xc0\xaf"));

@@ -232,6 +232,46 @@ class WithoutNode(unittest.TestCase):
         self.assertFalse(os.path.exists(self.world.path("data/datamesh")))
         self.fails(2, "init")
 
+    def test_init_refuses_drives_that_are_not_apart_and_makes_nothing(self):
+        os.symlink("d", self.world.path("work/link"))
+        self.world.write("work/plain", "")
+        home = os.path.relpath(self.world.path("data/datamesh"), self.world.path("work"))
+        apart = [["d", "d"], ["d", "./d"], ["d", "d/"], ["d", "link"], ["d/x", "d"], ["d", "d/x/y"]]
+        around = [[home], [home + "/d"], ["d", home + "/vaults"], ["../data"], ["/"]]
+        for folders in apart + around:
+            with self.subTest(folders=folders):
+                ended = self.fails(2, "init", *(word for folder in folders for word in ("-d", folder)))
+                self.assertIn("DM-INVALID-ARGUMENT", ended.errors)
+                self.assertEqual(sorted(os.listdir(self.world.path("work"))), ["link", "plain"])
+                self.assertEqual(os.listdir(self.world.path("data")), [])
+        self.assertIn("is no folder", self.fails(1, "init", "-d", "d", "-d", "plain").errors)
+        self.assertIn("no name for a vault", self.fails(2, "init", "-d", "d", "--name", "a/b").errors)
+        os.mkdir(self.world.path("work/d"))
+        for second in ("link", "link/x"):
+            self.fails(2, "init", "-d", "d", "-d", second)
+        self.world.write("work/old/datamesh-drive", "datamesh drive 1\nid 6f1d0c52a7be44f09c0b7d6f0be2a915\n")
+        self.assertIn("datamesh drive adopt", self.fails(1, "init", "-d", "d", "-d", "old").errors)
+        self.assertEqual(os.listdir(self.world.path("work/d")), [])
+        self.assertEqual(os.listdir(self.world.path("data")), [])
+
+    def test_advice_without_a_terminal_is_a_whole_command_line(self):
+        env = {"DATAMESH_PASSWORD_FILE": None}
+        self.assertIn("next: datamesh init --drive d --drive 'e f' --password-file FILE\n", self.fails(2, "init", "-d", "d", "-d", "e f", env=env).errors)
+        self.assertEqual(self.world.run("init", "-d", "d").code, 0)
+        self.assertIn("next: datamesh vault destroy main --yes --password-file FILE\n", self.fails(2, "vault", "destroy", "main", "--yes", env=env).errors)
+        self.assertIn("next: datamesh vault create two --password-file FILE\n", self.fails(2, "vault", "create", "two", env=env).errors)
+        self.assertIn("next: datamesh rm --recursive --password-file FILE -- -a b\n", self.fails(2, "rm", "-r", "--", "-a", "b", env=env).errors)
+        changed = self.fails(2, "key", "change-password", "-p", self.world.path("password"))
+        self.assertRegex(changed.errors, r"next: datamesh key change-password --password-file \S+ --new-password-file FILE\n")
+
+    def test_a_name_that_no_vault_can_have_is_told_as_such(self):
+        self.assertEqual(self.world.run("init", "-d", "d", "--trust-device").code, 0)
+        for name in ("a/b", "", ".a", "x" * 65):
+            refused = self.fails(2, "vault", "create", name)
+            self.assertIn("is no name for a vault", refused.errors)
+            self.assertNotIn("datamesh put", refused.errors)
+        self.fails(10, "vault", "destroy", "a/b", "--yes")
+
     def test_a_question_without_a_terminal_ends_with_2_and_names_the_flag(self):
         ended = self.fails(2, "cleanup", "--trash-age", "1d")
         self.assertIn("--yes", ended.errors)
@@ -530,6 +570,40 @@ class WithNode(unittest.TestCase):
         renamed = self.good("put", path, "--to", self.folder, "--if-exists", "rename")
         self.assertEqual(renamed.summary["stored_as"], [self.folder + "/f (2).txt"])
         self.assertEqual(self.get(self.folder + "/f.txt"), b"1")
+
+    def test_a_file_that_became_a_folder_or_a_folder_a_file_comes_with_what_to_run(self):
+        self.put("f", "1")
+        self.put("f", "2")
+        self.put("l", "3")
+        top = self.world.path("work", self._testMethodName)
+        self.world.write(f"work/{self._testMethodName}/d/e", "4")
+        self.good("put", top + "/d", "--to", self.folder)
+        for path in ("f", "d/e", "l"):
+            os.remove(os.path.join(top, path))
+        os.rmdir(top + "/d")
+        self.world.write(f"work/{self._testMethodName}/f/g/h", "5")
+        self.world.write(f"work/{self._testMethodName}/d", "6")
+        os.symlink("d", top + "/l")
+        for name, remove in (("f", "rm "), ("d", "rm -r "), ("l", "rm ")):
+            path = self.folder + "/" + name
+            for options in ([], ["--dry-run"]):
+                refused = self.world.json("put", f"{top}/{name}", "--to", self.folder, *options)
+                self.assertEqual(refused.code, 1, refused.all)
+                self.assertTrue(refused.failure["suggestion"].startswith(f"datamesh {remove}{path}, and the same put again;"), refused.all)
+        refused = self.world.json("put", f"{top}/f", f"{top}/d", "--to", self.folder)
+        self.assertTrue(refused.failure["suggestion"].startswith(f"datamesh rm -r {self.folder}/d {self.folder}/f, and"), refused.all)
+        piped = self.world.json("put", "-", "--as", "d", "--to", self.folder, stdin=b"x")
+        self.assertIn(f"datamesh rm -r {self.folder}/d, and", piped.failure["suggestion"])
+        # What the advice says is so.
+        path = self.folder + "/f"
+        self.good("rm", path)
+        self.good("put", top + "/f", "--to", self.folder)
+        taken = self.world.json("restore", path)
+        self.assertEqual((taken.code, taken.failure["suggestion"]), (1, f"datamesh restore {path} --to PATH"), taken.all)
+        self.good("restore", path, "--to", path + ".old")
+        self.assertEqual(len(self.good("versions", path + ".old").items), 2)
+        self.assertEqual(self.get(path + ".old"), b"2")
+        self.assertEqual(self.get(path + "/g/h"), b"5")
 
     def test_tags_are_set_listed_and_removed(self):
         self.put("f", "1")
@@ -860,6 +934,39 @@ class WithNode(unittest.TestCase):
         self.assertEqual([d["shards"] for d in world.json("drive list").items], [0, 0, 0])
         self.assertEqual(world.json("vault destroy", "two").code, 10)
 
+    def test_who_interrupts_a_destruction_is_told_that_the_vault_is_gone(self):
+        world = World(PROGRAM, DOCS)
+        self.addCleanup(world.close)
+        self.assertEqual(world.json("init", "-d", world.path("d"), "--trust-device").code, 0)
+        self.assertEqual(world.json("put", world.write("work/f", os.urandom(300_000))).code, 0)
+        # What an earlier vault of the name left takes its time.
+        drive = world.json("drive list").items[0]["id"]
+        packs = "".join(f"pack {i:064x} 127\n" for i in range(1, 20_001))
+        world.write("data/datamesh/removed/main.0", f"datamesh removal 1\ndrive {drive}\n{packs}")
+
+        def interrupted(until):
+            program = subprocess.Popen(
+                [world.program, "vault", "destroy", "main", "--yes"], env=world.variables(None), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+            while not until():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.fail(f"it ended with {program.wait(timeout=0.001)} before it was interrupted")
+            program.send_signal(signal.SIGINT)
+            out, err = program.communicate(timeout=120)
+            self.assertEqual((program.returncode, out), (130, b""), err)
+            lines = err.decode().splitlines()[-3:]
+            self.assertIn("next: datamesh vault destroy main, or the next cleanup of any vault", lines[2])
+            return lines[0]
+
+        # Its folder goes last.
+        told = interrupted(lambda: not os.path.exists(world.path("data/datamesh/vaults/main")))
+        self.assertIn("error: vault 'main' is destroyed and nobody can read it any more", told)
+        self.assertEqual(world.json("vault list").items, [])
+        self.assertGreater(world.json("drive list").items[0]["shards"], 0)
+        os.remove(world.path("data/datamesh/removed/main.0"))
+        self.assertGreater(world.json("vault destroy", "main").summary["shards_removed"], 0)
+        self.assertEqual(world.json("drive list").items[0]["shards"], 0)
+
     def test_of_a_vault_that_nobody_can_open_the_key_can_be_destroyed(self):
         world = World(PROGRAM, DOCS)
         self.addCleanup(world.close)
@@ -930,6 +1037,32 @@ class WithNode(unittest.TestCase):
         self.assertEqual(world.json("drive add", world.path("d4")).code, 0)
         self.assertEqual(world.json("repair").code, 0)
         self.assertEqual(world.json("status").summary["answer"], "safe")
+
+    def test_drives_that_are_not_apart_are_refused_and_none_is_added(self):
+        world = World(PROGRAM, DOCS)
+        self.addCleanup(world.close)
+        self.assertEqual(world.json("init", "-d", "d0", "-d", "d1/").code, 0)
+        os.symlink("d0", world.path("work/link"))
+        self.assertEqual([d["folder"] for d in world.json("drive list").items], [world.path("work/d0"), world.path("work/d1")])
+        home = world.path("data/datamesh")
+        for folders in (["d2", "d2"], ["d2", "d2/"], ["d2", "d0/x"], ["d2", "link/x"], ["d2", home], ["d2", home + "/x"], ["d2", "."], ["/"]):
+            with self.subTest(folders=folders):
+                self.assertEqual(world.json("drive add", *folders).code, 2)
+                self.assertEqual(sorted(os.listdir(world.path("work"))), ["d0", "d1", "link"])
+        for command, *folders in (("drive replace", "d0", "d1/x"), ("drive adopt", "d1/x")):
+            self.assertEqual(world.json(command, *folders).code, 2)
+        for known in ("d0", "link"):
+            taken = world.json("drive add", known)
+            self.assertEqual((taken.code, "datamesh drive list" in taken.failure["suggestion"]), (1, True), taken.all)
+        self.assertEqual(world.json("drive drain", "link/", "--dry-run").summary["folder"], world.path("work/d0"))
+        self.assertEqual(len(world.json("drive list").items), 2)
+        # Where a drive was there may be a new disk, and the drive somewhere else.
+        os.rename(world.path("work/d1"), world.path("work/moved"))
+        os.mkdir(world.path("work/d1"))
+        self.assertEqual(world.json("drive replace", "d1", "d1", "--dry-run").code, 0)
+        os.rename(world.path("work/moved"), world.path("work/d1/moved"))
+        self.assertEqual(world.json("drive adopt", "d1/moved").code, 0)
+        self.assertEqual(len(world.json("drive list").items), 2)
 
     def test_the_catalog_is_rebuilt_from_drives_and_key(self):
         world = World(PROGRAM, DOCS)

@@ -172,3 +172,12 @@ TEST_CASE("policies have at least one data shard and at most 128 shards", "[unit
   for (auto text : {"", "4", "+", "4+", "+2", "0+2", "100+29", "4+2+1", "-4+2", "4 + 2", "99999999999+1"})
     CHECK_FALSE(valid_policy(text));
 }
+
+TEST_CASE("names of vaults are those that a node takes", "[units]") {
+  for (auto text : {"main", "a", "Work-2.old_1", "-"})
+    CHECK(valid_vault_name(text));
+  CHECK(valid_vault_name(std::string(64, 'a')));
+  for (auto text : {"", ".", ".a", "a/b", "a b", "\xc3\xa4", "a\n"})
+    CHECK_FALSE(valid_vault_name(text));
+  CHECK_FALSE(valid_vault_name(std::string(65, 'a')));
+}

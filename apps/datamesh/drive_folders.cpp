@@ -1,0 +1,123 @@
+#include "drive_folders.hpp"
+
+#include "display.hpp"
+
+#include <filesystem>
+
+#include <fmt/format.h>
+
+namespace datamesh::cli {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// What is not there yet, or may not be looked at, is taken by its name.
+fs::path resolved(const std::string& folder) {
+  constexpr int links_max = 40;
+  std::error_code failed;
+  auto result = fs::path{absolute_path(folder)};
+  for (int i = 0; i < links_max; ++i) {
+    auto next = fs::weakly_canonical(result, failed);
+    if (failed)
+      break;
+    result = next;
+    // It leads to what is not there yet, too.
+    auto target = fs::read_symlink(result, failed);
+    if (failed)
+      break;
+    result = result.parent_path() / target;
+  }
+  return result;
+}
+
+bool same(const fs::path& a, const fs::path& b) {
+  std::error_code failed;
+  return a == b || fs::equivalent(a, b, failed);
+}
+
+bool lies_below(fs::path inner, const fs::path& outer) {
+  while (inner.has_relative_path()) {
+    inner = inner.parent_path();
+    if (same(inner, outer))
+      return true;
+  }
+  return false;
+}
+
+outcome<void> check_pair(const std::string& folder, const std::string& drive) {
+  constexpr auto next = "choose a folder outside of the other drives, best on a disk of its own";
+  auto a = resolved(folder);
+  auto b = resolved(drive);
+  if (lies_below(a, b))
+    return refuse(errc::invalid_argument, fmt::format("'{}' would lie in the drive '{}'", printable(folder), printable(drive)), next);
+  if (lies_below(b, a))
+    return refuse(errc::invalid_argument, fmt::format("the drive '{}' would lie in '{}'", printable(drive), printable(folder)), next);
+  return {};
+}
+
+outcome<void> check_home(const std::string& folder, const std::string& home) {
+  auto drive = resolved(folder);
+  auto own = resolved(home);
+  if (same(drive, own) || lies_below(drive, own))
+    return refuse(errc::invalid_argument, fmt::format("'{}' would lie in the node's home '{}'", printable(folder), printable(home)),
+                  "choose a folder outside of the home, best on a disk of its own");
+  if (lies_below(own, drive))
+    return refuse(errc::invalid_argument,
+                  fmt::format("the node's home '{}' would lie in the drive '{}'", printable(home), printable(folder)),
+                  "choose another folder, best on a disk of its own, or another --home");
+  return {};
+}
+
+} // namespace
+
+std::string absolute_path(const std::string& path) {
+  std::error_code failed;
+  auto result = fs::absolute(path, failed).lexically_normal().string();
+  if (failed)
+    return path;
+  while (result.size() > 1 && result.back() == '/')
+    result.pop_back();
+  return result;
+}
+
+bool same_folder(const std::string& a, const std::string& b) {
+  return same(resolved(a), resolved(b));
+}
+
+outcome<void> check_drive_folders(const std::vector<std::string>& folders, const std::string& home, const std::vector<std::string>& there) {
+  for (auto folder = folders.begin(); folder != folders.end(); ++folder) {
+    std::error_code failed;
+    auto status = fs::status(*folder, failed);
+    if (fs::exists(status) && !fs::is_directory(status))
+      return refuse(errc::not_a_folder, fmt::format("'{}' is no folder", printable(*folder)),
+                    "name a folder for the drive; it is made when it is missing");
+    if (auto apart = check_home(*folder, home); !apart)
+      return apart;
+    for (auto earlier = folders.begin(); earlier != folder; ++earlier) {
+      if (same_folder(*folder, *earlier))
+        return refuse(errc::invalid_argument,
+                      *folder == *earlier ? fmt::format("'{}' is named twice", printable(*folder))
+                                          : fmt::format("'{}' and '{}' are the same folder", printable(*earlier), printable(*folder)),
+                      "name each folder once; what two drives hold is safer only where they are two disks");
+      if (auto apart = check_pair(*folder, *earlier); !apart)
+        return apart;
+    }
+    for (auto& drive : there)
+      if (auto apart = check_pair(*folder, drive); !apart)
+        return apart;
+  }
+  return {};
+}
+
+outcome<void> check_no_drives(const std::vector<std::string>& folders) {
+  for (auto& folder : folders) {
+    std::error_code failed;
+    if (fs::exists(fs::path{folder} / "datamesh-drive", failed))
+      return refuse(errc::already_exists, fmt::format("'{}' holds a drive of another node, or of an earlier attempt", printable(folder)),
+                    "name an empty folder; once there is a node, 'datamesh drive adopt DIR' takes the drive over");
+  }
+  return {};
+}
+
+} // namespace datamesh::cli
