@@ -186,7 +186,11 @@ outcome<int> run_bench(session& s) {
     return refuse(errc::usage, "--size is more than 0 and --drives from 1 to 128", "datamesh help bench");
   auto below = s.set.given("folder") ? s.set.text("folder") : s.set.text("home");
   std::error_code failed;
-  if (!fs::is_directory(below, failed))
+  auto there = fs::is_directory(below, failed);
+  if (!there && s.set.given("folder"))
+    return refuse(errc::not_found, fmt::format("there is no folder '{}'{}", printable(below), s.set.said_by("folder")),
+                  "name a folder of the disk that is to be measured");
+  if (!there)
     below = fs::temp_directory_path(failed).string();
   auto folder = temporary_folder::make(below);
   if (!folder)

@@ -261,8 +261,14 @@ outcome<int> run_init(session& s) {
     return refuse(password.error());
   if (*n == nullptr) {
     auto made = node::create(s.options());
-    if (!made)
-      return refuse(made.error());
+    if (!made) {
+      failure why{made.error()};
+      if (why.code == errc::not_a_folder || why.code == errc::permission_denied || why.code == errc::read_only
+          || why.code == errc::no_space)
+        why.next =
+            fmt::format("see what '{}' is and who may write there, or name another home with --home DIR", printable(s.set.text("home")));
+      return refuse(std::move(why));
+    }
     n = s.adopt(std::move(*made));
   }
   for (auto& folder : *wanted)
@@ -289,8 +295,12 @@ outcome<int> run_drive_adopt(session& s) {
   auto n = s.open_node();
   if (!n)
     return refuse(n.error());
-  // One that is missing may be what is adopted now, at its new place.
   auto there = (*n)->drives();
+  for (auto& drive : there)
+    for (auto& folder : s.arguments())
+      if ((drive.state == "ok" || drive.state == "draining") && same_folder(drive.folder, folder))
+        return refuse(errc::already_exists, fmt::format("'{}' is a drive of this node", printable(folder)), "datamesh drive list");
+  // One that is missing may be what is adopted now, at its new place.
   std::erase_if(there, [](auto& drive) { return drive.state == "missing"; });
   return each_drive(s, "Adopted", folders_of(there), [&](const std::string& folder) { return (*n)->adopt_drive(folder); });
 }
@@ -414,7 +424,7 @@ outcome<int> run_drive_remove(session& s) {
     if (auto done = (*n)->remove_drive(drive->id.hex(), force); !done) {
       failure why{done.error()};
       if (why.code == errc::conflict)
-        why.next = fmt::format("datamesh drive drain {0} && datamesh rebalance && datamesh drive remove {0}", printable(drive->folder));
+        why.next = fmt::format("datamesh drive drain {0} && datamesh rebalance && datamesh drive remove {0}", shell_word(drive->folder));
       return refuse(std::move(why));
     }
   tell_drive_change(s, *drive, "Would remove", "Removed");

@@ -14,8 +14,8 @@ constexpr int exit_degraded = 3;
 constexpr int exit_damaged = 7;
 
 /// Why the exit code is not 0 although the command did what it should.
-int verdict(session& s, errc code, const std::string& what) {
-  return s.out.fail(s.line.path, failure{code, what});
+int verdict(session& s, errc code, const std::string& what, const std::string& next = {}) {
+  return s.out.fail(s.line.path, failure{code, what, next});
 }
 
 std::string_view name_of(status_report::answer answer) {
@@ -138,7 +138,8 @@ outcome<int> run_check(session& s, bool repair) {
   if (sum->packs_lost > 0)
     return verdict(s, errc::damaged, counted(sum->files_lost.size(), "file", "files") + " can not be read whole any more");
   if (sum->shards_unplaced > 0)
-    return verdict(s, errc::degraded, counted(sum->shards_unplaced, "shard", "shards") + " could be rebuilt, but no drive takes them");
+    return verdict(s, errc::degraded, counted(sum->shards_unplaced, "shard", "shards") + " could be rebuilt, but no drive takes them",
+                   "bring missing drives back, or run: datamesh drive add DIR && datamesh repair");
   if (repair && (s.dry_run() || sum->shards_repaired >= bad))
     return 0;
   return verdict(s, errc::degraded, counted(bad - std::min(bad, sum->shards_repaired), "shard is", "shards are") + " missing or damaged");

@@ -269,12 +269,12 @@ outcome<std::optional<version_id>> chosen_version(session& s, const vault& v, co
       continue;
     if (found)
       return refuse(errc::invalid_argument, fmt::format("several versions of '{}' begin with {}", printable(path), prefix),
-                    "datamesh versions " + printable(path));
+                    "datamesh versions " + shell_word(path));
     found = version.id;
   }
   if (!found)
     return refuse(errc::not_found, fmt::format("no version of '{}' begins with {}", printable(path), printable(prefix)),
-                  "datamesh versions " + printable(path));
+                  "datamesh versions " + shell_word(path));
   return found;
 }
 
@@ -515,13 +515,14 @@ outcome<int> run_get(session& s) {
     if (auto durable = make_durable(folder); !durable)
       return refuse(in_target(durable.error()));
   auto& out = s.out;
+  auto into = target == "." ? "this folder" : printable(target);
   auto what = counted(sum->files, "file", "files");
   if (sum->folders > 0)
     what += ", " + counted(sum->folders, "folder", "folders");
   if (sum->failure_count == 0)
-    out.print("Brought back {}, {}, into {}.", what, out.size(sum->bytes + sum->bytes_resumed), printable(target));
+    out.print("Brought back {}, {}, into {}.", what, out.size(sum->bytes + sum->bytes_resumed), into);
   else if (sum->files + sum->folders + sum->symlinks > 0)
-    out.print("Brought back {}, into {}; {} were written, those of files that failed half-way among them.", what, printable(target),
+    out.print("Brought back {}, into {}; {} were written, those of files that failed half-way among them.", what, into,
               out.size(sum->bytes));
   if (sum->bytes_resumed > 0)
     out.print("{} were there already, from an earlier get.", out.size(sum->bytes_resumed));

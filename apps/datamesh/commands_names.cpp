@@ -188,7 +188,7 @@ outcome<std::vector<std::pair<std::string, std::string>>> move_plan(session& s, 
   if (sources->size() > 1 && !into_folder)
     return refuse(there ? errc::not_a_folder : errc::not_found,
                   fmt::format("'{}' is no folder that several sources could go into", printable(*target)),
-                  "datamesh mkdir " + printable(*target));
+                  "datamesh mkdir " + shell_word(*target));
   std::vector<std::pair<std::string, std::string>> plan;
   for (auto& source : *sources) {
     auto name = source.substr(source.rfind('/') + 1);
@@ -322,7 +322,8 @@ outcome<int> run_rm(session& s) {
     auto e = (*v)->info(path);
     if (!e)
       return refuse(e.error());
-    if (e->kind == entry_kind::folder && !s.set.flag("recursive")) {
+    // The root is not removed at all.
+    if (e->kind == entry_kind::folder && path != "/" && !s.set.flag("recursive")) {
       auto page = (*v)->list({.path = path, .limit = 1});
       if (page && !page->entries.empty())
         return refuse(errc::folder_not_empty, fmt::format("'{}' is a folder with entries", printable(path)),
@@ -447,7 +448,7 @@ outcome<int> restore_version(session& s, vault& v) {
     return refuse(
         matching.empty() ? errc::not_found : errc::invalid_argument,
         fmt::format("{} version of '{}' begins with {}", matching.empty() ? "no" : "more than one", printable(*path), printable(prefix)),
-        "datamesh versions " + printable(*path));
+        "datamesh versions " + shell_word(*path));
   change_loop loop{s, "make the version current of", "Restored the version of"};
   if (auto done = loop.run(*path, "", [&] { return v.revert(*path, matching.front().id); }); !done)
     return refuse(done.error());

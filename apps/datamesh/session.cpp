@@ -248,7 +248,8 @@ outcome<std::string> vault_path(std::string_view text) {
     if (part.empty() || part == ".")
       continue;
     if (part == ".." || part.find('\0') != std::string_view::npos)
-      return refuse(errc::name_invalid, fmt::format("'{}' can not be a name in a vault", printable(part)));
+      return refuse(errc::name_invalid, fmt::format("'{}' can not be a name in a vault", printable(part)),
+                    "name the whole path, as 'datamesh ls' shows it");
     result += '/';
     result += part;
   }

@@ -19,6 +19,8 @@ std::string advice_for_target(errc code, const std::string& target) {
     return fmt::format("mount the file system of '{}' read-write, or {}", shown, elsewhere);
   case errc::permission_denied:
     return fmt::format("check owner and mode of '{}', or {}", shown, elsewhere);
+  case errc::not_a_folder:
+    return fmt::format("a file is in the way in '{}'; move it, or {}", shown, elsewhere);
   case errc::capacity_exceeded:
     return fmt::format("'{}' takes no file of that size; {} on another file system", shown, elsewhere);
   case errc::name_invalid:

@@ -254,6 +254,21 @@ class WithoutNode(unittest.TestCase):
         self.assertEqual(os.listdir(self.world.path("work/d")), [])
         self.assertEqual(os.listdir(self.world.path("data")), [])
 
+    def test_what_is_wrong_with_a_folder_is_told_of_that_folder(self):
+        home = self.world.write("work/file", "")
+        self.assertIn("--home DIR", self.fails(1, "init", "-d", "d", "--no-password", "--home", home).errors)
+        self.assertIn("there is no folder", self.fails(5, "bench", "--size", "1M", "--folder", self.world.path("nowhere")).errors)
+        self.assertEqual(self.world.run("init", "-d", "d", "-d", "e", "-d", "f", "--trust-device").code, 0)
+        self.assertIn("is a drive of this node", self.fails(1, "drive", "adopt", "d").errors)
+        self.assertEqual(self.world.run("put", self.world.write("work/a b", "x")).code, 0)
+        self.assertIn("--to FOLDER", self.fails(1, "get", "/a b", "--to", home).errors)
+        self.assertIn(" into this folder.\n", self.world.run("get", "/a b", "--as", "c").text)
+        self.assertIn("next: datamesh versions '/a b'\n", self.fails(5, "get", "/a b", "--version", "zz").errors)
+        self.assertNotIn("datamesh put", self.fails(2, "mkdir", "/x/..").errors)
+        self.assertNotIn("rm -r", self.fails(2, "rm", "/").errors)
+        self.assertEqual(self.world.run("drive", "remove", "e", "--force", "--yes").code, 0)
+        self.assertIn("datamesh drive add DIR", self.world.run("repair").errors)
+
     def test_advice_without_a_terminal_is_a_whole_command_line(self):
         env = {"DATAMESH_PASSWORD_FILE": None}
         self.assertIn("next: datamesh init --drive d --drive 'e f' --password-file FILE\n", self.fails(2, "init", "-d", "d", "-d", "e f", env=env).errors)
