@@ -41,11 +41,11 @@ void event_hub::publish(event what) {
   changed_.notify_all();
 }
 
-void event_hub::drain() {
-  if (!on_event_)
+void event_hub::wait_delivered() {
+  if (!on_event_ || std::this_thread::get_id() == thread_.get_id())
     return;
   std::unique_lock lock{mutex_};
-  changed_.wait(lock, [this] { return queue_.empty() && !busy_; });
+  changed_.wait(lock, [this, last = sequence_] { return delivered_ >= last; });
 }
 
 void event_hub::run() {
@@ -56,11 +56,10 @@ void event_hub::run() {
       return;
     auto next = std::move(queue_.front());
     queue_.pop_front();
-    busy_ = true;
     lock.unlock();
     on_event_(next);
     lock.lock();
-    busy_ = false;
+    delivered_ = next.sequence;
     changed_.notify_all();
   }
 }

@@ -24,8 +24,9 @@ public:
 
   void publish(event what);
 
-  /// Waits until everything published so far was handed over.
-  void drain();
+  /// Waits until everything published so far was handed over. From the callback itself
+  /// it returns at once.
+  void wait_delivered();
 
 private:
   void run();
@@ -35,8 +36,8 @@ private:
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<event> queue_;
-  uint64_t sequence_ = 0;
-  bool busy_ = false;
+  uint64_t sequence_ = 0;  ///< Of the last event published.
+  uint64_t delivered_ = 0; ///< Of the last one that the callback is done with.
   bool stopping_ = false;
   std::thread thread_;
 };

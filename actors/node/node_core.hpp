@@ -150,7 +150,9 @@ public:
       jobs.end(job);
       promise->set_value(std::move(outcome));
     });
-    return future.get();
+    auto outcome = future.get();
+    core->events->wait_delivered();
+    return outcome;
   }
 
   /// Runs *start*; the answer goes to *done*, on the host's executor.

@@ -1,7 +1,8 @@
 // The store as a C++ program sees it. A `node` owns drives and vaults below one
 // home folder; a `vault` is an opened vault of it. Every call answers a
 // `result<T>`; the forms that take a *done* callback return at once and call it
-// exactly once, on the executor of the node's options.
+// exactly once, on the executor of the node's options. The others return after
+// `on_event` was called with the events of their job, but from `on_event` itself.
 //
 //   auto n = datamesh::node::open({.home = "/var/lib/datamesh"});
 //   auto v = (*n)->open_vault("main", datamesh::credential::password("..."));

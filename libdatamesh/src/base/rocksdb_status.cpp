@@ -17,6 +17,12 @@ errc code_of_io_error(const rocksdb::Status& status) {
   const auto message = status.ToString();
   if (status.subcode() == rocksdb::Status::kNoSpace)
     return errc::no_space;
+  auto ends_with_errno = [&](int number) {
+    return message.ends_with(std::generic_category().message(number));
+  };
+  // Before what was tried, which may have been a lock or a sync.
+  if (ends_with_errno(EROFS))
+    return errc::read_only;
   // A file that a living store names is gone.
   if (status.subcode() == rocksdb::Status::kPathNotFound)
     return errc::store_corrupt;
@@ -28,8 +34,8 @@ errc code_of_io_error(const rocksdb::Status& status) {
   for (auto text : of_syncs)
     if (message.find(text) != std::string::npos)
       return errc::sync_failed;
-  for (auto number : {EROFS, EACCES, EPERM, EDQUOT})
-    if (message.ends_with(std::generic_category().message(number)))
+  for (auto number : {EACCES, EPERM, EDQUOT})
+    if (ends_with_errno(number))
       return from_errno(number, {}).code();
   return errc::io_failed;
 }
@@ -70,6 +76,8 @@ rocksdb::IOStatus to_rocksdb(const error& reason) {
     return rocksdb::IOStatus::PathNotFound(reason.message());
   case errc::no_space:
     return rocksdb::IOStatus::NoSpace(reason.message());
+  case errc::read_only:
+    return rocksdb::IOStatus::IOError(reason.message(), std::generic_category().message(EROFS));
   case errc::locked:
     return rocksdb::IOStatus::Busy(reason.message());
   case errc::sync_failed:

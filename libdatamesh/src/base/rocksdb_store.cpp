@@ -154,11 +154,32 @@ rocksdb::Options options_for(rocksdb::Env* env, uint64_t memory) {
   return options;
 }
 
+/// A lock that ends with its holder.
+class held_lock {
+public:
+  explicit held_lock(rocksdb::FileSystem& files) : files_(files) {}
+  held_lock(const held_lock&) = delete;
+  held_lock& operator=(const held_lock&) = delete;
+  ~held_lock() {
+    if (lock_ != nullptr)
+      files_.UnlockFile(lock_, {}, nullptr).PermitUncheckedError();
+  }
+  [[nodiscard]] Status take(const std::string& path) {
+    return files_.LockFile(path, {}, &lock_, nullptr);
+  }
+
+private:
+  rocksdb::FileSystem& files_;
+  rocksdb::FileLock* lock_ = nullptr;
+};
+
 /// An open database with what must outlive it. Snapshots share it.
 struct database {
   std::string folder;
   uint64_t memory = 0;
+  bool writes = true; ///< Not opened for reading alone.
   std::unique_ptr<rocksdb::Env> env;
+  std::optional<held_lock> lock; ///< Of one opened for reading alone; RocksDB takes none for it.
   std::shared_ptr<failure_listener> failures = std::make_shared<failure_listener>();
   std::unique_ptr<rocksdb::DB> db;
 
@@ -225,7 +246,9 @@ private:
 
 class rocksdb_store : public ordered_store {
 public:
-  explicit rocksdb_store(std::shared_ptr<database> base) : base_(std::move(base)), durable_(base_->db->GetLatestSequenceNumber()) {}
+  /// @param refusal why it takes no writes, for one that was opened for reading alone
+  explicit rocksdb_store(std::shared_ptr<database> base, std::optional<error> refusal = std::nullopt)
+      : base_(std::move(base)), durable_(base_->db->GetLatestSequenceNumber()), failed_(std::move(refusal)) {}
 
   result<std::optional<std::string>> get(std::string_view key) const override {
     return base_->get(key, nullptr);
@@ -267,8 +290,10 @@ public:
   }
 
   result<void> check() override {
-    if (auto ok = flush(); !ok)
-      return ok;
+    // What is read from a disk that takes no writes stands there already.
+    if (base_->writes)
+      if (auto ok = flush(); !ok)
+        return ok;
     // A second, read-only database reads from the disk what this one has in memory.
     struct pause {
       explicit pause(rocksdb::DB& which) : db(which) {
@@ -299,6 +324,10 @@ public:
       return give_up(status, "flush ordered store");
     durable_ = base_->db->GetLatestSequenceNumber();
     return {};
+  }
+
+  bool writable() const override {
+    return !failed_ && base_->failures->first().ok();
   }
 
   uint64_t disk_bytes() const override {
@@ -377,18 +406,17 @@ public:
     base->folder = options.folder;
     base->memory = options.memory_bytes;
     base->env = make_env_(files);
-    if (auto ok = expect_durable(*base, *files); !ok)
+    auto opened = open_for_writing(*base, *files, options.create_if_missing);
+    if (opened) {
+      remove_empty_logs(options.folder, cipher ? file_cipher::header_size : 0);
+      return std::make_unique<rocksdb_store>(std::move(base));
+    }
+    auto code = opened.error().code();
+    if (!options.or_read_only || (code != errc::read_only && code != errc::no_space))
+      return fail(std::move(opened.error()));
+    if (auto ok = open_for_reading(*base, *files); !ok)
       return fail(std::move(ok.error()));
-    auto settings = options_for(base->env.get(), options.memory_bytes);
-    settings.create_if_missing = options.create_if_missing;
-    settings.listeners.push_back(base->failures);
-    rocksdb::DB* db = nullptr;
-    auto status = rocksdb::DB::Open(settings, options.folder, &db);
-    base->db.reset(db);
-    if (!status.ok())
-      return base->failed(status, "open ordered store");
-    remove_empty_logs(options.folder, cipher ? file_cipher::header_size : 0);
-    return std::make_unique<rocksdb_store>(std::move(base));
+    return std::make_unique<rocksdb_store>(std::move(base), std::move(opened.error()));
   }
 
   result<void> destroy(const std::string& folder) override {
@@ -404,6 +432,42 @@ public:
   }
 
 private:
+  static std::string lock_path(const database& base) {
+    return join_path(base.folder, "LOCK");
+  }
+
+  static result<void> open_for_writing(database& base, rocksdb::FileSystem& files, bool create) {
+    if (auto ok = expect_durable(base, files); !ok)
+      return ok;
+    auto settings = options_for(base.env.get(), base.memory);
+    settings.create_if_missing = create;
+    settings.listeners.push_back(base.failures);
+    rocksdb::DB* db = nullptr;
+    auto status = rocksdb::DB::Open(settings, base.folder, &db);
+    base.db.reset(db);
+    if (!status.ok())
+      return base.failed(status, "open ordered store");
+    return {};
+  }
+
+  /// Replays the logs in memory.
+  static result<void> open_for_reading(database& base, rocksdb::FileSystem& files) {
+    base.writes = false;
+    // Where the lock can not be written, nobody writes.
+    base.lock.emplace(*base.env->GetFileSystem());
+    if (auto status = base.lock->take(lock_path(base)); !status.ok())
+      if (auto refused = base.failed(status, "open ordered store"); refused.value().code() != errc::read_only)
+        return refused;
+    if (auto ok = compare_with_claims(base, files); !ok)
+      return ok;
+    rocksdb::DB* db = nullptr;
+    auto status = rocksdb::DB::OpenForReadOnly(options_for(base.env.get(), base.memory), base.folder, &db);
+    base.db.reset(db);
+    if (!status.ok())
+      return base.failed(status, "open ordered store for reading");
+    return {};
+  }
+
   /// Tells a store that is not there from one that is damaged, makes its folder
   /// and tries the key.
   result<void> prepare(const ordered_store_options& options, const file_cipher* cipher) const {
@@ -454,15 +518,13 @@ private:
 
   /// Refuses a store whose logs would give back less than what they say was
   /// durable. Changes nothing on the disk, so the store stays refused.
-  result<void> expect_durable(const database& base, rocksdb::FileSystem& files) const {
+  static result<void> expect_durable(const database& base, rocksdb::FileSystem& files) {
     if (files.FileExists(join_path(base.folder, "CURRENT"), {}, nullptr).IsNotFound())
       return {};
-    rocksdb::FileLock* lock = nullptr;
-    if (auto status = files.LockFile(join_path(base.folder, "LOCK"), {}, &lock, nullptr); !status.ok())
+    held_lock lock{files};
+    if (auto status = lock.take(lock_path(base)); !status.ok())
       return base.failed(status, "open ordered store");
-    auto ok = compare_with_claims(base, files);
-    files.UnlockFile(lock, {}, nullptr).PermitUncheckedError();
-    return ok;
+    return compare_with_claims(base, files);
   }
 
   static result<void> compare_with_claims(const database& base, rocksdb::FileSystem& files) {

@@ -70,6 +70,11 @@ public:
     return {};
   }
 
+  /// From now on every write is answered with *reason*.
+  void refuse_writes(error reason) {
+    failed_ = std::move(reason);
+  }
+
   result<std::optional<std::string>> get(std::string_view key) const override {
     return simple_view{rows()}.get(key);
   }
@@ -113,7 +118,8 @@ public:
     auto all = folder_.load(generation_);
     if (!all)
       return fail(std::move(all.error()));
-    if (all->torn || all->last != last_ || !(all->rows == rows()))
+    // Where nothing can be written, a torn end stays.
+    if ((all->torn && writable()) || all->last != last_ || !(all->rows == rows()))
       return fail(errc::store_corrupt, "check ordered store: its files differ from what was written", folder_.path());
     return {};
   }
@@ -124,6 +130,10 @@ public:
     if (log_.size() == log_start_)
       return {};
     return renew();
+  }
+
+  bool writable() const override {
+    return !failed_;
   }
 
   uint64_t disk_bytes() const override {
@@ -267,9 +277,13 @@ public:
     }
     if (auto ok = prepare(options); !ok)
       return fail(ok.error().within("open ordered store", options.folder));
-    auto lock = files_->lock(join_path(options.folder, "LOCK"));
-    if (!lock)
-      return fail(lock.error().within("open ordered store", options.folder));
+    auto may_read = [&](const error& reason) {
+      return options.or_read_only && (reason.code() == errc::read_only || reason.code() == errc::no_space);
+    };
+    auto held = files_->lock(join_path(options.folder, "LOCK"));
+    if (!held && !may_read(held.error()))
+      return fail(held.error().within("open ordered store", options.folder));
+    auto lock = held ? std::move(*held) : nullptr;
     store_folder folder{files_, random_, std::move(cipher), options.folder};
     auto found = folder.list();
     if (!found)
@@ -278,10 +292,14 @@ public:
       return fail(std::move(ok.error()));
     if (!found->newest && !options.create_if_missing)
       return fail(errc::not_found, "find ordered store", options.folder);
-    auto store = std::make_unique<simple_store>(folder, std::move(*lock), options.memory_bytes);
+    auto store = std::make_unique<simple_store>(folder, std::move(lock), options.memory_bytes);
     auto ok = found->newest ? store->resume(*found->newest) : store->start();
-    if (!ok)
+    if (!ok && !(found->newest && may_read(ok.error())))
       return fail(std::move(ok.error()));
+    if (!ok || !held)
+      store->refuse_writes(ok ? std::move(held.error()) : std::move(ok.error()));
+    if (!store->writable())
+      return store;
     remove_leftovers(folder, *found);
     return store;
   }

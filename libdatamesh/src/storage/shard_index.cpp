@@ -125,6 +125,7 @@ result<void> shard_index::load() {
   ordered_store_options options;
   options.folder = folder_;
   options.create_if_missing = false;
+  options.or_read_only = true;
   auto store = stores_->open(options);
   if (!store)
     return fail(store.error().within(attempt, folder_));
@@ -173,6 +174,11 @@ auto shard_index::with_store(Use use) const -> decltype(use(std::declval<ordered
   if (store_ == nullptr)
     return fail(errc::unavailable, "use drive index", folder_);
   return use(*store_);
+}
+
+bool shard_index::writable() const {
+  std::shared_lock guard{store_mutex_};
+  return store_ != nullptr && store_->writable();
 }
 
 drive_state shard_index::state() const {

@@ -57,6 +57,10 @@ public:
   /// Closes and opens the store after it refused a write, to learn what is in it.
   [[nodiscard]] result<void> reopen();
 
+  /// False after a refused write, and where the file system is read-only or full:
+  /// then the index is only read.
+  [[nodiscard]] bool writable() const;
+
   [[nodiscard]] const drive_id& drive() const noexcept {
     return drive_;
   }

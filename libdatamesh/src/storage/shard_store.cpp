@@ -88,7 +88,7 @@ struct shard_store::impl {
   error fail_drive(const error& cause, const char* attempt);
   error sync_refused(const error& cause, const char* attempt);
   error index_refused(const error& cause, const char* attempt);
-  result<void> may_write(const char* attempt) const;
+  result<void> may_write(const char* attempt);
 
   result<void> load();
   result<std::vector<staged_shard>> stage(std::span<const shard_write> writes) const;
@@ -144,11 +144,18 @@ error shard_store::impl::index_refused(const error& cause, const char* attempt) 
   return sync_refused(cause, attempt);
 }
 
-result<void> shard_store::impl::may_write(const char* attempt) const {
+result<void> shard_store::impl::may_write(const char* attempt) {
   if (state == drive_state::failed)
     return fail(errc::drive_failed, attempt, folder());
   if (lock == nullptr)
     return fail(errc::read_only, attempt, folder());
+  if (index->writable())
+    return {};
+  // The disk was full or read-only when the index met it; perhaps it is no more.
+  if (auto opened = index->reopen(); !opened)
+    return fail(refusal(opened.error(), attempt, folder()));
+  if (auto synced = index->sync(); !synced)
+    return fail(sync_refused(synced.error(), attempt));
   return {};
 }
 
@@ -181,8 +188,6 @@ result<void> shard_store::impl::load() {
     auto code = found.error().code();
     if (code == errc::not_found)
       return fail(found.error().as(errc::store_corrupt, "find the drive's index"));
-    if (lock == nullptr)
-      return fail(found.error().as(errc::read_only, "open the index of a drive that is mounted read-only"));
     return fail(found.error());
   }
   index = std::move(*found);

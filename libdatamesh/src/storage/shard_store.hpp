@@ -75,7 +75,8 @@ public:
   /// `drive_alien` when it is no drive, `format_newer` when from a later version.
   [[nodiscard]] static result<drive_id> identify(file_system& files, const std::string& folder);
 
-  /// `locked` when open elsewhere. Finishes deletions that a crash interrupted.
+  /// `locked` when open elsewhere. Finishes deletions that a crash interrupted. On a
+  /// file system that is read-only or full the drive opens, too, and is read.
   [[nodiscard]] static result<std::unique_ptr<shard_store>> open(const environment& env, shard_store_options options);
 
   ~shard_store();

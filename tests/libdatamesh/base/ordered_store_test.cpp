@@ -4,7 +4,9 @@
 #include "base/simple_store.hpp"
 #include "base/system_parts.hpp"
 #include "datamesh/base/file_system.hpp"
+#include "tests/libdatamesh/base/rocksdb_on_files.hpp"
 #include "tests/support/seeded_random.hpp"
+#include "tests/support/simulated_files.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -381,6 +383,80 @@ TEST_CASE("a store that another process holds is refused", "[store]") {
   for (auto descriptor : {ready[0], ready[1], done[0], done[1]})
     ::close(descriptor);
   CHECK(scan(*kind.open()) == rows{{"a", "1"}});
+}
+
+TEST_CASE("a store on a file system that takes no writes is read, and written again when it takes them", "[store]") {
+  auto kind = any_kind();
+  auto how = GENERATE(test::drive_end::read_only, test::drive_end::full);
+  CAPTURE(kind, test::to_string(how));
+  auto disk = std::make_shared<test::simulated_files>();
+  REQUIRE(disk->make_folder("/drive").has_value());
+  auto random = std::make_shared<seeded_random>(seed_of_run());
+  auto stores = kind.starts_with("rocksdb") ? test::rocksdb_stores_over(disk, random) : simple_stores(disk, random);
+  ordered_store_options options;
+  options.folder = "/drive/store";
+  if (kind.ends_with("encrypted"))
+    options.encryption_key = key_of("right");
+  {
+    auto store = stores->open(options);
+    REQUIRE(store.has_value());
+    put(**store, "in a table", "1");
+    REQUIRE((*store)->flush().has_value());
+    put(**store, "in the log", "2");
+  }
+  const rows all{{"in a table", "1"}, {"in the log", "2"}};
+  disk->end_drive(1, "/drive", how);
+  (void) disk->make_folder("/drive/ended");
+  auto refusal = how == test::drive_end::full ? errc::no_space : errc::read_only;
+  options.or_read_only = true;
+  {
+    auto store = stores->open(options);
+    INFO((store ? std::string{} : store.error().message()));
+    REQUIRE(store.has_value());
+    for (int round = 0; round < 2; ++round) {
+      CHECK(scan(**store) == all);
+      CHECK(get(*(*store)->snapshot(), "in the log") == "2");
+      CHECK((*store)->check().has_value());
+      write_batch batch;
+      batch.put("new", std::string(1 << 20, '3'));
+      auto written = (*store)->write(batch, durability::synced);
+      REQUIRE_FALSE(written.has_value());
+      CHECK(written.error().code() == refusal);
+      CHECK_FALSE((*store)->writable());
+    }
+    // Nobody else may write there as soon as there is room.
+    if (how == test::drive_end::full) {
+      auto second = stores->open(options);
+      REQUIRE_FALSE(second.has_value());
+      CHECK(second.error().code() == errc::locked);
+    }
+  }
+  disk->plug_in("/drive");
+  auto store = stores->open(options);
+  REQUIRE(store.has_value());
+  CHECK((*store)->writable());
+  put(**store, "new", "3");
+  CHECK(scan(**store).size() == 3);
+}
+
+TEST_CASE("a store that is to be written is refused where nothing can be written", "[store]") {
+  auto how = GENERATE(test::drive_end::read_only, test::drive_end::full);
+  CAPTURE(test::to_string(how));
+  auto disk = std::make_shared<test::simulated_files>();
+  REQUIRE(disk->make_folder("/drive").has_value());
+  auto stores = test::rocksdb_stores_over(disk, std::make_shared<seeded_random>(seed_of_run()));
+  ordered_store_options options;
+  options.folder = "/drive/store";
+  put(**stores->open(options), "a", "1");
+  disk->end_drive(1, "/drive", how);
+  (void) disk->make_folder("/drive/ended");
+  auto opened = stores->open(options);
+  REQUIRE_FALSE(opened.has_value());
+  CHECK(opened.error().code() == (how == test::drive_end::full ? errc::no_space : errc::read_only));
+  // One that is not there is not made either.
+  options.folder = "/drive/other";
+  options.or_read_only = true;
+  CHECK_FALSE(stores->open(options).has_value());
 }
 
 TEST_CASE("a destroyed store is gone with its files and can be made anew", "[store]") {

@@ -165,6 +165,9 @@ public:
     return FileExists(path, options, debug).ok() ? IOStatus::IOError("there already", path) : CreateDirIfMissing(path, options, debug);
   }
   IOStatus CreateDirIfMissing(const std::string& path, const IOOptions&, IODebugContext*) override {
+    // A folder that is there is told as such on a read-only file system, too.
+    if (files_->status(path))
+      return IOStatus::OK();
     return status_of(files_->make_folder(path));
   }
   IOStatus DeleteDir(const std::string& path, const IOOptions&, IODebugContext*) override {

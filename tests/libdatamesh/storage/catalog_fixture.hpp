@@ -79,6 +79,9 @@ public:
   result<void> flush() override {
     return {};
   }
+  bool writable() const override {
+    return true;
+  }
   uint64_t disk_bytes() const override {
     return disk_->content.size();
   }

@@ -3,6 +3,7 @@
 #include "base/simple_store.hpp"
 #include "storage/drive_marker.hpp"
 #include "storage/shard_index.hpp"
+#include "tests/libdatamesh/base/rocksdb_on_files.hpp"
 #include "tests/libdatamesh/storage/pack_maker.hpp"
 #include "tests/libdatamesh/storage/seed.hpp"
 #include "tests/support/manual_clock.hpp"
@@ -798,6 +799,46 @@ TEST_CASE("a drive on a read-only file system is read", "[shard_store]") {
   CHECK(code_of(drive->remove(keys_of(pack))) == errc::read_only);
   CHECK(code_of(drive->set_state(drive_state::failed)) == errc::read_only);
   CHECK(code_of(drive->sweep(0)) == errc::read_only);
+}
+
+TEST_CASE("a drive that takes no writes is read from its start on, and stores again once it takes them", "[shard_store]") {
+  auto how = GENERATE(test::drive_end::read_only, test::drive_end::full);
+  CAPTURE(test::to_string(how));
+  drive_room room;
+  room.env.stores = test::rocksdb_stores_over(room.disk, room.env.random);
+  auto big = make_pack(room.random, in_files);
+  auto small = make_pack(room.random, in_index);
+  auto later = make_pack(room.random, in_files);
+  {
+    auto drive = room.format_and_open();
+    REQUIRE(drive->store(big));
+    REQUIRE(drive->store(small));
+  }
+  room.disk->end_drive(1, room.folder, how);
+  (void) room.disk->make_folder(join_path(room.folder, "ended"));
+  auto refusal = how == test::drive_end::full ? errc::drive_full : errc::read_only;
+  auto drive = room.open();
+  for (int round = 0; round < 2; ++round) {
+    for (const auto& write : big)
+      check_whole(*drive, write);
+    for (const auto& write : small)
+      check_whole(*drive, write);
+    CHECK(drive->list(std::nullopt, 100)->size() == big.size() + small.size());
+    CHECK(code_of(drive->store(later)) == refusal);
+    CHECK(code_of(drive->remove(keys_of(small))) == refusal);
+    CHECK(drive->state() == drive_state::ok);
+  }
+  room.disk->plug_in(room.folder);
+  REQUIRE(drive->store(later));
+  REQUIRE(drive->remove(keys_of(small)));
+  drive.reset();
+  room.disk->crash(1);
+  drive = room.open();
+  for (const auto& write : big)
+    check_whole(*drive, write);
+  for (const auto& write : later)
+    check_whole(*drive, write);
+  CHECK(code_of(drive->check_quick(key_of(small[0]))) == errc::shard_missing);
 }
 
 TEST_CASE("a drive that is pulled out serves again when it is back", "[shard_store]") {

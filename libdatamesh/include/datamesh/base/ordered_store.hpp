@@ -86,6 +86,10 @@ public:
   /// Brings the store into the state in which it opens fastest.
   [[nodiscard]] virtual result<void> flush() = 0;
 
+  /// False once every write is refused: after an error, or when the store was
+  /// opened for reading alone. Counts as a write in the thread rule.
+  [[nodiscard]] virtual bool writable() const = 0;
+
   /// Bytes it occupies on disk, about.
   [[nodiscard]] virtual uint64_t disk_bytes() const = 0;
 };
@@ -93,6 +97,9 @@ public:
 struct ordered_store_options {
   std::string folder;
   bool create_if_missing = true;
+  /// Where the file system is read-only or full, a store that is there opens for
+  /// reading alone: every write answers `read_only` or `no_space`.
+  bool or_read_only = false;
   /// When set, every file of the store is encrypted with AES-256-CTR under it.
   std::optional<bytes> encryption_key; ///< 32 bytes.
   /// Memory for write buffers and cache together, in bytes.
