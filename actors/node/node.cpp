@@ -2,8 +2,8 @@
 
 #include "control/remote_node.hpp"
 #include "datamesh/version.hpp"
-#include "node/node_core.hpp"
 #include "node/vault_impl.hpp"
+#include "node/vault_runtime.hpp"
 
 namespace datamesh {
 

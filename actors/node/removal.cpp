@@ -1,6 +1,6 @@
 #include "node/removal.hpp"
 
-#include "node/node_core.hpp"
+#include "node/vault_runtime.hpp"
 #include "storage/convert.hpp"
 #include "storage/shard_index.hpp"
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "node/door.hpp"
-#include "node/node_core.hpp"
+#include "node/vault_runtime.hpp"
 
 namespace datamesh {
 

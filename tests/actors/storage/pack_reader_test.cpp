@@ -180,7 +180,7 @@ struct reader_room {
       stop(worker);
     context->drives->replace({});
     // Nobody publishes any more; what is on its way comes to `events`, which goes first.
-    context->events->drain();
+    context->events->wait_delivered();
   }
   template <class Handle>
   void stop(const Handle& whom) {
@@ -271,7 +271,7 @@ struct reader_room {
     return std::equal(read.view().begin(), read.view().end(), data.begin(), data.end());
   }
   size_t count_events(event_kind kind) {
-    context->events->drain();
+    context->events->wait_delivered();
     return static_cast<size_t>(std::count_if(events.begin(), events.end(), [&](const auto& what) { return what.kind == kind; }));
   }
 };

@@ -1,0 +1,298 @@
+#include "node/node_core.hpp"
+#include "storage/convert.hpp"
+
+#include <thread>
+
+namespace datamesh {
+
+namespace {
+
+/// A thread that waits for a drive that owes an answer gets so long to come back.
+constexpr auto silent_grace = std::chrono::seconds{2};
+
+const char* name_of(storage::drive_state state) {
+  switch (state) {
+  case storage::drive_state::ok:
+    return "ok";
+  case storage::drive_state::draining:
+    return "draining";
+  case storage::drive_state::failed:
+    return "failed";
+  }
+  return "failed";
+}
+
+drive_report report_of(const storage::drive_entry& drive) {
+  drive_report report;
+  report.id = drive.id;
+  report.folder = drive.folder;
+  if (!drive.store) {
+    report.state = "missing";
+    report.reason = drive.reason;
+    return report;
+  }
+  report.state = name_of(drive.store->state());
+  if (auto usage = drive.store->usage()) {
+    report.shards = usage->shard_count;
+    report.shard_bytes = usage->shard_bytes;
+    report.disk_total = usage->disk.total;
+    report.disk_free = usage->disk.available > usage->reserve ? usage->disk.available - usage->reserve : 0;
+  } else {
+    report.state = "failed";
+    report.reason = usage.error();
+  }
+  return report;
+}
+
+} // namespace
+
+storage::drive_entry node_core::start_drive(const drive_id& id, const std::string& folder) {
+  storage::drive_entry entry;
+  entry.id = id;
+  entry.folder = folder;
+  storage::shard_store_options store_options;
+  store_options.folder = folder;
+  auto store = storage::shard_store::open(env, std::move(store_options));
+  if (!store) {
+    entry.reason = store.error();
+    return entry;
+  }
+  if ((*store)->id() != id) {
+    entry.reason = error{errc::drive_alien, "open drive", folder};
+    return entry;
+  }
+  entry.store = std::move(*store);
+  entry.writer = storage::spawn_drive_writer(*system_, entry.store);
+  for (size_t i = 0; i < storage::readers_per_drive; ++i)
+    entry.readers.push_back(storage::spawn_drive_reader(*system_, entry.store));
+  entry.care = storage::spawn_yielding_drive_reader(*system_, entry.store, env.files);
+  entry.next_reader = std::make_shared<std::atomic<uint32_t>>(0);
+  return entry;
+}
+
+storage::drive_table::list node_core::start_drives(const std::vector<known_drive>& known) {
+  // Each index has a log to read: side by side, they open in the time of one.
+  storage::drive_table::list list(known.size());
+  std::vector<std::thread> openers;
+  for (size_t i = 0; i < known.size(); ++i)
+    openers.emplace_back([&, i] { list[i] = start_drive(known[i].id, known[i].folder); });
+  for (auto& opener : openers)
+    opener.join();
+  for (const auto& drive : list) {
+    if (drive.store)
+      caf::anon_send(supervisor_, drive_watch{std::make_shared<const storage::drive_entry>(drive)});
+    else
+      report_drive(drive, severity::warning, drive.reason ? drive.reason->message() : std::string{}, errc::drive_missing);
+  }
+  return list;
+}
+
+namespace {
+
+/// True when all have ended before nothing happened for *grace*.
+bool end_within(caf::actor_system& sys, const std::vector<caf::actor>& actors, std::chrono::seconds grace) {
+  caf::scoped_actor self{sys};
+  for (const auto& actor : actors)
+    self->monitor(actor);
+  auto left = actors.size();
+  while (left > 0) {
+    auto before = left;
+    self->receive([&](const caf::down_msg&) { --left; }, caf::after(grace) >> [] {});
+    if (left == before)
+      return false;
+  }
+  return true;
+}
+
+} // namespace
+
+void node_core::stop_drives(const storage::drive_table::list& list) {
+  caf::scoped_actor self{*system_};
+  // All of them flush their indexes at the same time.
+  auto close = [&](const storage::drive_entry& drive) {
+    return self->request(drive.writer, close_timeout, caf::close_atom_v);
+  };
+  std::vector<decltype(close(list.front()))> closing;
+  for (const auto& drive : list)
+    if (drive.store)
+      closing.push_back(close(drive));
+  for (auto& answer : closing)
+    answer.receive([](v1::Done&) {}, [](caf::error&) {});
+  std::vector<caf::actor> ending;
+  std::vector<caf::actor> silent;
+  for (const auto& drive : list) {
+    if (!drive.store)
+      continue;
+    auto& kind = pace->of(drive.id) == storage::read_pace::standing::answers ? ending : silent;
+    kind.push_back(caf::actor_cast<caf::actor>(drive.writer));
+    for (const auto& reader : drive.readers)
+      kind.push_back(caf::actor_cast<caf::actor>(reader));
+    kind.push_back(caf::actor_cast<caf::actor>(drive.care));
+  }
+  for (const auto* kind : {&ending, &silent})
+    for (const auto& actor : *kind)
+      self->send_exit(actor, caf::exit_reason::user_shutdown);
+  for (const auto& actor : ending)
+    self->wait_for(actor);
+  if (!end_within(*system_, silent, silent_grace))
+    kept_threads_ = true;
+}
+
+void node_core::start_supervisor() {
+  // The supervisor ends before the core does; see the destructor.
+  supervisor_tasks tasks;
+  tasks.fallen = [this](const drive_id& id, const std::string& why) {
+    drive_fell(id, why);
+  };
+  tasks.restart = [this](const drive_id& id) {
+    return restart_drive(id);
+  };
+  supervisor_ = spawn_supervisor(*system_, std::move(tasks));
+}
+
+void node_core::report_drive(const storage::drive_entry& drive, severity level, std::string detail, std::optional<errc> code) {
+  event what;
+  what.kind = event_kind::drive_changed;
+  what.level = level;
+  what.subject = drive.folder;
+  what.detail = std::move(detail);
+  what.code = code;
+  events->publish(std::move(what));
+}
+
+void node_core::drive_fell(const drive_id& id, const std::string& why) {
+  std::lock_guard guard{mutex_};
+  auto list = *drives->all();
+  auto found = std::find_if(list.begin(), list.end(), [&](const auto& drive) { return drive.id == id; });
+  if (found == list.end() || !found->store)
+    return;
+  auto fallen = *found;
+  found->store = nullptr;
+  found->writer = nullptr;
+  found->readers.clear();
+  found->care = nullptr;
+  found->reason = error{errc::drive_failed, "serve drive", fallen.folder};
+  drives->replace(std::move(list));
+  stop_drives({fallen});
+  report_drive(fallen, severity::error, "an actor of the drive fell: " + why, errc::drive_failed);
+}
+
+bool node_core::restart_drive(const drive_id& id) {
+  std::lock_guard guard{mutex_};
+  auto list = *drives->all();
+  auto found = std::find_if(list.begin(), list.end(), [&](const auto& drive) { return drive.id == id; });
+  if (found == list.end() || found->store)
+    return true; // Removed, or brought back, meanwhile.
+  auto fresh = start_drive(id, found->folder);
+  *found = fresh;
+  drives->replace(std::move(list));
+  if (!fresh.store)
+    return false;
+  caf::anon_send(supervisor_, drive_watch{std::make_shared<const storage::drive_entry>(fresh)});
+  report_drive(fresh, severity::info, "the drive is in service again", std::nullopt);
+  return true;
+}
+
+result<storage::drive_entry> node_core::find_drive(const std::string& which) const {
+  std::optional<storage::drive_entry> found;
+  for (const auto& drive : *drives->all()) {
+    auto named = drive.folder == which || (which.size() >= 4 && drive.id.hex().starts_with(which));
+    if (named && found)
+      return fail(errc::invalid_argument, "name one drive", which);
+    if (named)
+      found = drive;
+  }
+  if (!found)
+    return fail(errc::not_found, "find drive", which);
+  return *found;
+}
+
+result<void> node_core::save_drives(const storage::drive_table::list& list) {
+  std::vector<known_drive> known;
+  for (const auto& drive : list)
+    known.push_back({drive.id, drive.folder});
+  return home.set_drives(known);
+}
+
+result<drive_report> node_core::add_drive(const std::string& folder, bool adopt) {
+  if (folder.empty() || folder.front() != '/')
+    return fail(errc::invalid_argument, "add a drive by an absolute path", folder);
+  std::lock_guard guard{mutex_};
+  auto list = *drives->all();
+  auto id = storage::shard_store::identify(*env.files, folder);
+  if (adopt && !id)
+    return fail(id.error());
+  if (!adopt) {
+    if (id)
+      return fail(errc::already_exists, "add drive", folder);
+    id = storage::shard_store::format(env, folder);
+    if (!id)
+      return fail(id.error());
+  }
+  auto entry = start_drive(*id, folder);
+  if (!entry.store)
+    return fail(*entry.reason);
+  // A drive that was missing comes back under its old id, perhaps elsewhere.
+  auto old = std::find_if(list.begin(), list.end(), [&](const auto& drive) { return drive.id == *id; });
+  if (old != list.end())
+    *old = entry;
+  else
+    list.push_back(entry);
+  if (auto saved = save_drives(list); !saved) {
+    stop_drives({entry});
+    return fail(saved.error());
+  }
+  drives->replace(std::move(list));
+  caf::anon_send(supervisor_, drive_watch{std::make_shared<const storage::drive_entry>(entry)});
+  return report_of(entry);
+}
+
+result<void> node_core::remove_drive(const std::string& which, bool force) {
+  std::lock_guard guard{mutex_};
+  auto drive = find_drive(which);
+  if (!drive)
+    return fail(drive.error());
+  if (drive->store && !force && drive->store->state() != storage::drive_state::failed) {
+    auto usage = drive->store->usage();
+    if (!usage || usage->shard_count > 0)
+      return fail(errc::conflict, "remove a drive that holds shards; drain it and run 'datamesh rebalance' first", drive->folder);
+  }
+  auto list = *drives->all();
+  std::erase_if(list, [&](const auto& other) { return other.id == drive->id; });
+  if (auto saved = save_drives(list); !saved)
+    return saved;
+  drives->replace(std::move(list));
+  stop_drives({*drive});
+  return {};
+}
+
+result<void> node_core::set_drive_state(const std::string& which, storage::drive_state state) {
+  auto drive = find_drive(which);
+  if (!drive)
+    return fail(drive.error());
+  if (!drive->store)
+    return fail(errc::drive_missing, "change drive", drive->folder);
+  caf::scoped_actor self{*system_};
+  result<void> outcome;
+  v1::SetDriveState request;
+  request.set_state(static_cast<uint32_t>(state));
+  self->request(drive->writer, close_timeout, std::move(request))
+      .receive([](v1::Done&) {}, [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
+  return outcome;
+}
+
+std::vector<drive_report> node_core::reports() const {
+  std::vector<drive_report> reports;
+  for (const auto& drive : *drives->all()) {
+    auto report = report_of(drive);
+    // What lies below the folder now may be another disk, or an empty mount point.
+    if (auto there = storage::shard_store::identify(*env.files, drive.folder); drive.store && (!there || *there != drive.id)) {
+      report.state = "missing";
+      report.reason = there ? error{errc::drive_alien, "find drive", drive.folder} : there.error();
+    }
+    reports.push_back(std::move(report));
+  }
+  return reports;
+}
+
+} // namespace datamesh

@@ -1,0 +1,172 @@
+#include "node/vault_runtime.hpp"
+
+#include "storage/adopt_actor.hpp"
+#include "storage/checkpoint_actor.hpp"
+#include "storage/convert.hpp"
+#include "storage/range_reader.hpp"
+
+#include <thread>
+
+namespace datamesh {
+
+vault_runtime::vault_runtime(std::shared_ptr<node_core> c, std::string n, crypto::key_file k)
+    : core(std::move(c)), name(std::move(n)), keys(std::move(k)) {}
+
+vault_runtime::~vault_runtime() {
+  close();
+  if (listed)
+    core->closed(name);
+}
+
+result<void> vault_runtime::start(bool fresh_catalog) {
+  auto device = core->home.device();
+  if (!device)
+    return fail(device.error());
+  ordered_store_options options;
+  options.folder = core->home.catalog_folder(name);
+  options.create_if_missing = fresh_catalog;
+  options.encryption_key = bytes::copy_of(keys.keys().catalog_key.view());
+  options.memory_bytes = 16 << 20;
+  auto store = core->env.stores->open(options);
+  if (!store) {
+    if (store.error().code() == errc::not_found)
+      return fail(store.error().as(errc::catalog_missing, "open the catalog of vault", name));
+    return fail(store.error().within("open the catalog of vault", name));
+  }
+  auto names = storage::catalog::open(std::move(*store), keys.keys().vault, *device);
+  if (!names)
+    return fail(names.error().within("open the catalog of vault", name));
+  context = std::make_shared<storage::vault_context>();
+  context->env = core->env;
+  context->name = name;
+  context->home = core->home.folder();
+  context->id = keys.keys().vault;
+  context->sys = &core->system();
+  context->events = core->events;
+  context->budget = core->budget;
+  context->drives = core->drives;
+  context->pace = core->pace;
+  context->keys = std::make_shared<storage::key_holder>(keys.keys());
+  context->names = std::move(*names);
+  context->chunks =
+      std::make_shared<storage::chunk_claims>(*context->names, [drives = core->drives, names = context->names](const pack_id& id) {
+        if (drives->complete())
+          return true;
+        auto pack = names->find_pack(id);
+        return pack && *pack && drives->can_read(**pack);
+      });
+  context->claims = std::make_shared<storage::name_claims>(*context->names, *core->env.random);
+  context->segment_pool = core->segment_pool;
+  context->pack_pool = core->pack_pool;
+  context->cache = core->cache;
+  context->ranges = std::make_shared<storage::range_reader>(core->cache);
+  context->begin_job = [this] {
+    return begin({});
+  };
+  context->end_job = [this](const auto& job) {
+    jobs.end(job);
+  };
+  context->codec = std::make_shared<storage::codec_context>();
+  context->codec->env = core->env;
+  context->codec->keys = context->keys;
+  context->codec->claims = context->chunks;
+  context->codec->parity_pool = buffer_pool::make(storage::pack_size_max / 2 + storage::shard_count_max * storage::direct_alignment, 2);
+  context->codec->compression_level = core->options.compression_level;
+  auto threads = core->options.codec_threads > 0 ? core->options.codec_threads : std::max(1u, std::thread::hardware_concurrency());
+  context->team = std::make_shared<storage::codec_team>(core->system(), *context->codec, threads);
+  context->catalog_writer = storage::spawn_catalog(core->system(), context->names, core->env.clock, context->claims);
+  // The drives open meanwhile; no actor shall be the one that waits for them.
+  (void) core->drives->all();
+  if (!fresh_catalog && context->names->was_interrupted()) {
+    auto adopted = wait_for<rebuild_summary>({}, [this](auto job, auto done) {
+      storage::start_adopt(context, {false, job, std::move(done)});
+    });
+    if (!adopted)
+      return fail(adopted.error().within("take in what a crash left", name));
+  }
+  return {};
+}
+
+std::shared_ptr<storage::job> vault_runtime::begin(const job_options& options) {
+  auto numbered = options;
+  if (numbered.job == 0)
+    numbered.job = core->next_job();
+  return jobs.begin(numbered, core->env, core->events);
+}
+
+result<void> vault_runtime::apply(const std::vector<storage::operation_body>& bodies) {
+  v1::ApplyOperations request;
+  for (const auto& body : bodies)
+    request.add_bodies(storage::encode_body(body));
+  caf::scoped_actor self{core->system()};
+  result<void> outcome;
+  self->request(context->catalog_writer, storage::step_timeout, std::move(request))
+      .receive([](v1::Done&) {}, [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
+  return outcome;
+}
+
+result<void> vault_runtime::flush() {
+  auto pending = context->names->pending_operations(1);
+  if (!pending)
+    return fail(pending.error());
+  caf::scoped_actor self{core->system()};
+  result<void> outcome;
+  while (!pending->empty() && outcome) {
+    auto how = storage::choose_policy(*core->drives, {});
+    if (!how)
+      return fail(how.error());
+    v1::FlushPacks request;
+    request.set_at_once(true);
+    self->request(context->packer_for(*how), storage::step_timeout, request)
+        .receive([](v1::PackFigures&) {}, [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
+    pending = context->names->pending_operations(1);
+    if (!pending)
+      return fail(pending.error());
+  }
+  return outcome;
+}
+
+result<void> vault_runtime::save_keys() {
+  auto encoded = keys.encode(*core->env.random);
+  if (!encoded)
+    return fail(encoded.error());
+  if (auto saved = core->home.set_key_file(name, *encoded); !saved)
+    return saved;
+  context->keys->set(keys.keys());
+  return {};
+}
+
+void vault_runtime::keep_checkpoint(const cancel_token& cancel) {
+  auto how = storage::choose_policy(*core->drives, {});
+  if (!how || !storage::wants_checkpoint(*context))
+    return;
+  (void) wait_for<storage::checkpoint_note>({.cancel = cancel}, [&](auto running, auto done) {
+    storage::start_checkpoint(context, {*how, running, std::move(done)});
+  });
+}
+
+void vault_runtime::close() {
+  jobs.cancel_and_wait();
+  if (!context || !context->catalog_writer)
+    return;
+  caf::scoped_actor self{core->system()};
+  for (const auto& packer : context->packers()) {
+    self->send_exit(packer, caf::exit_reason::user_shutdown);
+    self->wait_for(packer);
+  }
+  for (const auto& worker : context->team->workers()) {
+    self->send_exit(worker, caf::exit_reason::user_shutdown);
+    self->wait_for(worker);
+  }
+  // The indexes of the drives are written out meanwhile, should the node close, too.
+  for (const auto& drive : *context->drives->all())
+    if (drive.store)
+      caf::anon_send(drive.writer, caf::close_atom_v);
+  self->request(context->catalog_writer, close_timeout, caf::close_atom_v).receive([](v1::Done&) {}, [](caf::error&) {});
+  self->send_exit(context->catalog_writer, caf::exit_reason::user_shutdown);
+  self->wait_for(context->catalog_writer);
+  core->cache->forget(context->id);
+  context.reset();
+}
+
+} // namespace datamesh

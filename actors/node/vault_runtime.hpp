@@ -1,0 +1,82 @@
+// An opened vault behind the facade: its key, its actors and the jobs that run on it.
+//
+// Thread rule: any thread.
+#pragma once
+
+#include "node/job_registry.hpp"
+#include "node/node_core.hpp"
+
+#include <future>
+
+namespace datamesh {
+
+/// An opened vault. Closes when the last handle is gone: running jobs are cancelled
+/// and awaited, and the catalog closes. What is only in the catalog stays there, where
+/// it is durable, until the next put or flush.
+class vault_runtime {
+public:
+  vault_runtime(std::shared_ptr<node_core> core, std::string name, crypto::key_file keys);
+  ~vault_runtime();
+
+  /// Opens the catalog and starts the actors. *fresh_catalog* begins an empty one.
+  [[nodiscard]] result<void> start(bool fresh_catalog);
+
+  std::shared_ptr<node_core> core;
+  const std::string name;
+  std::mutex key_mutex;
+  crypto::key_file keys;
+  std::shared_ptr<storage::vault_context> context;
+  job_registry jobs;
+  bool listed = false; ///< Among the open vaults of the node.
+
+  [[nodiscard]] std::shared_ptr<storage::job> begin(const job_options& options);
+  /// Stamps and commits operations without data.
+  [[nodiscard]] result<void> apply(const std::vector<storage::operation_body>& bodies);
+  [[nodiscard]] result<void> flush();
+  [[nodiscard]] result<void> save_keys();
+  /// Writes a checkpoint of the catalog when one is due. One that fails, or is
+  /// cancelled, is tried again the next time.
+  void keep_checkpoint(const cancel_token& cancel);
+
+  /// Runs *start* and waits for its answer.
+  template <class T>
+  [[nodiscard]] result<T> wait_for(const job_options& options,
+                                   const std::function<void(std::shared_ptr<storage::job>, completion<T>)>& start) {
+    auto promise = std::make_shared<std::promise<result<T>>>();
+    auto future = promise->get_future();
+    auto job = begin(options);
+    if (!job)
+      return fail(errc::unavailable, "run a job", name);
+    start(job, [this, promise, job](result<T> outcome) {
+      jobs.end(job);
+      promise->set_value(std::move(outcome));
+    });
+    auto outcome = future.get();
+    core->events->wait_delivered();
+    return outcome;
+  }
+
+  /// Runs *start*; the answer goes to *done*, on the host's executor.
+  template <class T>
+  void run(const job_options& options, completion<T> done, const std::function<void(std::shared_ptr<storage::job>, completion<T>)>& start) {
+    auto executor = core->options.executor;
+    auto deliver = [executor, done = std::move(done)](result<T> outcome) {
+      if (executor)
+        executor([done, outcome = std::move(outcome)] { done(outcome); });
+      else
+        done(std::move(outcome));
+    };
+    auto job = begin(options);
+    if (!job)
+      return deliver(fail(errc::unavailable, "run a job", name));
+    start(job, [this, job, deliver](result<T> outcome) {
+      deliver(std::move(outcome));
+      jobs.end(job);
+    });
+  }
+
+private:
+  void close();
+};
+
+} // namespace datamesh
