@@ -298,7 +298,10 @@ catalog_actor::behavior_type catalog_writer(catalog_actor::stateful_pointer<cata
           return to_caf(marked.error());
         return v1::Done{};
       },
-      [=](const v1::RememberSources& request) { remember_now(self->state, request); },
+      [=](const v1::RememberSources& request) {
+        remember_now(self->state, request);
+        return v1::Done{};
+      },
       [=](caf::close_atom) -> caf::result<v1::Done> {
         if (auto closed = self->state.names->close(); !closed)
           return to_caf(closed.error());

@@ -28,8 +28,8 @@ using catalog_actor = caf::typed_actor<
     caf::replies_to<v1::ApplyOperations>::with<v1::Done>,
     // Durable when it is answered.
     caf::replies_to<v1::MarkPacks>::with<v1::Done>,
-    // Kept without a wait; lost ones cost time alone.
-    caf::reacts_to<v1::RememberSources>,
+    // Answered when they are found, not when they are durable; lost ones cost time alone.
+    caf::replies_to<v1::RememberSources>::with<v1::Done>,
     // Closes the store in the state in which it opens fastest.
     caf::replies_to<caf::close_atom>::with<v1::Done>>;
 

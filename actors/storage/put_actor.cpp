@@ -52,7 +52,7 @@ struct put_state {
   std::unordered_set<chunk_id> seen; ///< Of a dry run.
   size_t batches_max = 2;
   size_t batches = 0; ///< At the packer.
-  size_t submissions = 0;
+  size_t marking = 0; ///< Requests to remember sources that are not answered yet.
   bool pulling = false;
   bool more_to_read = false; ///< The source got another file.
   bool source_finished = false;
@@ -352,18 +352,23 @@ private:
       it = state_.items.erase(it);
     }
     if (marks.marks_size() > 0 && !state_.task.dry_run)
-      self_->send(state_.context->catalog_writer, std::move(marks));
+      remember(std::move(marks));
     if (request.bodies_size() == 0 || state_.task.dry_run)
       return finish_if_done();
-    ++state_.submissions;
     self_->request(state_.packer, until_answered, std::move(request))
-        .then(
-            [this](v1::PackFigures&) {
-              --state_.submissions;
-              finish_if_done();
-            },
-            [this](caf::error& reason) { give_up(from_caf(reason)); });
+        .then([](v1::PackFigures&) {}, [this](caf::error& reason) { give_up(from_caf(reason)); });
     finish_if_done();
+  }
+
+  /// The put ends when they are there, for the next one to find. Without them it only reads more.
+  void remember(v1::RememberSources&& marks) {
+    ++state_.marking;
+    auto done = [this] {
+      --state_.marking;
+      finish_if_done();
+    };
+    self_->request(state_.context->catalog_writer, until_answered, std::move(marks))
+        .then([done](v1::Done&) { done(); }, [done](caf::error&) { done(); });
   }
 
   static void add_body(v1::SubmitOperations& request, operation_body body) {
@@ -467,7 +472,7 @@ private:
   // -- the end ----------------------------------------------------------------------------------------
 
   void finish_if_done() {
-    if (state_.over || !state_.source_finished || state_.batches > 0 || state_.flushing || !state_.items.empty())
+    if (state_.over || !state_.source_finished || state_.batches > 0 || state_.marking > 0 || state_.flushing || !state_.items.empty())
       return;
     // Submissions that are still on their way are covered by the flush.
     state_.flushing = true;
