@@ -48,8 +48,9 @@ struct put_state {
   packer_actor packer;
   source_actor source;
   std::map<uint64_t, put_item> items;
-  std::vector<move_node> folders;    ///< Made on the way to items, and in no operation yet.
-  std::unordered_set<chunk_id> seen; ///< Of a dry run.
+  std::vector<move_node> folders;             ///< Made on the way to items, and in no operation yet.
+  std::map<std::string, std::string> renamed; ///< Folders whose names were taken, by path, and where they went.
+  std::unordered_set<chunk_id> seen;          ///< Of a dry run.
   size_t batches_max = 2;
   size_t batches = 0; ///< At the packer.
   size_t marking = 0; ///< Requests to remember sources that are not answered yet.
@@ -205,6 +206,14 @@ private:
     seal(std::move(fresh), std::move(targets));
   }
 
+  /// What lies in a folder whose name was taken goes where the folder went.
+  [[nodiscard]] std::string place_of(const std::string& path) const {
+    for (const auto& [from, to] : state_.renamed)
+      if (path.size() > from.size() && path.starts_with(from) && path[from.size()] == '/')
+        return to + path.substr(from.size());
+    return path;
+  }
+
   /// Where the item goes; nothing when that failed, which is noted.
   std::optional<put_item> claim(v1::SourceBegin& begin) {
     put_item item;
@@ -212,12 +221,15 @@ private:
     if (kind == node_kind::folder && split_path(begin.path()).empty()) {
       item.target.node = root_node();
     } else {
-      auto target = state_.context->claims->take(begin.path(), kind, state_.task.conflict, state_.task.job->number);
+      auto path = place_of(begin.path());
+      auto target = state_.context->claims->take(path, kind, state_.task.conflict, state_.task.job->number);
       if (!target) {
         add_failure(begin.path(), target.error());
         return std::nullopt;
       }
       item.target = std::move(*target);
+      if (auto name = split_path(path).back(); kind == node_kind::folder && name != item.target.name)
+        state_.renamed.emplace(begin.path(), path.substr(0, path.rfind(name)) + item.target.name);
       // Others may need them, whatever becomes of this item.
       std::move(item.target.folders.begin(), item.target.folders.end(), std::back_inserter(state_.folders));
       item.target.folders.clear();

@@ -166,6 +166,19 @@ TEST_CASE("a taken name makes a version, a failure or a numbered name", "[put]")
     what = {std::make_shared<text_source>("x"), "/a.txt/below", if_exists::version};
     CHECK(code_of(h.vault().put(what)) == errc::not_a_folder);
   }
+  SECTION("a folder whose name is taken goes beside it with all that is in it") {
+    h.write("dir/one", "1");
+    h.write("dir/sub/two", "2");
+    h.put_text("/dir", "a file");
+    put_request folder;
+    folder.sources = {{h.path("dir"), "/dir"}};
+    folder.conflict = if_exists::rename;
+    auto stored = must(h.vault().put(folder));
+    CHECK(stored.failure_count == 0);
+    CHECK(h.get_text("/dir") == "a file");
+    CHECK(h.get_text("/dir (2)/one") == "1");
+    CHECK(h.get_text("/dir (2)/sub/two") == "2");
+  }
   SECTION("names that are none are refused") {
     for (std::string bad : {"", "/", "/x/..", "/."}) {
       what = {std::make_shared<text_source>("x"), bad, if_exists::version};
