@@ -55,6 +55,7 @@ struct get_state {
   bool opening = false;                     ///< A long file is next: all before it is written first.
   bool open_asked = false;                  ///< ... and the sink was told.
   bool begin_again = false;                 ///< The file's begin was taken back from the last group.
+  std::unordered_set<std::string> lost;     ///< Paths of files that are told as lost.
   bool planned = false;
   bool finishing = false;
   bool over = false;
@@ -400,7 +401,7 @@ private:
 
   void lose(fetch_group& group, size_t number, const error& reason) {
     const auto& path = group.file_of_chunk[number];
-    if (state_.summary.failures.empty() || state_.summary.failures.back().path != path)
+    if (state_.lost.insert(path).second)
       add_failure(path, reason);
     // What follows in a file that can not become whole need not be fetched.
     if (!between_files() && state_.file->path == path)

@@ -208,9 +208,10 @@ private:
 
   /// What lies in a folder whose name was taken goes where the folder went.
   [[nodiscard]] std::string place_of(const std::string& path) const {
-    for (const auto& [from, to] : state_.renamed)
-      if (path.size() > from.size() && path.starts_with(from) && path[from.size()] == '/')
-        return to + path.substr(from.size());
+    if (!state_.renamed.empty())
+      for (auto end = path.rfind('/'); end != std::string::npos && end > 0; end = path.rfind('/', end - 1))
+        if (auto folder = state_.renamed.find(path.substr(0, end)); folder != state_.renamed.end())
+          return folder->second + path.substr(end);
     return path;
   }
 
@@ -218,10 +219,10 @@ private:
   std::optional<put_item> claim(v1::SourceBegin& begin) {
     put_item item;
     auto kind = static_cast<node_kind>(begin.kind());
+    auto path = place_of(begin.path());
     if (kind == node_kind::folder && split_path(begin.path()).empty()) {
       item.target.node = root_node();
     } else {
-      auto path = place_of(begin.path());
       auto target = state_.context->claims->take(path, kind, state_.task.conflict, state_.task.job->number);
       if (!target) {
         add_failure(begin.path(), target.error());
@@ -235,6 +236,7 @@ private:
       item.target.folders.clear();
     }
     item.begin = std::move(begin);
+    item.begin.set_path(std::move(path));
     return item;
   }
 

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -124,14 +125,31 @@ int64_t nanoseconds_of(const timespec& at) {
   return ns;
 }
 
-file_status status_of(const struct stat& raw) {
+// Where the kernel itself keeps the time of change. Others (FUSE, vfat) tell the time of
+// modification instead, which every program sets.
+bool keeps_change_times(const struct statfs& system) {
+  constexpr std::array<uint32_t, 9> kinds = {
+      0xef53,     // ext2, ext3, ext4
+      0x58465342, // xfs
+      0x9123683e, // btrfs
+      0xf2f52010, // f2fs
+      0xca451a4e, // bcachefs
+      0x2fc12fc1, // zfs
+      0x01021994, // tmpfs
+      0x858458f6, // ramfs
+      0x794c7630, // overlay
+  };
+  return std::find(kinds.begin(), kinds.end(), static_cast<uint32_t>(system.f_type)) != kinds.end();
+}
+
+file_status status_of(const struct stat& raw, bool changes_known) {
   return {
       .kind = kind_of(raw.st_mode),
       .size = static_cast<uint64_t>(raw.st_size),
       .allocated = static_cast<uint64_t>(raw.st_blocks) * 512,
       .mode = static_cast<uint32_t>(raw.st_mode & 07777),
       .modified_ns = nanoseconds_of(raw.st_mtim),
-      .changed_ns = nanoseconds_of(raw.st_ctim),
+      .changed_ns = changes_known ? nanoseconds_of(raw.st_ctim) : 0,
       .device = static_cast<uint64_t>(raw.st_dev),
       .inode = static_cast<uint64_t>(raw.st_ino),
   };
@@ -141,7 +159,8 @@ result<file_status> status_of(const descriptor& file, const std::string& path) {
   struct stat raw {};
   if (::fstat(file.get(), &raw) < 0)
     return fail(from_errno(errno, "read status", path));
-  return status_of(raw);
+  struct statfs system {};
+  return status_of(raw, S_ISREG(raw.st_mode) && ::fstatfs(file.get(), &system) == 0 && keeps_change_times(system));
 }
 
 // What utimensat takes: the time of access stays.
@@ -630,7 +649,14 @@ public:
 
   [[nodiscard]] result<file_status> status(const std::string& path) override {
     struct stat raw {};
-    return on_path("read status", path, [&](const char* name) { return ::lstat(name, &raw); }).map([&] { return status_of(raw); });
+    bool changes_known = false;
+    auto look = [&](const char* name) {
+      struct statfs system {};
+      auto done = ::lstat(name, &raw);
+      changes_known = done == 0 && S_ISREG(raw.st_mode) && ::statfs(name, &system) == 0 && keeps_change_times(system);
+      return done;
+    };
+    return on_path("read status", path, look).map([&] { return status_of(raw, changes_known); });
   }
 
   [[nodiscard]] result<void> set_attributes(const std::string& path, uint32_t mode, int64_t modified_ns) override {

@@ -89,8 +89,10 @@ struct shard_store::impl {
   error sync_refused(const error& cause, const char* attempt);
   error index_refused(const error& cause, const char* attempt);
   result<void> may_write(const char* attempt);
+  result<void> make_writable(const char* attempt);
 
   result<void> load();
+  result<void> learn();
   result<std::vector<staged_shard>> stage(std::span<const shard_write> writes) const;
   result<bool> is_held(const staged_shard& shard) const;
   result<void> check_room(std::span<const staged_shard> staged) const;
@@ -145,15 +147,29 @@ error shard_store::impl::index_refused(const error& cause, const char* attempt) 
 }
 
 result<void> shard_store::impl::may_write(const char* attempt) {
+  if (state != drive_state::failed)
+    if (auto ready = make_writable(attempt); !ready)
+      return ready;
   if (state == drive_state::failed)
     return fail(errc::drive_failed, attempt, folder());
-  if (lock == nullptr)
-    return fail(errc::read_only, attempt, folder());
-  if (index->writable())
+  return {};
+}
+
+// The disk was full or read-only when the index met it; perhaps it is no more. Without
+// the lock another process may have written meanwhile.
+result<void> shard_store::impl::make_writable(const char* attempt) {
+  if (lock != nullptr && index->writable())
     return {};
-  // The disk was full or read-only when the index met it; perhaps it is no more.
-  if (auto opened = index->reopen(); !opened)
-    return fail(refusal(opened.error(), attempt, folder()));
+  if (lock == nullptr) {
+    auto held = files().lock(lock_path(folder()));
+    if (!held)
+      return fail(refusal(held.error(), attempt, folder()));
+    lock = std::move(*held);
+  }
+  if (auto ready = index->reopen().and_then([this] { return learn(); }); !ready)
+    return fail(refusal(ready.error(), attempt, folder()));
+  if (state == drive_state::failed)
+    return {};
   if (auto synced = index->sync(); !synced)
     return fail(sync_refused(synced.error(), attempt));
   return {};
@@ -194,12 +210,8 @@ result<void> shard_store::impl::load() {
   if (index->drive() != id)
     return fail(errc::drive_alien, "match the index with the marker", index->drive().hex());
   reader = std::make_unique<shard_reader>(env.files, folder(), *index);
-  broken = files().status(failed_path(folder())).has_value();
-  state = broken ? drive_state::failed : index->state();
-  auto tombstones = index->tombstones();
-  if (!tombstones)
-    return fail(tombstones.error());
-  unlinking = {tombstones->begin(), tombstones->end()};
+  if (auto known = learn(); !known)
+    return known;
   if (state == drive_state::failed || lock == nullptr)
     return {};
   // A process may have ended between a write of the index and its sync. Rows that
@@ -212,6 +224,16 @@ result<void> shard_store::impl::load() {
   // The drive serves what it has in any case.
   if (!ready)
     tell(severity::warning, "The drive opened, but does not take writes now.", ready.error());
+  return {};
+}
+
+result<void> shard_store::impl::learn() {
+  auto tombstones = index->tombstones();
+  if (!tombstones)
+    return fail(tombstones.error());
+  unlinking = {tombstones->begin(), tombstones->end()};
+  broken = files().status(failed_path(folder())).has_value();
+  state = broken ? drive_state::failed : index->state();
   return {};
 }
 
@@ -467,8 +489,8 @@ result<void> shard_store::impl::finish_deletions() {
 
 result<void> shard_store::impl::set_state(drive_state next) {
   constexpr auto attempt = "set drive state";
-  if (lock == nullptr)
-    return fail(errc::read_only, attempt, folder());
+  if (auto ready = make_writable(attempt); !ready)
+    return ready;
   if (broken)
     return next == drive_state::failed ? result<void>{} : fail(errc::drive_failed, attempt, folder());
   if (auto written = index->write_state(next); !written)

@@ -178,6 +178,13 @@ TEST_CASE("a taken name makes a version, a failure or a numbered name", "[put]")
     CHECK(h.get_text("/dir") == "a file");
     CHECK(h.get_text("/dir (2)/one") == "1");
     CHECK(h.get_text("/dir (2)/sub/two") == "2");
+    CHECK(std::count(stored.stored_as.begin(), stored.stored_as.end(), "/dir (2)/sub/two") == 1);
+    // A name that is taken in the folder beside it, too.
+    must(h.vault().remove("/dir (2)/sub", true));
+    h.put_text("/dir (2)/sub", "another file");
+    CHECK(must(h.vault().put(folder)).failure_count == 0);
+    CHECK(h.get_text("/dir (2)/sub") == "another file");
+    CHECK(h.get_text("/dir (2)/sub (2)/two") == "2");
   }
   SECTION("names that are none are refused") {
     for (std::string bad : {"", "/", "/x/..", "/."}) {

@@ -338,6 +338,14 @@ TEST_CASE("the time of the last change is told, and can not be set back", "[file
   CHECK(after->changed_ns >= before->changed_ns);
 }
 
+TEST_CASE("a time of change that a file system makes up is not known", "[files]") {
+  auto files = system_files();
+  auto status = files->status("/proc/self/status");
+  REQUIRE(status.has_value());
+  CHECK(status->kind == file_kind::regular);
+  CHECK(status->changed_ns == 0);
+}
+
 TEST_CASE("mode and time are set by name, of folders, too, and not through links", "[files]") {
   EVERY_PLACE;
   at.put("a", "A");

@@ -792,13 +792,18 @@ TEST_CASE("a drive on a read-only file system is read", "[shard_store]") {
   drive.reset();
   // The lock file would have to be created.
   REQUIRE(room.disk->remove(lock_path(room.folder)));
-  room.disk->fail_call(1, errc::read_only);
+  room.disk->end_drive(1, room.folder, test::drive_end::read_only);
   drive = room.open();
   check_whole(*drive, pack[0]);
   CHECK(code_of(drive->store(pack)) == errc::read_only);
   CHECK(code_of(drive->remove(keys_of(pack))) == errc::read_only);
   CHECK(code_of(drive->set_state(drive_state::failed)) == errc::read_only);
   CHECK(code_of(drive->sweep(0)) == errc::read_only);
+  room.disk->plug_in(room.folder);
+  CHECK(drive->set_state(drive_state::draining));
+  CHECK(drive->store(pack));
+  // Now it is this one's alone.
+  CHECK(room.open_error() == errc::locked);
 }
 
 TEST_CASE("a drive that takes no writes is read from its start on, and stores again once it takes them", "[shard_store]") {
@@ -814,6 +819,9 @@ TEST_CASE("a drive that takes no writes is read from its start on, and stores ag
     REQUIRE(drive->store(big));
     REQUIRE(drive->store(small));
   }
+  // Linux refuses to open a lock file for writing there; the simulated disk, to make it.
+  if (how == test::drive_end::read_only)
+    REQUIRE(room.disk->remove(lock_path(room.folder)));
   room.disk->end_drive(1, room.folder, how);
   (void) room.disk->make_folder(join_path(room.folder, "ended"));
   auto refusal = how == test::drive_end::full ? errc::drive_full : errc::read_only;
