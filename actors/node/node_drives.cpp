@@ -1,5 +1,8 @@
 #include "node/node_core.hpp"
+#include "node/vault_runtime.hpp"
 #include "storage/convert.hpp"
+
+#include <fmt/format.h>
 
 #include <thread>
 
@@ -31,7 +34,7 @@ drive_report report_of(const storage::drive_entry& drive) {
     report.reason = drive.reason;
     return report;
   }
-  report.state = name_of(drive.store->state());
+  report.state = name_of(drive.state());
   if (auto usage = drive.store->usage()) {
     report.shards = usage->shard_count;
     report.shard_bytes = usage->shard_bytes;
@@ -184,6 +187,7 @@ bool node_core::restart_drive(const drive_id& id) {
   if (found == list.end() || found->store)
     return true; // Removed, or brought back, meanwhile.
   auto fresh = start_drive(id, found->folder);
+  fresh.leaving = found->leaving;
   *found = fresh;
   drives->replace(std::move(list));
   if (!fresh.store)
@@ -247,16 +251,100 @@ result<drive_report> node_core::add_drive(const std::string& folder, bool adopt)
   return report_of(entry);
 }
 
+namespace {
+
+constexpr size_t rows_at_once = 1000;
+
+/// What open vaults keep on a drive, and what they would be without it.
+struct drive_use {
+  uint64_t packs = 0;  ///< Have a shard there.
+  uint64_t needed = 0; ///< Of these, can not be read without it.
+};
+
+result<drive_use> use_of(const storage::catalog& names, const storage::drive_table::list& drives, const drive_id& id) {
+  drive_use use;
+  std::optional<pack_id> after;
+  for (;;) {
+    auto page = names.packs(after, rows_at_once);
+    if (!page)
+      return fail(page.error());
+    if (page->empty())
+      return use;
+    after = page->back().seal.id;
+    for (const auto& pack : *page) {
+      if (pack.condemned || std::find(pack.drives.begin(), pack.drives.end(), id) == pack.drives.end())
+        continue;
+      auto others = std::count_if(pack.drives.begin(), pack.drives.end(), [&](const drive_id& other) {
+        return !other.is_zero() && other != id && storage::drive_table::find(drives, other) != nullptr;
+      });
+      ++use.packs;
+      use.needed += others < pack.seal.shape.k;
+    }
+  }
+}
+
+/// Shards on a drive that are of no pack of these vaults.
+result<uint64_t> unknown_shards(const storage::shard_store& store, const std::vector<std::shared_ptr<vault_runtime>>& vaults) {
+  uint64_t unknown = 0;
+  std::optional<storage::shard_key> after;
+  for (;;) {
+    auto page = store.list(after, rows_at_once);
+    if (!page)
+      return fail(page.error());
+    if (page->empty())
+      return unknown;
+    after = page->back().key;
+    for (const auto& shard : *page) {
+      auto known = std::any_of(vaults.begin(), vaults.end(), [&](const auto& vault) {
+        auto pack = vault->context->names->find_pack(shard.key.pack);
+        return pack && *pack;
+      });
+      unknown += known ? 0 : 1;
+    }
+  }
+}
+
+} // namespace
+
+/// @pre the lock is held; *vaults* are those that are open
+result<void> node_core::check_unused(const storage::drive_entry& drive, const std::vector<std::shared_ptr<vault_runtime>>& vaults) {
+  auto list = drives->all();
+  auto closed = home.vault_names();
+  if (!closed)
+    return fail(closed.error());
+  for (const auto& vault : vaults) {
+    std::erase(*closed, vault->name);
+    auto use = use_of(*vault->context->names, *list, drive.id);
+    if (!use)
+      return fail(use.error());
+    if (use->packs > 0)
+      return fail(errc::conflict,
+                  fmt::format("remove a drive on which {} packs of vault '{}' have a shard each, {} of which can not be read without it",
+                              use->packs, vault->name, use->needed),
+                  drive.folder);
+  }
+  auto unknown = drive.store ? unknown_shards(*drive.store, vaults) : result<uint64_t>{0};
+  if (!closed->empty() && (!drive.store || !unknown || *unknown > 0))
+    return fail(errc::conflict, fmt::format("remove a drive on which vault '{}', which is not open, may have shards", closed->front()),
+                drive.folder);
+  // Who can not be read any more has nothing that could still be saved.
+  if (unknown && *unknown > 0)
+    return fail(errc::conflict, fmt::format("remove a drive with {} shards that no vault here knows", *unknown), drive.folder);
+  return {};
+}
+
 result<void> node_core::remove_drive(const std::string& which, bool force) {
+  std::vector<std::shared_ptr<vault_runtime>> vaults; // They outlive the lock, which their closing takes.
   std::lock_guard guard{mutex_};
   auto drive = find_drive(which);
   if (!drive)
     return fail(drive.error());
-  if (drive->store && !force && drive->store->state() != storage::drive_state::failed) {
-    auto usage = drive->store->usage();
-    if (!usage || usage->shard_count > 0)
-      return fail(errc::conflict, "remove a drive that holds shards; drain it and run 'datamesh rebalance' first", drive->folder);
-  }
+  for (const auto& [name, handle] : open_)
+    if (auto vault = handle.lock())
+      vaults.push_back(std::move(vault));
+  if (!force)
+    if (auto unused = check_unused(*drive, vaults); !unused)
+      return unused;
   auto list = *drives->all();
   std::erase_if(list, [&](const auto& other) { return other.id == drive->id; });
   if (auto saved = save_drives(list); !saved)
@@ -278,7 +366,18 @@ result<void> node_core::set_drive_state(const std::string& which, storage::drive
   request.set_state(static_cast<uint32_t>(state));
   self->request(drive->writer, close_timeout, std::move(request))
       .receive([](v1::Done&) {}, [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
+  // A drive that takes no writes is emptied all the same, while the node is open.
+  hold_leaving(drive->id, state == storage::drive_state::draining && !outcome);
   return outcome;
+}
+
+void node_core::hold_leaving(const drive_id& id, bool leaving) {
+  std::lock_guard guard{mutex_};
+  auto list = *drives->all();
+  for (auto& drive : list)
+    if (drive.id == id)
+      drive.leaving = leaving;
+  drives->replace(std::move(list));
 }
 
 std::vector<drive_report> node_core::reports() const {

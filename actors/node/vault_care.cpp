@@ -75,13 +75,18 @@ result<status_report> local_vault::status() const {
       if (pack.condemned)
         continue;
       auto good = 0;
-      for (const auto& drive : pack.drives)
-        good += !drive.is_zero() && storage::drive_table::find(*drives, drive) != nullptr;
+      auto there = 0; // A failed drive is read, but not relied upon.
+      for (const auto& id : pack.drives)
+        if (const auto* drive = id.is_zero() ? nullptr : storage::drive_table::find(*drives, id); drive != nullptr) {
+          ++there;
+          good += drive->store->state() != storage::drive_state::failed;
+        }
       auto margin = good - pack.seal.shape.k;
       least = std::min(least.value_or(margin), margin);
       ++report.packs;
-      report.packs_lost += margin < 0;
-      report.packs_degraded += margin >= 0 && margin < pack.seal.shape.m;
+      auto lost = there < pack.seal.shape.k;
+      report.packs_lost += lost;
+      report.packs_degraded += !lost && margin < pack.seal.shape.m;
     }
   }
   report.margin_min = least.value_or(0);

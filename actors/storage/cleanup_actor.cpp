@@ -6,6 +6,8 @@
 #include "storage/pack_reader_actor.hpp"
 #include "storage/shard_healer.hpp"
 
+#include <fmt/format.h>
+
 namespace datamesh::storage {
 
 namespace {
@@ -251,7 +253,7 @@ private:
     if (auto applied = apply({condemn_packs{free}}); !applied)
       return applied;
     std::map<drive_id, v1::RemoveShards> by_drive;
-    v1::CommitCatalog commit;
+    std::vector<pack_record> packs;
     v1::CommitCatalog spent;
     for (const auto& id : free) {
       auto record = context_->names->find_pack(id);
@@ -259,25 +261,61 @@ private:
         return fail(record.error());
       if (!*record)
         continue;
-      commit.add_forgotten(write_id(id));
       (*record)->copied_forward = true;
       *spent.add_placed() = to_proto(**record);
-      ++summary_.packs_deleted;
       for (size_t i = 0; i < (*record)->drives.size(); ++i)
         if (!(*record)->drives[i].is_zero()) {
           *by_drive[(*record)->drives[i]].add_shards() = to_proto(shard_key{id, static_cast<uint8_t>(i)});
         }
+      packs.push_back(std::move(**record));
     }
     // Whoever takes this up again must not look for operations in shards that are gone.
     if (auto noted = ask<v1::Done>(self_, context_->catalog_writer, step_timeout, std::move(spent)); !noted)
       return fail(noted.error());
     auto drives = context_->drives->all();
+    std::set<drive_id> refusing;
     for (auto& [id, request] : by_drive) {
       const auto* drive = drive_table::find(*drives, id);
       if (drive == nullptr)
         continue; // What lies on a missing drive is unknown to the catalog when it comes back.
-      if (auto removed = ask<v1::Done>(self_, drive->writer, step_timeout, std::move(request)); !removed)
-        return fail(removed.error());
+      auto count = request.shards_size();
+      auto removed = ask<v1::Done>(self_, drive->writer, step_timeout, std::move(request));
+      if (!removed && refusing.insert(id).second)
+        report_refusal(*drive, static_cast<size_t>(count), removed.error());
+    }
+    return forget(std::move(packs), refusing);
+  }
+
+  void report_refusal(const drive_entry& drive, size_t count, const error& reason) {
+    event what;
+    what.kind = event_kind::drive_changed;
+    what.level = severity::warning;
+    what.job = task_.job->number;
+    what.subject = drive.folder;
+    what.detail = fmt::format("{} shards are left there for the next cleanup: {}", count, reason.message());
+    what.code = reason.code();
+    context_->events->publish(std::move(what));
+  }
+
+  /// Packs of which drives keep shards for now stay in the catalog, condemned, with these
+  /// shards alone: the next cleanup takes them up again, and so the node knows what they are.
+  result<void> forget(std::vector<pack_record> packs, const std::set<drive_id>& refusing) {
+    v1::CommitCatalog commit;
+    for (auto& pack : packs) {
+      uint64_t left = 0;
+      for (auto& drive : pack.drives) {
+        if (refusing.count(drive) > 0)
+          ++left;
+        else
+          drive = {};
+      }
+      if (left > 0) {
+        summary_.bytes_freed -= std::min(summary_.bytes_freed, left * pack.seal.shape.shard_length);
+        *commit.add_placed() = to_proto(pack);
+      } else {
+        ++summary_.packs_deleted;
+        commit.add_forgotten(write_id(pack.seal.id));
+      }
     }
     auto committed = ask<v1::Done>(self_, context_->catalog_writer, step_timeout, std::move(commit));
     if (!committed)

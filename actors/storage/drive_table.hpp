@@ -27,6 +27,14 @@ struct drive_entry {
   drive_reader_actor care; ///< Its reads give way to all others.
   std::shared_ptr<std::atomic<uint32_t>> next_reader;
   std::optional<error> reason; ///< Why it is missing.
+  /// It is to be emptied, and takes no write that would say so.
+  bool leaving = false;
+
+  /// @pre `store`
+  [[nodiscard]] drive_state state() const {
+    auto kept = store->state();
+    return kept == drive_state::ok && leaving ? drive_state::draining : kept;
+  }
 
   [[nodiscard]] const drive_reader_actor& reader() const {
     return readers[next_reader->fetch_add(1) % readers.size()];

@@ -28,6 +28,9 @@ public:
         return summary_;
       after = page->back().seal.id;
       for (const auto& pack : *page) {
+        // None of a condemned pack is wanted anywhere.
+        if (pack.condemned)
+          continue;
         if (auto reason = task_.job->ended())
           return fail(*reason);
         if (auto moved = move_shards(pack); !moved)
@@ -41,6 +44,7 @@ private:
     uint64_t used = 0;
     uint64_t room = 0;
     bool leaving = false;
+    bool stuck = false; ///< It lets nothing go, so that moving makes no room.
     [[nodiscard]] double ratio() const {
       return room + used == 0 ? 0 : static_cast<double>(used) / static_cast<double>(used + room);
     }
@@ -54,7 +58,7 @@ private:
       if (!usage)
         continue;
       auto room = usage->disk.available > usage->reserve ? usage->disk.available - usage->reserve : 0;
-      loads_[drive.id] = {usage->shard_bytes, room, drive.store->state() == drive_state::draining};
+      loads_[drive.id] = {usage->shard_bytes, room, drive.state() != drive_state::ok};
     }
   }
 
@@ -76,7 +80,7 @@ private:
       if (found == loads_.end())
         continue;
       auto& from = found->second;
-      auto too_full = !from.leaving && from.ratio() > mean_ratio() + fill_slack;
+      auto too_full = !from.leaving && !from.stuck && from.ratio() > mean_ratio() + fill_slack;
       if (!from.leaving && !too_full)
         continue;
       if (task_.dry_run) {
@@ -94,9 +98,10 @@ private:
 
   result<void> move_one(pack_record& pack, uint8_t index, load& from) {
     auto moved = healer_.rebuild(pack, {index}, true);
-    if (!moved)
+    // What can not be read any more stays where it is.
+    if (!moved && moved.error().code() != errc::damaged)
       return fail(moved.error());
-    if (moved->stored == 0) {
+    if (!moved || moved->stored == 0) {
       ++summary_.shards_left;
       return {};
     }
@@ -104,9 +109,10 @@ private:
     v1::RemoveShards request;
     *request.add_shards() = to_proto(shard_key{pack.seal.id, index});
     const auto* old = drive_table::find(*drives, pack.drives[index]);
+    // The shard has its new place in any case. A drive that failed, or is full or read-only,
+    // keeps a copy that nobody asks for.
     if (old != nullptr)
-      if (auto removed = ask<v1::Done>(self_, old->writer, step_timeout, std::move(request)); !removed)
-        return fail(removed.error());
+      from.stuck = !ask<v1::Done>(self_, old->writer, step_timeout, std::move(request)).has_value();
     ++summary_.shards_moved;
     summary_.bytes_moved += moved->bytes;
     from.used -= std::min(from.used, moved->bytes);

@@ -1,4 +1,4 @@
-// Moves shards off draining drives, and from drives that are fuller than the rest
+// Moves shards off draining and failed drives, and from drives that are fuller than the rest
 // onto emptier ones.
 #pragma once
 

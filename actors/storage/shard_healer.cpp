@@ -67,7 +67,7 @@ std::optional<drive_id> shard_healer::choose_drive(const pack_record& pack, uint
   auto drives = context_->drives->all();
   const auto& old = pack.drives[index];
   const auto* there = old.is_zero() ? nullptr : drive_table::find(*drives, old);
-  if (!elsewhere && there != nullptr && there->store->state() == drive_state::ok)
+  if (!elsewhere && there != nullptr && there->state() == drive_state::ok)
     return old;
   auto candidates = drive_table::candidates(*drives);
   std::vector<drive_id> taken;

@@ -50,7 +50,7 @@ result<policy> choose_policy(const drive_table& drives, std::string_view text) {
   auto all = drives.all();
   auto in_state = [&](drive_state state) {
     auto is = [&](const auto& drive) {
-      return drive.store && drive.store->state() == state;
+      return drive.store && drive.state() == state;
     };
     return static_cast<size_t>(std::count_if(all->begin(), all->end(), is));
   };

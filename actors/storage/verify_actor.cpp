@@ -22,6 +22,7 @@ using check_handle = decltype(std::declval<caf::blocking_actor*>()->request(std:
 struct shard_under_check {
   size_t pack;
   uint8_t index;
+  bool leaving; ///< Its drive failed: it may be read, and is to be elsewhere.
   check_handle answer;
 };
 
@@ -46,6 +47,9 @@ public:
       if (!drive.store)
         report(event_kind::drive_changed, severity::warning, drive.folder, drive.reason ? drive.reason->message() : std::string{},
                errc::drive_missing);
+      else if (drive.store->state() == drive_state::failed)
+        report(event_kind::drive_changed, severity::warning, drive.folder,
+               error{errc::drive_failed, "look at drive", drive.folder}.message(), errc::drive_failed);
     auto after = task_.request.after;
     uint64_t seen = 0;
     for (;;) {
@@ -83,24 +87,30 @@ private:
 
   result<void> look_at(const std::vector<pack_record>& packs) {
     std::vector<bad_shards> bad(packs.size());
+    std::vector<std::vector<uint8_t>> leaving(packs.size());
     std::vector<shard_under_check> asked;
     auto drives = context_->drives->all();
     for (size_t i = 0; i < packs.size(); ++i)
       for (size_t index = 0; index < packs[i].drives.size(); ++index)
         ask_for(packs[i], i, static_cast<uint8_t>(index), *drives, bad[i], asked);
     for (auto& shard : asked)
-      shard.answer.receive([&](v1::Done&) { summary_.bytes += task_.request.deep ? packs[shard.pack].seal.shape.shard_length : 0; },
-                           [&](caf::error& reason) { bad[shard.pack].emplace(shard.index, from_caf(reason)); });
+      shard.answer.receive(
+          [&](v1::Done&) {
+            summary_.bytes += task_.request.deep ? packs[shard.pack].seal.shape.shard_length : 0;
+            if (shard.leaving)
+              leaving[shard.pack].push_back(shard.index);
+          },
+          [&](caf::error& reason) { bad[shard.pack].emplace(shard.index, from_caf(reason)); });
     for (size_t i = 0; i < packs.size(); ++i) {
       ++summary_.packs;
       summary_.shards += packs[i].seal.shape.shard_count();
       task_.job->progress(summary_.packs, pack_total_, summary_.bytes, 0);
-      if (bad[i].empty()) {
+      if (bad[i].empty())
         note_whole(packs[i]);
-        continue;
-      }
-      if (auto treated = treat(packs[i], bad[i]); !treated)
+      else if (auto treated = treat(packs[i], bad[i]); !treated)
         return treated;
+      if (auto moved = bring_elsewhere(packs[i].seal.id, leaving[i]); !moved)
+        return moved;
     }
     return {};
   }
@@ -117,7 +127,8 @@ private:
     *request.mutable_shard() = to_proto(shard_key{pack.seal.id, index});
     request.set_deep(task_.request.deep);
     const auto& reader = task_.request.background ? drive->care : drive->reader();
-    asked.push_back({number, index, self_->request(reader, step_timeout, std::move(request))});
+    auto leaving = drive->store->state() == drive_state::failed;
+    asked.push_back({number, index, leaving, self_->request(reader, step_timeout, std::move(request))});
   }
 
   /// Reports what is bad of a pack, and rebuilds it when asked to.
@@ -148,6 +159,27 @@ private:
     summary_.shards_unplaced += healed->unplaced;
     if (healed->stored > 0)
       report(event_kind::damage_healed, severity::info, pack.seal.id.hex(), fmt::format("{} shards rebuilt", healed->stored), std::nullopt);
+    return {};
+  }
+
+  /// Good shards on failed drives are news only when they get a new place: until then they
+  /// are read where they are.
+  result<void> bring_elsewhere(const pack_id& id, const std::vector<uint8_t>& leaving) {
+    if (leaving.empty() || !task_.request.repair || task_.request.dry_run)
+      return {};
+    auto pack = context_->names->find_pack(id);
+    if (!pack)
+      return fail(pack.error());
+    if (!*pack)
+      return {};
+    auto moved = healer_.rebuild(**pack, leaving, false);
+    if (!moved)
+      return moved.error().code() == errc::damaged ? result<void>{} : fail(moved.error());
+    summary_.shards_missing += moved->stored;
+    summary_.shards_repaired += moved->stored;
+    if (moved->stored > 0)
+      report(event_kind::damage_healed, severity::info, id.hex(), fmt::format("{} shards brought off failed drives", moved->stored),
+             std::nullopt);
     return {};
   }
 

@@ -326,7 +326,7 @@ std::vector<command_spec> care_commands() {
                    yes},
        .groups = group_node | group_vault},
       {.name = "rebalance",
-       .summary = "Move data off draining drives and onto emptier ones",
+       .summary = "Move data off draining and failed drives and onto emptier ones",
        .example = "datamesh rebalance --dry-run",
        .options = {dry_run},
        .groups = group_node | group_vault},
@@ -372,10 +372,10 @@ std::vector<command_spec> drive_commands() {
        .groups = group_node},
       {.name = "replace",
        .summary = "Put a new drive in the place of an old one",
-       .text = "Adds NEW, drains OLD, moves what OLD still can give and rebuilds the rest, and takes OLD out of the node once nothing is "
-               "left on "
-               "it. When something is left, OLD stays, and the command says why. Works on the shards of one vault; repeat with --vault for "
-               "others.",
+       .text = "Adds NEW, drains OLD, moves what OLD still can give and rebuilds the rest, and takes OLD out of the node once nothing "
+               "depends on it. When something does, OLD stays, and the command says why and what to do; run again, it goes on with NEW. "
+               "OLD may be failed, full, read-only or missing. Works on the shards of one vault; a missing OLD goes, too, when others had "
+               "shards there: for these run 'datamesh --vault NAME repair'.",
        .example = "datamesh drive replace /mnt/a /mnt/e",
        .arguments = {{.name = "OLD", .kind = kind::drive}, {.name = "NEW", .kind = kind::folder}},
        .options = {dry_run},
@@ -387,12 +387,11 @@ std::vector<command_spec> drive_commands() {
        .groups = group_node},
       {.name = "remove",
        .summary = "Take a drive out of the node",
-       .text = "Only a drive that is empty or failed; with --force one that holds shards, which then are missing until 'repair' rebuilds "
-               "them. The "
-               "folder itself is not deleted.",
+       .text = "Only a drive that no pack depends on, whatever its state; with --force, which says what depends on it, any drive. Shards "
+               "on it are missing then until 'repair' rebuilds them. The folder itself is not deleted.",
        .example = "datamesh drive remove /mnt/a",
        .arguments = {{.name = "DRIVE", .kind = kind::drive}},
-       .options = {{.name = "force", .letter = 'f', .text = "Even when it holds shards."}, dry_run, yes},
+       .options = {{.name = "force", .letter = 'f', .text = "Even when packs depend on it."}, dry_run, yes},
        .groups = group_node},
   };
 }

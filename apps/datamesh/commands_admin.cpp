@@ -351,6 +351,65 @@ void tell_unplaced(session& s, const std::vector<drive_report>& drives, const dr
 
 } // namespace
 
+namespace {
+
+/// Opens the vaults beside the chosen one that need no question, so that the node knows
+/// whether their packs need a drive; *names* gets all of them.
+std::vector<vault> open_others(session& s, node& n, const std::string& chosen, std::vector<std::string>& names) {
+  std::vector<vault> opened;
+  auto all = n.vaults();
+  if (!all)
+    return opened;
+  for (const auto& facts : *all) {
+    if (facts.name == chosen)
+      continue;
+    names.push_back(facts.name);
+    auto with = s.credential_for(facts, false);
+    if (!with)
+      continue;
+    if (auto other = n.open_vault(facts.name, *with))
+      opened.push_back(std::move(*other));
+  }
+  return opened;
+}
+
+/// A drive that takes no writes is emptied all the same, and one that failed is so anyway.
+bool may_still_be_emptied(errc code) {
+  return code == errc::read_only || code == errc::drive_full || code == errc::no_space || code == errc::drive_failed;
+}
+
+/// Adds the new drive, unless an earlier try did, and moves to it what the old one has.
+outcome<rebalance_summary> empty_drive(session& s, node& n, vault& v, const drive_report& old, const std::optional<std::string>& folder) {
+  if (folder)
+    if (auto added = n.add_drive(*folder); !added)
+      return refuse(drive_refused(added.error()));
+  if (old.state == "ok")
+    if (auto drained = n.drain_drive(old.id.hex()); !drained && !may_still_be_emptied(drained.error().code()))
+      return refuse(drained.error());
+  auto moved = s.with_progress([&](const job_options& job) { return v.rebalance(false, job); });
+  if (!moved)
+    return refuse(moved.error());
+  return *moved;
+}
+
+/// Why *old* stays, with what is to be done for it to go.
+failure old_stays(const error& reason, const drive_report& old, const std::string& folder, const std::vector<std::string>& others) {
+  failure why{reason};
+  if (reason.code() != errc::conflict)
+    return why;
+  if (others.empty())
+    why.next =
+        fmt::format("datamesh repair && datamesh drive replace {0} {1}; or, to give up what only it has: datamesh drive remove {0} --force",
+                    shell_word(old.folder), shell_word(folder));
+  else
+    why.next =
+        fmt::format("datamesh --vault {2} drive replace {0} {1}, for each vault of this node; then: datamesh drive remove {0} --force",
+                    shell_word(old.folder), shell_word(folder), others.front());
+  return why;
+}
+
+} // namespace
+
 outcome<int> run_drive_replace(session& s) {
   auto n = s.open_node();
   if (!n)
@@ -360,10 +419,14 @@ outcome<int> run_drive_replace(session& s) {
     return refuse(old.error());
   auto folder = absolute_path(s.arguments()[1]);
   auto others = (*n)->drives();
+  // An earlier try may have added it.
+  auto there = std::any_of(others.begin(), others.end(),
+                           [&](auto& drive) { return drive.id != old->id && drive.state == "ok" && same_folder(drive.folder, folder); });
   // A new disk may be mounted where the old one was.
   std::erase_if(others, [&](auto& drive) { return drive.id == old->id && drive.state == "missing"; });
-  if (auto good = check_drive_folders({folder}, (*n)->home(), folders_of(others)); !good)
-    return refuse(good.error());
+  if (!there)
+    if (auto good = check_drive_folders({folder}, (*n)->home(), folders_of(others)); !good)
+      return refuse(good.error());
   json_line line{"summary"};
   line.add("dry_run", s.dry_run()).add("old", old->id.hex()).name("new_folder", folder);
   if (s.dry_run()) {
@@ -375,23 +438,18 @@ outcome<int> run_drive_replace(session& s) {
   auto v = s.open_vault();
   if (!v)
     return refuse(v.error());
-  if (auto added = (*n)->add_drive(folder); !added)
-    return refuse(drive_refused(added.error()));
-  if (old->state == "ok")
-    if (auto drained = (*n)->drain_drive(old->id.hex()); !drained)
-      return refuse(drained.error());
-  auto moved = s.with_progress([&](const job_options& job) { return (*v)->rebalance(false, job); });
+  auto moved = empty_drive(s, **n, **v, *old, there ? std::nullopt : std::optional{folder});
   if (!moved)
     return refuse(moved.error());
   auto mended = s.with_progress([&](const job_options& job) { return (*v)->verify({.repair = true}, job); });
   if (!mended)
     return refuse(mended.error());
+  std::vector<std::string> other_names;
+  auto other_vaults = open_others(s, **n, (*v)->name(), other_names);
   auto removed = (*n)->remove_drive(old->id.hex());
-  // What can not be reached any more holds nothing that is needed, once all packs of
-  // the only vault can be read without it.
-  auto vaults = (*n)->vaults();
-  auto unreachable = old->state == "missing" || old->state == "failed";
-  if (!removed && unreachable && mended->packs_lost == 0 && vaults && vaults->size() == 1)
+  // Nothing is lost with what is away, where all packs can be read without it.
+  auto given_up = !removed && old->state == "missing" && mended->packs_lost == 0;
+  if (given_up)
     removed = (*n)->remove_drive(old->id.hex(), true);
   line.add("shards_moved", moved->shards_moved).add("shards_repaired", mended->shards_repaired).add("removed", removed.has_value());
   s.out.print("Moved {} and rebuilt {}.", counted(moved->shards_moved, "shard", "shards"), grouped(mended->shards_repaired));
@@ -399,8 +457,11 @@ outcome<int> run_drive_replace(session& s) {
     tell_unplaced(s, (*n)->drives(), old->id, mended->shards_unplaced);
   s.out.line(line);
   if (!removed)
-    return refuse(removed.error());
+    return refuse(old_stays(removed.error(), *old, folder, other_names));
   s.out.print("{} is no drive of this node any more.", printable(old->folder));
+  if (given_up)
+    for (const auto& name : other_names)
+      s.out.note("What vault '{0}' had there is not rebuilt yet; run: datamesh --vault {0} repair", name);
   return 0;
 }
 
@@ -412,21 +473,38 @@ outcome<int> run_drive_remove(session& s) {
   if (!drive)
     return refuse(drive.error());
   auto force = s.set.flag("force");
-  if (force && !s.dry_run()) {
-    auto sure =
-        s.confirm(fmt::format("Take {} with {} out of the node?", printable(drive->folder), counted(drive->shards, "shard", "shards")));
-    if (!sure)
-      return refuse(sure.error());
-    if (!*sure)
-      return refuse(not_confirmed("the drive stays"));
-  }
-  if (!s.dry_run())
-    if (auto done = (*n)->remove_drive(drive->id.hex(), force); !done) {
+  if (!s.dry_run()) {
+    // Only open vaults can tell what of them is on it. Who forces need not have the keys.
+    std::vector<vault> others;
+    std::vector<std::string> names;
+    if (drive->state == "missing" || drive->shards > 0)
+      if (auto v = s.open_vault(!force))
+        others = open_others(s, **n, (*v)->name(), names);
+    auto done = (*n)->remove_drive(drive->id.hex());
+    if (!done && done.error().code() == errc::conflict && force) {
+      s.out.warn(fmt::format("this would be refused without --force: {}", printable(done.error().message())));
+      auto sure =
+          s.confirm(fmt::format("Take {} with {} out of the node?", printable(drive->folder), counted(drive->shards, "shard", "shards")));
+      if (!sure)
+        return refuse(sure.error());
+      if (!*sure)
+        return refuse(not_confirmed("the drive stays"));
+      done = (*n)->remove_drive(drive->id.hex(), true);
+    }
+    if (!done) {
       failure why{done.error()};
-      if (why.code == errc::conflict)
+      if (why.code == errc::conflict && drive->state == "missing")
+        why.next = fmt::format(
+            "datamesh drive replace {0} NEW; or, when it does not come back: datamesh drive remove {0} --force && datamesh repair",
+            shell_word(drive->folder));
+      else if (why.code == errc::conflict && drive->state == "failed")
+        why.next =
+            fmt::format("datamesh rebalance && datamesh drive remove {0}, or: datamesh drive replace {0} NEW", shell_word(drive->folder));
+      else if (why.code == errc::conflict)
         why.next = fmt::format("datamesh drive drain {0} && datamesh rebalance && datamesh drive remove {0}", shell_word(drive->folder));
       return refuse(std::move(why));
     }
+  }
   tell_drive_change(s, *drive, "Would remove", "Removed");
   return 0;
 }

@@ -107,6 +107,16 @@ json_line verify_json(const verify_summary& sum, bool dry_run) {
   return line;
 }
 
+/// A failed drive, while packs have less redundancy than they should.
+std::optional<std::string> failed_drive_in_use(const vault& v) {
+  auto now = v.status();
+  if (now && now->packs_degraded > 0)
+    for (const auto& drive : now->drives)
+      if (drive.state == "failed")
+        return drive.folder;
+  return std::nullopt;
+}
+
 outcome<int> run_check(session& s, bool repair) {
   auto v = s.open_vault();
   if (!v)
@@ -126,6 +136,10 @@ outcome<int> run_check(session& s, bool repair) {
   out.print("Checked {} of {}, {}{}.", counted(sum->shards, "shard", "shards"), counted(sum->packs, "pack", "packs"), out.size(sum->bytes),
             request.deep ? ", every block" : "");
   auto bad = sum->shards_missing + sum->shards_damaged;
+  if (repair && !s.dry_run() && bad == 0 && sum->packs_lost == 0)
+    if (auto on = failed_drive_in_use(**v); on)
+      return verdict(s, errc::degraded, "what lies on the failed drive " + printable(*on) + " can be read, but no drive takes it",
+                     "datamesh drive replace " + shell_word(*on) + " NEW");
   if (bad == 0 && sum->packs_lost == 0) {
     out.print("{}", out.paint(tone::good, "All is well."));
     return 0;

@@ -534,9 +534,9 @@ public:
   /// Takes a drive that was another node's, with the shards on it.
   [[nodiscard]] result<drive_report> adopt_drive(const std::string& folder);
   [[nodiscard]] std::vector<drive_report> drives() const;
-  /// *drive* by id, its first hex digits, or folder. No new shards; `rebalance` empties it.
+  /// *drive* by id, its first hex digits, or folder. No new shards; `rebalance` empties it, though it refuse to note that (`read_only`).
   [[nodiscard]] result<void> drain_drive(const std::string& drive);
-  /// Takes an empty or failed drive out of the node; with *force* one that holds shards.
+  /// Takes a drive out of the node. `conflict` while packs depend on it, or may do so in a vault that is not open, unless *force*.
   [[nodiscard]] result<void> remove_drive(const std::string& drive, bool force = false);
 
   // Vaults.

@@ -291,7 +291,8 @@ TEST_CASE("a drive that is missing when the node opens is reported, and data is 
   }
   SECTION("or stay away, and be replaced") {
     auto id = h.node().drives()[1].id.hex();
-    must(h.node().remove_drive(id.substr(0, 8)));
+    CHECK(code_of(h.node().remove_drive(id.substr(0, 8))) == errc::conflict);
+    must(h.node().remove_drive(id.substr(0, 8), true));
     must(h.node().add_drive(h.drive(5)));
     auto healed = must(h.vault().verify({.repair = true}));
     CHECK(healed.shards_repaired == healed.shards_missing);
@@ -412,6 +413,215 @@ TEST_CASE("a drained drive is emptied by a rebalance, and may then be removed", 
   for (uint64_t i = 0; i < 4; ++i)
     CHECK(h.get_text("/f" + std::to_string(i)) == texts[i]);
   CHECK(must(h.vault().verify({.deep = true})).shards_missing == 0);
+}
+
+namespace {
+
+using texts_by_path = std::map<std::string, std::string>;
+
+texts_by_path put_some(house& h) {
+  texts_by_path texts;
+  for (uint64_t i = 0; i < 4; ++i) {
+    auto path = "/f" + std::to_string(i);
+    texts[path] = noise(20 + i, i % 2 == 0 ? 2 * mib : 5000);
+    h.put_text(path, texts[path]);
+  }
+  return texts;
+}
+
+/// All is there, whichever two of *drives* are away.
+void check_without_any_two(house& h, const std::vector<size_t>& drives, const texts_by_path& texts) {
+  for (size_t a = 0; a < drives.size(); ++a)
+    for (size_t b = a + 1; b < drives.size(); ++b) {
+      h.close();
+      for (auto away : {drives[a], drives[b]})
+        must(h.files().rename(h.drive(away), h.drive(away) + " away"));
+      h.open();
+      CAPTURE(drives[a], drives[b]);
+      for (const auto& [path, text] : texts)
+        CHECK(h.get_text(path) == text);
+      h.close();
+      for (auto away : {drives[a], drives[b]})
+        must(h.files().rename(h.drive(away) + " away", h.drive(away)));
+      h.open();
+    }
+}
+
+/// What a failed sync leaves.
+void fail_drive(house& h, size_t drive) {
+  h.close();
+  must(write_whole(h.files(), join_path(h.drive(drive), "datamesh-drive.failed"), as_view("sync failed\n")));
+  h.open();
+}
+
+} // namespace
+
+TEST_CASE("a drive in any state is replaced without loss of redundancy, and not removed before", "[drives]") {
+  house h{4};
+  auto texts = put_some(h);
+  auto old = h.node().drives()[1];
+  auto id = old.id.hex();
+  std::string state = "ok";
+  SECTION("that is well") {}
+  SECTION("that is drained already") {
+    must(h.node().drain_drive(id));
+    state = "draining";
+  }
+  SECTION("that failed") {
+    fail_drive(h, 2);
+    state = "failed";
+    CHECK(must(h.vault().status()).overall == status_report::answer::degraded);
+  }
+  SECTION("that is missing") {
+    h.close();
+    must(h.files().rename(h.drive(2), h.path("gone")));
+    h.open();
+    state = "missing";
+  }
+  CHECK(h.node().drives()[1].state == state);
+  CHECK(code_of(h.node().remove_drive(id)) == errc::conflict);
+  must(h.node().add_drive(h.drive(5)));
+  if (state == "ok")
+    must(h.node().drain_drive(id));
+  auto moved = must(h.vault().rebalance());
+  CHECK(moved.shards_left == 0);
+  CHECK((state == "missing" || moved.shards_moved >= old.shards));
+  auto mended = must(h.vault().verify({.repair = true}));
+  CHECK((state != "missing" || mended.shards_repaired >= old.shards));
+  CHECK(mended.shards_unplaced == 0);
+  must(h.node().remove_drive(id));
+  CHECK(must(h.vault().status()).overall == status_report::answer::safe);
+  check_without_any_two(h, {1, 3, 4, 5}, texts);
+}
+
+TEST_CASE("a drive that takes no writes is replaced, and says so when it is to be drained", "[drives]") {
+  house h{4, disk::simulated};
+  auto texts = put_some(h);
+  auto& simulated = dynamic_cast<simulated_files&>(h.files());
+  auto how = GENERATE(drive_end::read_only, drive_end::full);
+  CAPTURE(to_string(how));
+  simulated.end_drive(1, h.drive(2), how);
+  must(h.node().add_drive(h.drive(5)));
+  auto id = h.node().drives()[1].id.hex();
+  auto refused = h.node().drain_drive(id);
+  if (how == drive_end::read_only)
+    CHECK(code_of(refused) == errc::read_only);
+  CHECK(h.node().drives()[1].state != "ok");
+  auto moved = must(h.vault().rebalance());
+  CHECK(moved.shards_left == 0);
+  CHECK(moved.shards_moved > 0);
+  CHECK(must(h.vault().verify({.repair = true})).shards_unplaced == 0);
+  must(h.node().remove_drive(id));
+  CHECK(must(h.vault().status()).overall == status_report::answer::safe);
+  check_without_any_two(h, {1, 3, 4, 5}, texts);
+}
+
+TEST_CASE("a cleanup goes on past a drive that takes no deletions, and the next one makes up for it", "[drives]") {
+  house h{4, disk::simulated};
+  auto texts = put_some(h);
+  auto others = shards_on(h, 1);
+  auto gone = noise(50, 6 * mib);
+  for (auto name : {"/gone 1", "/gone 2"}) {
+    h.put_text(name, name + gone);
+    must(h.vault().remove(name));
+  }
+  auto before = shards_on(h, 2);
+  auto& simulated = dynamic_cast<simulated_files&>(h.files());
+  auto how = GENERATE(drive_end::read_only, drive_end::full);
+  CAPTURE(to_string(how));
+  simulated.end_drive(1, h.drive(2), how);
+  cleanup_request all{.trash_age = std::chrono::seconds{0}};
+  auto first = must(h.vault().cleanup(all));
+  CHECK(first.nodes_forgotten == 2);
+  CHECK(first.bytes_freed > 6 * mib);
+  CHECK(shards_on(h, 1) <= others + 2);
+  CHECK(must(h.vault().rebalance()).shards_left == 0);
+  for (const auto& [path, text] : texts)
+    CHECK(h.get_text(path) == text);
+  if (how == drive_end::read_only) {
+    CHECK(shards_on(h, 2) == before);
+    auto second = must(h.vault().cleanup(all));
+    CHECK(second.nodes_forgotten == 0);
+    CHECK(second.packs_copied == 0);
+    CHECK(shards_on(h, 2) == before);
+  }
+  simulated.plug_in(h.drive(2));
+  h.reopen();
+  must(h.vault().cleanup(all));
+  CHECK(shards_on(h, 2) < before);
+  must(h.vault().verify({.repair = true}));
+  CHECK(must(h.vault().status()).overall == status_report::answer::safe);
+  check_without_any_two(h, {1, 2, 3, 4}, texts);
+}
+
+TEST_CASE("a cleanup goes on past a failed drive", "[drives]") {
+  house h{4};
+  auto texts = put_some(h);
+  auto others = shards_on(h, 1);
+  h.put_text("/gone", noise(50, 6 * mib));
+  must(h.vault().remove("/gone"));
+  fail_drive(h, 2);
+  auto done = must(h.vault().cleanup({.trash_age = std::chrono::seconds{0}}));
+  CHECK(done.nodes_forgotten == 1);
+  CHECK(shards_on(h, 1) <= others + 2);
+  must(h.node().add_drive(h.drive(5)));
+  must(h.vault().rebalance());
+  // What the cleanup left there is no obstacle.
+  must(h.node().remove_drive(h.drive(2)));
+  CHECK(must(h.vault().status()).overall == status_report::answer::safe);
+  check_without_any_two(h, {1, 3, 4, 5}, texts);
+}
+
+TEST_CASE("a repair brings what lies on a failed drive elsewhere, as soon as a drive takes it", "[drives]") {
+  house h{4};
+  auto texts = put_some(h);
+  auto shards = shards_on(h, 4);
+  fail_drive(h, 4);
+  CHECK(must(h.vault().verify({.deep = true, .repair = true})).shards_missing == 0);
+  CHECK(must(h.vault().status()).overall == status_report::answer::degraded);
+  CHECK(code_of(h.node().remove_drive(h.drive(4))) == errc::conflict);
+  must(h.node().add_drive(h.drive(5)));
+  auto mended = must(h.vault().verify({.repair = true}));
+  CHECK(mended.shards_missing == shards);
+  CHECK(mended.shards_repaired == shards);
+  CHECK(must(h.vault().verify({.deep = true})).shards_missing == 0);
+  must(h.node().remove_drive(h.drive(4)));
+  check_without_any_two(h, {1, 2, 3, 5}, texts);
+}
+
+TEST_CASE("packs that only failed drives still have come off them", "[drives]") {
+  house h{4};
+  auto texts = put_some(h);
+  for (size_t drive : {2, 3, 4})
+    fail_drive(h, drive);
+  auto status = must(h.vault().status());
+  CHECK(status.overall == status_report::answer::degraded);
+  CHECK(status.packs_lost == 0);
+  for (size_t drive : {5, 6, 7})
+    must(h.node().add_drive(h.drive(drive)));
+  CHECK(must(h.vault().rebalance()).shards_left == 0);
+  for (size_t drive : {2, 3, 4})
+    must(h.node().remove_drive(h.drive(drive)));
+  check_without_any_two(h, {1, 5, 6, 7}, texts);
+}
+
+TEST_CASE("while a vault is closed that may have shards on a drive, the drive stays", "[drives]") {
+  house h{4};
+  auto texts = put_some(h);
+  must(h.node().create_vault({.name = "other", .trust_this_device = true}));
+  {
+    auto other = must(h.node().open_vault("other", credential::this_device()));
+    must(put_text(other, "/o", noise(40, mib)));
+  }
+  fail_drive(h, 2);
+  must(h.node().add_drive(h.drive(5)));
+  must(h.vault().rebalance());
+  CHECK(code_of(h.node().remove_drive(h.drive(2))) == errc::conflict);
+  auto other = must(h.node().open_vault("other", credential::this_device()));
+  CHECK(code_of(h.node().remove_drive(h.drive(2))) == errc::conflict);
+  must(other.rebalance());
+  must(h.node().remove_drive(h.drive(2)));
+  CHECK(must(other.status()).overall == status_report::answer::safe);
 }
 
 TEST_CASE("a drive that is drained is not counted when new data gets its policy", "[drives]") {
