@@ -566,6 +566,7 @@ TEST_CASE("a cleanup goes on past a failed drive", "[drives]") {
   CHECK(shards_on(h, 1) <= others + 2);
   must(h.node().add_drive(h.drive(5)));
   must(h.vault().rebalance());
+  must(h.vault().verify({.repair = true}));
   // What the cleanup left there is no obstacle.
   must(h.node().remove_drive(h.drive(2)));
   CHECK(must(h.vault().status()).overall == status_report::answer::safe);
