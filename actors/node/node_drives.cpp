@@ -319,8 +319,8 @@ result<void> node_core::check_unused(const storage::drive_entry& drive, const st
       return fail(use.error());
     if (use->packs > 0)
       return fail(errc::conflict,
-                  fmt::format("remove a drive on which {} packs of vault '{}' have a shard each, {} of which can not be read without it",
-                              use->packs, vault->name, use->needed),
+                  fmt::format("remove a drive on which {} of vault '{}' have a shard each, {} of which can not be read without it",
+                              use->packs == 1 ? "1 pack" : fmt::format("{} packs", use->packs), vault->name, use->needed),
                   drive.folder);
   }
   auto unknown = drive.store ? unknown_shards(*drive.store, vaults) : result<uint64_t>{0};

@@ -292,7 +292,8 @@ private:
     what.level = severity::warning;
     what.job = task_.job->number;
     what.subject = drive.folder;
-    what.detail = fmt::format("{} shards are left there for the next cleanup: {}", count, reason.message());
+    what.detail = fmt::format("{} left there for the next cleanup: {}", count == 1 ? "1 shard is" : fmt::format("{} shards are", count),
+                              reason.message());
     what.code = reason.code();
     context_->events->publish(std::move(what));
   }

@@ -49,7 +49,7 @@ public:
                errc::drive_missing);
       else if (drive.store->state() == drive_state::failed)
         report(event_kind::drive_changed, severity::warning, drive.folder,
-               error{errc::drive_failed, "look at drive", drive.folder}.message(), errc::drive_failed);
+               "the drive failed; what lies there is read, and should be elsewhere", errc::drive_failed);
     auto after = task_.request.after;
     uint64_t seen = 0;
     for (;;) {

@@ -482,7 +482,7 @@ outcome<int> run_drive_remove(session& s) {
         others = open_others(s, **n, (*v)->name(), names);
     auto done = (*n)->remove_drive(drive->id.hex());
     if (!done && done.error().code() == errc::conflict && force) {
-      s.out.warn(fmt::format("this would be refused without --force: {}", printable(done.error().message())));
+      s.out.warn(fmt::format("without --force it is refused to {}", printable(done.error().attempted())));
       auto sure =
           s.confirm(fmt::format("Take {} with {} out of the node?", printable(drive->folder), counted(drive->shards, "shard", "shards")));
       if (!sure)
