@@ -12,6 +12,9 @@ constexpr uint32_t protocol_version = 1;
 constexpr std::string_view hello_label = "EXPORTER-datamesh-hello";
 constexpr std::string_view hello_purpose = "datamesh hello 1";
 
+/// Of the handshake and the hello.
+constexpr size_t early_max = handshake_bytes_max + (4 << 10);
+
 enum class frame_type : uint8_t { hello = 1, request = 2, answer = 3, cancel = 4, ping = 5, pong = 6, end = 7 };
 
 struct protocol {
@@ -108,6 +111,9 @@ struct peer_link::impl {
   link_time heard;                ///< When bytes last came.
   std::optional<uint64_t> pinged; ///< Whose pong is due.
   uint64_t pings = 0;
+  size_t early = 0; ///< Bytes that came before the link was open.
+  uint64_t frames = 0;
+  size_t partial = 0; ///< Bytes of the frame that is not whole.
   bool hello_sent = false;
   bool open = false;
   bool closed = false;
@@ -166,6 +172,9 @@ void peer_link::impl::end(const error& reason) {
       events.push_back(link_answer{id, reason.as(errc::unavailable, "ask another node"), {}, {}});
   outgoing.clear();
   incoming.clear();
+  theirs.requests = 0;
+  theirs.bytes = 0;
+  partial = 0;
   events.push_back(link_closed{reason});
 }
 
@@ -244,6 +253,12 @@ void peer_link::received(byte_view data, link_time now) {
   if (self.closed || data.empty())
     return;
   self.heard = now;
+  if (!self.open) {
+    // The last piece may hold more than the hello.
+    if (self.early > early_max)
+      return self.end(error{errc::protocol_violated, "open a link", "too much before the hello"});
+    self.early += data.size();
+  }
   if (auto taken = self.tls.received(data); !taken)
     return self.end(taken.error());
   if (!self.tls.established())
@@ -265,8 +280,11 @@ void peer_link::impl::read_frames(link_time now) {
     auto whole = reader.filled(*got);
     if (!whole)
       return violated(whole.error().message());
-    if (*whole)
+    partial = reader.at_boundary() ? 0 : partial + *got;
+    if (*whole) {
+      ++frames;
       take(**whole, now);
+    }
   }
 }
 
@@ -437,6 +455,10 @@ link_time peer_link::next_tick() const {
 
 // -- requests -------------------------------------------------------------------------------------
 
+bool peer_link::has_credit(size_t size) const noexcept {
+  return impl_->open && impl_->ours.has_room(size) && impl_->tls.output_size() <= output_high;
+}
+
 result<uint64_t> peer_link::request(std::string message, byte_view body, link_time deadline, link_time now) {
   constexpr auto attempted = "ask another node";
   auto& self = *impl_;
@@ -445,7 +467,7 @@ result<uint64_t> peer_link::request(std::string message, byte_view body, link_ti
   auto size = message.size() + body.size();
   if (message.size() > link_message_max || body.size() > link_body_max)
     return fail(errc::capacity_exceeded, attempted, "the request is too large");
-  if (!self.ours.has_room(size) || self.tls.output_size() > output_high)
+  if (!has_credit(size))
     return fail(errc::capacity_exceeded, attempted, "it has enough to do");
   auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - now).count();
   v1::LinkRequest header;
@@ -502,8 +524,31 @@ result<void> peer_link::answer(uint64_t id, errc failure) {
   return sent;
 }
 
+byte_view peer_link::output() const noexcept {
+  return impl_->tls.output();
+}
+
+void peer_link::drop_output(size_t count, link_time now) {
+  auto& self = *impl_;
+  // Nothing is read meanwhile, so this is the peer's sign of life.
+  if (count > 0 && !wants_input())
+    self.heard = now;
+  self.tls.drop_output(count);
+}
+
 std::vector<std::byte> peer_link::take_output() {
   return impl_->tls.take_output();
+}
+
+uint64_t peer_link::items() const noexcept {
+  return impl_->frames + impl_->tls.small_records();
+}
+
+size_t peer_link::held() const noexcept {
+  const auto& self = *impl_;
+  // The reader takes memory ahead of the bytes.
+  auto reading = self.partial == 0 ? 0 : std::max<size_t>(2 * self.partial, 64 << 10);
+  return self.tls.output_size() + reading + self.theirs.bytes;
 }
 
 bool peer_link::wants_input() const noexcept {
@@ -521,6 +566,10 @@ std::optional<link_event> peer_link::take_event() {
 
 bool peer_link::is_open() const noexcept {
   return impl_->open;
+}
+
+const peer_id& peer_link::peer() const noexcept {
+  return impl_->tls.peer();
 }
 
 bool peer_link::is_closed() const noexcept {

@@ -88,15 +88,30 @@ public:
   /// When `tick` has something to do, if nothing comes in before.
   [[nodiscard]] link_time next_tick() const;
 
-  /// What is to be sent; empty when there is nothing.
+  /// What is to be sent, until the link is used again; empty when there is nothing.
+  [[nodiscard]] byte_view output() const noexcept;
+  /// So many bytes of it were sent.
+  void drop_output(size_t count, link_time now);
+  /// Both in one.
   [[nodiscard]] std::vector<std::byte> take_output();
   /// False while so much is unsent that nothing should be read from the wire.
   [[nodiscard]] bool wants_input() const noexcept;
   [[nodiscard]] std::optional<link_event> take_event();
 
+  /// What came so far that costs us more than its bytes: frames, and records of TLS
+  /// that are small.
+  [[nodiscard]] uint64_t items() const noexcept;
+  /// Bytes that the peer makes us hold: unsent, of a frame that is not whole, of
+  /// requests that are not answered.
+  [[nodiscard]] size_t held() const noexcept;
+
   [[nodiscard]] bool is_open() const noexcept;
+  /// @pre is_open()
+  [[nodiscard]] const peer_id& peer() const noexcept;
   [[nodiscard]] bool is_closed() const noexcept;
 
+  /// True when a request of so many bytes would be sent now.
+  [[nodiscard]] bool has_credit(size_t size) const noexcept;
   /// Sends a request and answers its number. `capacity_exceeded` when it is too large
   /// or the peer or the wire takes no more now; `unavailable` when the link is not open.
   [[nodiscard]] result<uint64_t> request(std::string message, byte_view body, link_time deadline, link_time now);

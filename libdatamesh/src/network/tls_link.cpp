@@ -1,5 +1,6 @@
 #include "network/tls_link.hpp"
 
+#include <openssl/buffer.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
@@ -130,11 +131,61 @@ result<tls_identity> tls_identity::make(const crypto::key256& seed, std::shared_
   return tls_identity{std::move(made)};
 }
 
+namespace {
+
+// The outer headers are plain: u8 type | u16 version | u16 length, big-endian (RFC 8446,
+// 5.1). A record with nothing but a key update or an empty one costs us some
+// microseconds, and OpenSSL takes any number of them.
+class record_counter {
+public:
+  void pass(byte_view data) noexcept {
+    while (!data.empty()) {
+      auto skipped = std::min(left_, data.size());
+      left_ -= skipped;
+      data = data.subspan(skipped);
+      if (data.empty())
+        return;
+      header_[have_++] = data.front();
+      data = data.subspan(1);
+      if (have_ < header_.size())
+        continue;
+      have_ = 0;
+      left_ = std::to_integer<size_t>(header_[3]) << 8 | std::to_integer<size_t>(header_[4]);
+      if (left_ < small_record)
+        ++small_;
+    }
+  }
+  [[nodiscard]] uint64_t small() const noexcept {
+    return small_;
+  }
+
+private:
+  std::array<std::byte, 5> header_{};
+  size_t have_ = 0;
+  size_t left_ = 0; ///< Of the record that has begun.
+  uint64_t small_ = 0;
+};
+
+/// What a BIO of memory may keep when it is empty. It never shrinks by itself.
+constexpr size_t idle_max = 4 << 10;
+
+// A link that once carried much must not hold on to the memory of it.
+void shrink_empty(BIO* of) noexcept {
+  BUF_MEM* held = nullptr;
+  if (BIO_get_mem_ptr(of, &held) != 1 || held == nullptr || held->max <= idle_max || BIO_ctrl_pending(of) != 0)
+    return;
+  if (auto* fresh = BUF_MEM_new(); fresh != nullptr)
+    BIO_set_mem_buf(of, fresh, BIO_CLOSE);
+}
+
+} // namespace
+
 struct tls_link::impl {
   verdict about;
   std::unique_ptr<SSL, free_session> session;
   BIO* in = nullptr; ///< Both belong to the session.
   BIO* out = nullptr;
+  record_counter records;
   size_t handshake_bytes = 0;
   bool established = false;
   std::optional<error> broken;
@@ -212,6 +263,7 @@ result<void> tls_link::received(byte_view data) {
       return fail(self.break_down(errc::protocol_violated, "agree on TLS", "the handshake is too long"));
     self.handshake_bytes += data.size();
   }
+  self.records.pass(data);
   while (!data.empty()) {
     auto part = data.first(std::min<size_t>(data.size(), 1 << 20));
     if (BIO_write(self.in, part.data(), static_cast<int>(part.size())) != static_cast<int>(part.size()))
@@ -221,11 +273,33 @@ result<void> tls_link::received(byte_view data) {
   return self.go_on();
 }
 
+byte_view tls_link::output() const noexcept {
+  char* data = nullptr;
+  auto size = BIO_get_mem_data(impl_->out, &data);
+  return size <= 0 ? byte_view{} : byte_view{reinterpret_cast<const std::byte*>(data), static_cast<size_t>(size)};
+}
+
+void tls_link::drop_output(size_t count) noexcept {
+  // A BIO of memory forgets only what was read from it.
+  std::array<std::byte, 16 << 10> nowhere;
+  while (count > 0) {
+    auto part = std::min(count, nowhere.size());
+    if (BIO_read(impl_->out, nowhere.data(), static_cast<int>(part)) <= 0)
+      break;
+    count -= part;
+  }
+  shrink_empty(impl_->out);
+}
+
 std::vector<std::byte> tls_link::take_output() {
-  std::vector<std::byte> out(output_size());
-  if (!out.empty() && BIO_read(impl_->out, out.data(), static_cast<int>(out.size())) != static_cast<int>(out.size()))
-    out.clear();
+  auto all = output();
+  std::vector<std::byte> out{all.begin(), all.end()};
+  drop_output(out.size());
   return out;
+}
+
+uint64_t tls_link::small_records() const noexcept {
+  return impl_->records.small();
 }
 
 size_t tls_link::output_size() const noexcept {
@@ -266,6 +340,7 @@ result<size_t> tls_link::read(byte_span out) {
     return got;
   switch (SSL_get_error(self.session.get(), 0)) {
   case SSL_ERROR_WANT_READ:
+    shrink_empty(self.in);
     return 0;
   case SSL_ERROR_ZERO_RETURN:
     return fail(self.break_down(errc::unavailable, "read from a link", "the peer closed it"));

@@ -24,6 +24,8 @@ enum class link_side : uint8_t { dialer, acceptor };
 
 /// A handshake that took more than this from its peer is refused, in bytes.
 inline constexpr size_t handshake_bytes_max = 16 << 10;
+/// A record with less than this in it is a small one, in bytes.
+inline constexpr size_t small_record = 512;
 
 /// What a node shows of itself on each of its links.
 class tls_identity {
@@ -58,10 +60,15 @@ public:
   /// else; the link is then of no more use.
   [[nodiscard]] result<void> received(byte_view data);
 
-  /// What is to be sent; empty when there is nothing.
+  /// What is to be sent, until the link is used again; empty when there is nothing.
+  [[nodiscard]] byte_view output() const noexcept;
+  /// So many bytes of it were sent.
+  void drop_output(size_t count) noexcept;
+  /// Both in one.
   [[nodiscard]] std::vector<std::byte> take_output();
-  /// Bytes of it.
   [[nodiscard]] size_t output_size() const noexcept;
+  /// How many records came that were so small that what they cost is not their bytes.
+  [[nodiscard]] uint64_t small_records() const noexcept;
 
   /// True once the handshake is over and the peer is known.
   [[nodiscard]] bool established() const noexcept;

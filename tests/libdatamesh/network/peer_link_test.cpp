@@ -421,6 +421,13 @@ TEST_CASE("what the peer must not send ends the link", "[peer_link]") {
     CHECK(l.end() == errc::protocol_violated);
     CHECK(l.victim.requests.empty());
   }
+  SECTION("more than a hello can be, and none of it whole") {
+    for (int i = 0; i < 1000 && !l.victim.closed; ++i) {
+      REQUIRE(l.tls.write(as_view(std::string_view{"\0", 1})));
+      l.carry();
+    }
+    CHECK(l.end() == errc::protocol_violated);
+  }
   SECTION("a hello that was signed for the other side") {
     l.hello(liar::good_terms(), 'a');
     CHECK(l.end() == errc::protocol_violated);
@@ -518,6 +525,59 @@ TEST_CASE("what the peer must not send ends the link", "[peer_link]") {
     l.send(6, pong.SerializeAsString());
     CHECK(l.end() == errc::protocol_violated);
   }
+}
+
+TEST_CASE("a link knows what costs it more than bytes, and what it is made to hold", "[peer_link]") {
+  lies t;
+  auto& l = t.l;
+  l.hello(liar::good_terms());
+  auto items = l.victim.link.items();
+  CHECK(l.victim.link.held() == 0);
+  SECTION("small frames in one record") {
+    v1::LinkPing ping;
+    auto header = ping.SerializeAsString();
+    std::string frames;
+    for (int i = 0; i < 100; ++i)
+      frames += std::string("\x08\0\0\0\x05\0\x01\0\0\0\0\0", 12);
+    REQUIRE(l.tls.write(as_view(frames)));
+    l.carry();
+    CHECK(l.victim.link.items() == items + 100);
+  }
+  SECTION("records with a byte each") {
+    std::string frame("\x08\0\0\0\x05\0\x01\0\0\0\0\0", 12);
+    for (auto byte : frame)
+      REQUIRE(l.tls.write(as_view(std::string_view{&byte, 1})));
+    l.carry();
+    CHECK(l.victim.link.items() == items + 13);
+  }
+  SECTION("a frame that is not whole") {
+    REQUIRE(l.tls.write(as_view(std::string("\x08\0\x10\0\x02\0\x01\0\0\0\0\0\0", 13))));
+    l.carry();
+    CHECK(l.victim.link.held() == 64u << 10);
+  }
+  SECTION("a request that is not answered") {
+    l.send(2, liar::request(1, "12345"), "body");
+    CHECK(l.victim.link.held() == 9);
+    REQUIRE(l.victim.link.answer(1, "", {}));
+    l.carry();
+    CHECK(l.victim.link.held() == 0);
+  }
+  CHECK_FALSE(l.victim.closed);
+}
+
+TEST_CASE("a peer that takes what waits for it is no silent peer", "[peer_link]") {
+  pair_of_links p;
+  std::string body(link_body_max, 'b');
+  for (int i = 0; i < 4; ++i)
+    p.ask("x", body, 1h);
+  CHECK_FALSE(p.dialer.link.wants_input());
+  for (int i = 0; i < 20; ++i) {
+    p.dialer.link.drop_output(1, p.now);
+    p.wait(30s);
+  }
+  CHECK_FALSE(p.dialer.closed);
+  p.wait(45s);
+  CHECK(p.dialer.closed);
 }
 
 TEST_CASE("one cancel is told, however many come", "[peer_link]") {

@@ -150,6 +150,37 @@ TEST_CASE("bytes cross a link both ways and are not to be read on the wire", "[t
   CHECK(wire::all_of(w.dialer) == "and back");
 }
 
+TEST_CASE("small records are counted, in whatever pieces they come", "[tls_link]") {
+  test_node a{1};
+  test_node b{2};
+  for (auto step : {size_t{1}, size_t{7}, SIZE_MAX}) {
+    wire w{a, b, b.id()};
+    w.carry(step);
+    auto before = w.acceptor.small_records();
+    for (int i = 0; i < 10; ++i)
+      REQUIRE(w.dialer.write(as_view("x")));
+    REQUIRE(w.dialer.write(as_view(std::string(40'000, 'x'))));
+    w.carry(step);
+    CHECK(w.acceptor.small_records() == before + 10);
+    CHECK(wire::all_of(w.acceptor).size() == 40'010);
+  }
+}
+
+TEST_CASE("output is sent in parts", "[tls_link]") {
+  test_node a{1};
+  test_node b{2};
+  wire w{a, b, b.id()};
+  w.carry();
+  std::string there(100'000, 'x');
+  REQUIRE(w.dialer.write(as_view(there)));
+  while (!w.dialer.output().empty()) {
+    auto part = w.dialer.output().first(std::min<size_t>(w.dialer.output_size(), 30'000));
+    REQUIRE(w.acceptor.received(part));
+    w.dialer.drop_output(part.size());
+  }
+  CHECK(wire::all_of(w.acceptor) == there);
+}
+
 TEST_CASE("what follows the handshake in one piece with its end is kept", "[tls_link]") {
   test_node a{1};
   test_node b{2};

@@ -1,0 +1,702 @@
+#include "network/link_hub.hpp"
+
+#include <map>
+#include <unordered_map>
+
+namespace datamesh::network {
+
+namespace {
+
+/// Links whose time has come, in one go: the transport has others to serve meanwhile.
+constexpr size_t ticks_at_once = 256;
+/// Peers without a link whose pace is kept before it is looked who gains by it.
+constexpr size_t paces_kept = 1024;
+/// Unsent bytes with which a closed link is dropped instead.
+constexpr size_t farewell_bytes_max = 256 << 10;
+
+/// A request that the peer takes no credit for yet.
+struct waiting_request {
+  uint64_t token = 0;
+  std::string message;
+  bytes body;
+  link_time deadline;
+
+  [[nodiscard]] size_t size() const noexcept {
+    return message.size() + body.size();
+  }
+};
+
+/// How fast a peer sends.
+struct pace {
+  token_bucket items;
+  token_bucket bytes;
+
+  [[nodiscard]] link_time ready_at() const noexcept {
+    return std::max(items.ready_at(), bytes.ready_at());
+  }
+  [[nodiscard]] bool is_full(link_time now) const noexcept {
+    return items.is_full(now) && bytes.is_full(now);
+  }
+};
+
+enum class wire_state : uint8_t {
+  dialing, ///< The socket is not there yet.
+  flowing, ///< All that it was given was taken.
+  stalled, ///< It takes no more now.
+  gone,    ///< To be closed.
+};
+
+/// One socket, and the link over it.
+struct entry {
+  link_facts facts;
+  std::optional<peer_id> expected;
+  link_time begun;
+  wire_state wire = wire_state::flowing;
+  /// Made when the first byte comes: a silent stranger costs next to nothing.
+  std::optional<peer_link> link;
+  bool up = false;   ///< The owner knows it.
+  bool over = false; ///< It was closed; the peer may still hear why.
+  bool shut = false; ///< ... and has heard it.
+  bool reading = false;
+  bool dialed = false; ///< Counts as a dial.
+  link_time ends{};    ///< When the last word is over.
+  link_time paused{};  ///< Until when the peer has sent too much.
+  link_time stalled{}; ///< Since when it takes no more.
+  link_time scheduled = link_time::max();
+  size_t held = 0;
+  uint64_t items = 0; ///< Of the link, that its peer's pace has.
+  std::deque<waiting_request> waiting;
+  size_t waiting_bytes = 0;
+  std::map<uint64_t, uint64_t> asked; ///< Numbers of our requests with their tokens.
+  std::vector<uint64_t> connecting;   ///< Tokens of those who wait for it to open.
+
+  [[nodiscard]] uint64_t number() const noexcept {
+    return facts.link;
+  }
+  [[nodiscard]] bool is_open() const noexcept {
+    return link && link->is_open();
+  }
+};
+
+} // namespace
+
+struct link_hub::impl {
+  impl(const tls_identity& identity, const hub_options& with, transport& transport, const clock& clock, hub_owner& o)
+      : us(identity), options(with), by(transport), time(clock), owner(o), door(with.door) {}
+
+  const tls_identity& us;
+  const hub_options options;
+  transport& by;
+  const clock& time;
+  hub_owner& owner;
+  admission door;
+  std::unordered_map<uint64_t, entry> entries;
+  std::map<peer_id, std::vector<uint64_t>> peers; ///< Open links of each, the newest last; never empty.
+  std::map<peer_id, uint64_t> dialing;
+  std::map<peer_id, pace> paces;
+  std::unordered_map<uint64_t, uint64_t> asks; ///< Tokens with their links.
+  std::set<std::pair<link_time, uint64_t>> timers;
+  link_time wakes = link_time::max();
+  size_t dials = 0;
+  size_t farewells = 0;
+  size_t held = 0;
+  bool closing = false;
+  bool closed = false;
+  bool busy = false;
+  std::deque<uint64_t> unsettled;
+
+  entry* find(uint64_t number) {
+    auto at = entries.find(number);
+    return at == entries.end() ? nullptr : &at->second;
+  }
+  [[nodiscard]] link_time now() const {
+    return time.monotonic();
+  }
+
+  entry& add(socket_id socket, const endpoint& address, link_side side);
+  void open_link(entry& e);
+  void lose(entry& e, const error& reason);
+  void forget(uint64_t number);
+  void no_longer_dialed(entry& e);
+
+  void settle(uint64_t number);
+  void end_turn();
+  void settle_one(uint64_t number);
+  void take_events(entry& e);
+  void take(entry& e, const link_opened& what);
+  void take(entry& e, link_request& what);
+  void take(entry& e, const link_cancelled& what);
+  void take(entry& e, link_answer& what);
+  void take(entry& e, const link_closed& what);
+  [[nodiscard]] bool keeps(const entry& fresh, const peer_id& peer);
+  void send_waiting(entry& e);
+  void flush(entry& e);
+  [[nodiscard]] bool says_farewell(entry& e);
+  void set_reading(entry& e);
+  void count_held(entry& e);
+  void count_pace(entry& e, size_t size);
+  void relieve();
+
+  [[nodiscard]] link_time next_tick(const entry& e) const;
+  void schedule(entry& e);
+  void set_alarm();
+  void wake(entry& e);
+  void expire_waiting(entry& e);
+
+  void answered(uint64_t token, std::optional<error> failure, std::string message, bytes body);
+};
+
+// One call from outside. The owner may call back from within it; what comes of that is
+// done when the outermost is over, so no link goes while somebody works on it.
+class link_hub::turn {
+public:
+  explicit turn(impl& of) : of_(of), outermost_(!std::exchange(of.busy, true)) {}
+  ~turn() {
+    if (outermost_)
+      of_.end_turn();
+  }
+  turn(const turn&) = delete;
+  turn& operator=(const turn&) = delete;
+
+private:
+  impl& of_;
+  bool outermost_;
+};
+
+link_hub::link_hub(const tls_identity& us, const hub_options& options, transport& by, const clock& time, hub_owner& owner)
+    : impl_(std::make_unique<impl>(us, options, by, time, owner)) {}
+link_hub::~link_hub() = default;
+
+// -- the life of a link ----------------------------------------------------------------
+
+entry& link_hub::impl::add(socket_id socket, const endpoint& address, link_side side) {
+  auto& e = entries[socket];
+  e.facts = {socket, {}, address, side};
+  e.begun = now();
+  return e;
+}
+
+void link_hub::impl::open_link(entry& e) {
+  auto made = peer_link::open(us, e.facts.side, e.expected, options.link, e.begun);
+  if (!made)
+    return lose(e, made.error());
+  e.link = std::move(*made);
+}
+
+// Its last event, if it has a link, tells all who wait; nobody else could.
+void link_hub::impl::lose(entry& e, const error& reason) {
+  e.wire = wire_state::gone;
+  if (e.link)
+    e.link->lost(reason);
+  else
+    take(e, link_closed{reason});
+}
+
+void link_hub::impl::no_longer_dialed(entry& e) {
+  if (!std::exchange(e.dialed, false))
+    return;
+  --dials;
+  if (e.expected)
+    dialing.erase(*e.expected);
+}
+
+void link_hub::impl::forget(uint64_t number) {
+  auto& e = *find(number);
+  by.close(number);
+  timers.erase({e.scheduled, number});
+  held -= e.held;
+  if (e.ends != link_time{})
+    --farewells;
+  entries.erase(number);
+}
+
+// -- after anything that may have changed a link -----------------------------------------
+
+void link_hub::impl::settle(uint64_t number) {
+  unsettled.push_back(number);
+}
+
+void link_hub::impl::end_turn() {
+  while (!unsettled.empty()) {
+    auto next = unsettled.front();
+    unsettled.pop_front();
+    settle_one(next);
+    if (unsettled.empty() && held > options.held_max)
+      relieve();
+  }
+  busy = false;
+  if (closing && entries.empty() && !std::exchange(closed, true))
+    owner.on_closed();
+}
+
+void link_hub::impl::settle_one(uint64_t number) {
+  auto* e = find(number);
+  if (e == nullptr)
+    return;
+  take_events(*e);
+  send_waiting(*e);
+  take_events(*e);
+  flush(*e);
+  if (e->over && !says_farewell(*e))
+    return forget(number);
+  set_reading(*e);
+  count_held(*e);
+  schedule(*e);
+}
+
+void link_hub::impl::take_events(entry& e) {
+  while (auto event = e.link ? e.link->take_event() : std::nullopt)
+    std::visit([&](auto& what) { take(e, what); }, *event);
+}
+
+void link_hub::impl::take(entry& e, const link_opened& what) {
+  door.opened(e.number());
+  no_longer_dialed(e);
+  e.facts.peer = what.peer;
+  if (keeps(e, what.peer)) {
+    e.up = true;
+    auto& all = peers[what.peer];
+    all.push_back(e.number());
+    owner.on_link_up(e.facts, all.size());
+  } else {
+    e.link->close(errc::already_exists);
+  }
+  for (auto token : std::exchange(e.connecting, {}))
+    owner.on_connected(token, what.peer);
+}
+
+// Two nodes that dial each other at once must not both give up their own link, or the
+// other's: the one stays that the node with the smaller id dialed. Of two that the same
+// side dialed, that side gives up the later one. The dialed side can not know whether
+// the earlier is dead, and keeps both; not more.
+bool link_hub::impl::keeps(const entry& fresh, const peer_id& peer) {
+  auto known = peers.find(peer);
+  if (known == peers.end())
+    return true;
+  auto winner = us.id() < peer ? link_side::dialer : link_side::acceptor;
+  auto give_up = [this](uint64_t number) {
+    find(number)->link->close(errc::already_exists);
+    settle(number);
+  };
+  for (auto number : known->second) {
+    auto side = find(number)->facts.side;
+    if (side != fresh.facts.side && fresh.facts.side == winner)
+      give_up(number);
+    else if (side != fresh.facts.side || side == link_side::dialer)
+      return false;
+  }
+  auto alive = std::ranges::count_if(known->second, [this](auto number) { return find(number)->is_open(); });
+  if (static_cast<size_t>(alive) >= links_per_peer)
+    give_up(known->second.front());
+  return true;
+}
+
+void link_hub::impl::take(entry& e, link_request& what) {
+  count_held(e);
+  if (closing || held > options.held_max / 2)
+    return (void) e.link->answer(what.id, closing ? errc::unavailable : errc::capacity_exceeded);
+  owner.on_request({e.number(), what.id}, e.facts.peer, what.deadline, std::move(what.message), std::move(what.body));
+}
+
+void link_hub::impl::take(entry& e, const link_cancelled& what) {
+  owner.on_cancelled({e.number(), what.id});
+}
+
+void link_hub::impl::take(entry& e, link_answer& what) {
+  auto of = e.asked.extract(what.id);
+  answered(of.mapped(), std::move(what.failure), std::move(what.message), std::move(what.body));
+}
+
+void link_hub::impl::take(entry& e, const link_closed& what) {
+  e.over = true;
+  no_longer_dialed(e);
+  door.left(e.number());
+  // A peer that is silent hears nothing, either.
+  if (e.wire == wire_state::dialing || what.reason.code() == errc::timed_out)
+    e.wire = wire_state::gone;
+  for (auto& each : std::exchange(e.waiting, {}))
+    answered(each.token, what.reason.as(errc::unavailable, "ask another node"), {}, {});
+  for (auto token : std::exchange(e.connecting, {}))
+    owner.on_connected(token, fail(what.reason));
+  if (!std::exchange(e.up, false))
+    return;
+  auto all = peers.find(e.facts.peer);
+  auto left = std::erase(all->second, e.number()) == 1 ? all->second.size() : 0;
+  if (left == 0)
+    peers.erase(all);
+  owner.on_link_down(e.facts, left, what.reason);
+}
+
+void link_hub::impl::send_waiting(entry& e) {
+  while (!e.waiting.empty() && e.link->has_credit(e.waiting.front().size())) {
+    auto next = std::move(e.waiting.front());
+    e.waiting.pop_front();
+    e.waiting_bytes -= next.size();
+    auto id = e.link->request(std::move(next.message), next.body, next.deadline, now());
+    if (id)
+      e.asked.emplace(*id, next.token);
+    else
+      answered(next.token, id.error(), {}, {});
+  }
+}
+
+void link_hub::impl::flush(entry& e) {
+  while (e.link && e.wire == wire_state::flowing) {
+    auto out = e.link->output();
+    if (out.empty())
+      return;
+    auto size = out.size();
+    auto sent = by.send(e.number(), out);
+    e.link->drop_output(sent, now());
+    if (sent < size) {
+      e.wire = wire_state::stalled;
+      e.stalled = now();
+    }
+  }
+}
+
+// False when nothing is left to be said. A socket that is closed with bytes in it takes
+// along what is on the way to the peer, so its end is waited for, a while.
+bool link_hub::impl::says_farewell(entry& e) {
+  if (e.wire == wire_state::gone)
+    return false;
+  if (e.ends == link_time{}) {
+    if (farewells >= farewells_max || (e.link && e.link->output().size() > farewell_bytes_max))
+      return false;
+    ++farewells;
+    e.ends = now() + farewell_max;
+  }
+  if (!e.shut && (!e.link || e.link->output().empty())) {
+    e.shut = true;
+    e.link.reset();
+    by.shut(e.number());
+  }
+  return true;
+}
+
+void link_hub::impl::set_reading(entry& e) {
+  auto wanted = e.wire != wire_state::dialing && (e.over || (now() >= e.paused && (!e.link || e.link->wants_input())));
+  if (wanted != std::exchange(e.reading, wanted))
+    by.read(e.number(), wanted);
+}
+
+void link_hub::impl::count_held(entry& e) {
+  auto size = e.link ? e.link->held() : 0;
+  held = held - e.held + size;
+  e.held = size;
+}
+
+// Those who hold most pay for all. It ends at once: what it holds is to be free.
+void link_hub::impl::relieve() {
+  auto most = std::ranges::max_element(entries, {}, [](const auto& each) { return each.second.held; });
+  auto& e = most->second;
+  lose(e, error{errc::capacity_exceeded, "keep a link", "all links together hold too much, and this one most"});
+  settle(e.number());
+}
+
+// -- the pace of a peer ---------------------------------------------------------------------
+
+void link_hub::impl::count_pace(entry& e, size_t size) {
+  auto at = now();
+  if (paces.size() > peers.size() + paces_kept)
+    std::erase_if(paces, [&](const auto& each) { return each.second.is_full(at) && !peers.contains(each.first); });
+  auto& of = paces.try_emplace(e.link->peer(), pace{token_bucket{options.items}, token_bucket{options.bytes}}).first->second;
+  auto items = e.link->items();
+  of.items.take(items - std::exchange(e.items, items), at);
+  of.bytes.take(size, at);
+  e.paused = of.ready_at();
+}
+
+// -- time -----------------------------------------------------------------------------------
+
+link_time link_hub::impl::next_tick(const entry& e) const {
+  if (e.over)
+    return e.ends;
+  if (!e.link)
+    return e.begun + handshake_time_max;
+  auto next = e.link->next_tick();
+  if (e.wire == wire_state::stalled)
+    next = std::min(next, e.stalled + stall_max);
+  if (!e.reading && e.paused > now())
+    next = std::min(next, e.paused);
+  for (const auto& each : e.waiting)
+    next = std::min(next, each.deadline);
+  return next;
+}
+
+// A time that turns out to be later is found out when the earlier one comes: most links
+// hear something long before anything is due.
+void link_hub::impl::schedule(entry& e) {
+  auto next = next_tick(e);
+  if (next >= e.scheduled)
+    return;
+  timers.erase({e.scheduled, e.number()});
+  e.scheduled = next;
+  timers.emplace(next, e.number());
+  set_alarm();
+}
+
+void link_hub::impl::set_alarm() {
+  if (timers.empty() || timers.begin()->first >= wakes)
+    return;
+  wakes = timers.begin()->first;
+  by.wake_at(wakes);
+}
+
+void link_hub::tick() {
+  turn taken{*impl_};
+  auto& self = *impl_;
+  auto at = self.now();
+  self.wakes = link_time::max();
+  for (size_t i = 0; i < ticks_at_once && !self.timers.empty() && self.timers.begin()->first <= at; ++i) {
+    auto& e = *self.find(self.timers.begin()->second);
+    self.timers.erase(self.timers.begin());
+    e.scheduled = link_time::max();
+    self.wake(e);
+  }
+  self.set_alarm();
+}
+
+void link_hub::impl::wake(entry& e) {
+  auto at = now();
+  if (e.over)
+    e.wire = at >= e.ends ? wire_state::gone : e.wire;
+  else if (e.link)
+    e.link->tick(at);
+  else if (at >= e.begun + handshake_time_max)
+    lose(e, error{errc::timed_out, "open a link"});
+  if (!e.over && e.wire == wire_state::stalled && at >= e.stalled + stall_max)
+    lose(e, error{errc::timed_out, "send to another node", "it takes nothing"});
+  expire_waiting(e);
+  settle(e.number());
+}
+
+void link_hub::impl::expire_waiting(entry& e) {
+  auto at = now();
+  std::vector<uint64_t> late;
+  std::erase_if(e.waiting, [&](const waiting_request& each) {
+    if (at < each.deadline)
+      return false;
+    late.push_back(each.token);
+    e.waiting_bytes -= each.size();
+    return true;
+  });
+  for (auto token : late)
+    answered(token, error{errc::timed_out, "ask another node", e.facts.peer.brief()}, {}, {});
+}
+
+// -- by the transport ---------------------------------------------------------------------------
+
+bool link_hub::accepted(socket_id socket, const endpoint& from) {
+  turn taken{*impl_};
+  auto& self = *impl_;
+  if (self.closing)
+    return false;
+  auto in = self.door.arrive(socket, from.host(), self.now());
+  if (!in)
+    return false;
+  if (in->instead_of) {
+    self.lose(*self.find(*in->instead_of), error{errc::capacity_exceeded, "open a link", "it took its time, and others came"});
+    self.settle(*in->instead_of);
+  }
+  self.add(socket, from, link_side::acceptor);
+  self.settle(socket);
+  return true;
+}
+
+void link_hub::connected(socket_id socket) {
+  turn taken{*impl_};
+  if (auto* e = impl_->find(socket)) {
+    e->wire = wire_state::flowing;
+    impl_->settle(socket);
+  }
+}
+
+void link_hub::received(socket_id socket, byte_view data) {
+  turn taken{*impl_};
+  auto& self = *impl_;
+  auto* e = self.find(socket);
+  if (e == nullptr || e->over)
+    return;
+  if (!e->link)
+    self.open_link(*e);
+  if (e->link)
+    e->link->received(data, self.now());
+  if (e->is_open())
+    self.count_pace(*e, data.size());
+  self.settle(socket);
+}
+
+void link_hub::writable(socket_id socket) {
+  turn taken{*impl_};
+  auto* e = impl_->find(socket);
+  if (e == nullptr || e->wire != wire_state::stalled)
+    return;
+  e->wire = wire_state::flowing;
+  impl_->settle(socket);
+}
+
+void link_hub::ended(socket_id socket, const error& reason) {
+  turn taken{*impl_};
+  if (auto* e = impl_->find(socket)) {
+    if (e->over)
+      e->wire = wire_state::gone;
+    else
+      impl_->lose(*e, reason);
+    impl_->settle(socket);
+  }
+}
+
+// -- by the owner --------------------------------------------------------------------------------
+
+void link_hub::connect(uint64_t token, const endpoint& to, std::optional<peer_id> expected) {
+  turn taken{*impl_};
+  constexpr auto attempted = "reach a node";
+  auto& self = *impl_;
+  if (self.closing)
+    return self.owner.on_connected(token, fail(errc::unavailable, attempted, "this node closes its links"));
+  if (expected == self.us.id())
+    return self.owner.on_connected(token, fail(errc::invalid_argument, attempted, "it is this one"));
+  if (expected && self.peers.contains(*expected))
+    return self.owner.on_connected(token, *expected);
+  if (auto under_way = expected ? self.dialing.find(*expected) : self.dialing.end(); under_way != self.dialing.end())
+    return self.find(under_way->second)->connecting.push_back(token);
+  if (self.dials >= self.options.dials_max)
+    return self.owner.on_connected(token, fail(errc::capacity_exceeded, attempted, "too many are being dialed"));
+  auto socket = self.by.dial(to);
+  auto& e = self.add(socket, to, link_side::dialer);
+  e.expected = expected;
+  e.wire = wire_state::dialing;
+  e.dialed = true;
+  e.connecting.push_back(token);
+  ++self.dials;
+  if (expected)
+    self.dialing.emplace(*expected, socket);
+  self.open_link(e);
+  self.settle(socket);
+}
+
+void link_hub::ask(uint64_t token, const peer_id& peer, std::string message, bytes body, link_time deadline) {
+  turn taken{*impl_};
+  constexpr auto attempted = "ask another node";
+  auto& self = *impl_;
+  auto refuse = [&](errc code, const char* why) {
+    self.owner.on_answer(token, error{code, attempted, why}, {}, {});
+  };
+  auto known = self.peers.find(peer);
+  if (known == self.peers.end())
+    return refuse(errc::unavailable, "there is no link with it");
+  auto newest =
+      std::ranges::find_if(known->second.rbegin(), known->second.rend(), [&](auto number) { return self.find(number)->is_open(); });
+  if (newest == known->second.rend())
+    return refuse(errc::unavailable, "the link with it is closed");
+  auto& e = *self.find(*newest);
+  if (message.size() > link_message_max || body.size() > link_body_max)
+    return refuse(errc::capacity_exceeded, "the request is too large");
+  if (self.now() >= deadline)
+    return refuse(errc::timed_out, "before it began");
+  auto size = message.size() + body.size();
+  if (e.waiting.size() >= self.options.waiting_max || e.waiting_bytes + size > self.options.waiting_bytes_max)
+    return refuse(errc::capacity_exceeded, "too many requests wait for it");
+  e.waiting_bytes += size;
+  e.waiting.push_back({token, std::move(message), std::move(body), deadline});
+  self.asks.emplace(token, e.number());
+  self.settle(e.number());
+}
+
+void link_hub::impl::answered(uint64_t token, std::optional<error> failure, std::string message, bytes body) {
+  asks.erase(token);
+  owner.on_answer(token, std::move(failure), std::move(message), std::move(body));
+}
+
+void link_hub::give_up(uint64_t token) {
+  turn taken{*impl_};
+  auto& self = *impl_;
+  auto found = self.asks.find(token);
+  if (found == self.asks.end())
+    return;
+  auto& e = *self.find(found->second);
+  auto sent = std::ranges::find(e.asked, token, [](const auto& each) { return each.second; });
+  auto waiting = std::ranges::find(e.waiting, token, &waiting_request::token);
+  if (sent != e.asked.end()) {
+    e.link->cancel(sent->first);
+  } else if (waiting != e.waiting.end()) {
+    e.waiting_bytes -= waiting->size();
+    e.waiting.erase(waiting);
+    self.answered(token, error{errc::cancelled, "ask another node"}, {}, {});
+  }
+  self.settle(e.number());
+}
+
+void link_hub::answer(const request_key& key, std::string message, byte_view body) {
+  turn taken{*impl_};
+  auto* e = impl_->find(key.link);
+  if (e == nullptr || !e->is_open())
+    return;
+  // What is too large can not be sent, and an answer is still due.
+  if (message.size() > link_message_max || body.size() > link_body_max)
+    return answer(key, errc::internal);
+  (void) e->link->answer(key.id, std::move(message), body);
+  impl_->settle(key.link);
+}
+
+void link_hub::answer(const request_key& key, errc failure) {
+  turn taken{*impl_};
+  auto* e = impl_->find(key.link);
+  if (e == nullptr || !e->is_open())
+    return;
+  (void) e->link->answer(key.id, failure);
+  impl_->settle(key.link);
+}
+
+void link_hub::drop(const peer_id& peer, errc reason) {
+  turn taken{*impl_};
+  auto& self = *impl_;
+  auto known = self.peers.find(peer);
+  for (auto number : known == self.peers.end() ? std::vector<uint64_t>{} : known->second) {
+    self.find(number)->link->close(reason);
+    self.settle(number);
+  }
+}
+
+void link_hub::close() {
+  turn taken{*impl_};
+  auto& self = *impl_;
+  self.closing = true;
+  std::vector<uint64_t> all;
+  for (const auto& [number, e] : self.entries)
+    all.push_back(number);
+  std::ranges::sort(all);
+  for (auto number : all) {
+    auto* e = self.find(number);
+    if (e == nullptr || e->over)
+      continue;
+    if (e->link)
+      e->link->close(errc::unavailable);
+    else
+      self.lose(*e, error{errc::unavailable, "open a link", "this node closes its links"});
+    self.settle(number);
+  }
+}
+
+std::vector<link_facts> link_hub::links() const {
+  std::vector<link_facts> all;
+  for (const auto& [peer, numbers] : impl_->peers)
+    for (auto number : numbers)
+      all.push_back(impl_->entries.at(number).facts);
+  return all;
+}
+
+size_t link_hub::size() const noexcept {
+  return impl_->entries.size();
+}
+
+size_t link_hub::held() const noexcept {
+  return impl_->held;
+}
+
+const admission& link_hub::door() const noexcept {
+  return impl_->door;
+}
+
+} // namespace datamesh::network

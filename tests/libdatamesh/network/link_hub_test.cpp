@@ -1,0 +1,705 @@
+#include "network/link_hub.hpp"
+
+#include "tests/libdatamesh/network/allocated.hpp"
+#include "tests/libdatamesh/network/memory_net.hpp"
+#include "tests/libdatamesh/network/node.hpp"
+
+#include <catch2/catch.hpp>
+#include <openssl/ssl.h>
+
+using namespace datamesh;
+using namespace datamesh::network;
+using namespace datamesh::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+const auto mesh = network_id::from(as_view("a mesh for the tests of its link"));
+
+hub_options usual() {
+  hub_options options;
+  options.link.network = mesh;
+  return options;
+}
+
+endpoint at(uint8_t host, uint16_t port = 4001) {
+  return endpoint::v4({10, 0, 0, host}, port);
+}
+
+/// What a hub told, and what was answered.
+struct listener : hub_owner {
+  struct request {
+    request_key key;
+    peer_id from;
+    link_time deadline;
+    std::string message;
+    bytes body;
+  };
+  struct answer {
+    std::optional<errc> failure;
+    std::string message;
+    bytes body;
+  };
+  struct down {
+    link_facts what;
+    size_t links;
+    error reason;
+  };
+
+  void on_link_up(const link_facts& what, size_t links) override {
+    CHECK(links <= links_per_peer + 1);
+    ups.push_back(what);
+  }
+  void on_link_down(const link_facts& what, size_t links, const error& reason) override {
+    downs.push_back({what, links, reason});
+  }
+  void on_connected(uint64_t token, const result<peer_id>& outcome) override {
+    CHECK(connected.emplace(token, outcome).second);
+  }
+  void on_answer(uint64_t token, std::optional<error> failure, std::string message, bytes body) override {
+    auto code = failure ? std::optional{failure->code()} : std::nullopt;
+    CHECK(answers.emplace(token, answer{code, std::move(message), std::move(body)}).second);
+  }
+  void on_request(const request_key& key, const peer_id& from, link_time deadline, std::string message, bytes body) override {
+    requests.push_back({key, from, deadline, std::move(message), std::move(body)});
+    if (hub != nullptr)
+      hub->answer(key, "re: " + requests.back().message, requests.back().body);
+  }
+  void on_cancelled(const request_key& key) override {
+    cancelled.push_back(key.id);
+  }
+  void on_closed() override {
+    ++closed;
+  }
+
+  link_hub* hub = nullptr; ///< Answers at once, when it is there.
+  std::vector<link_facts> ups;
+  std::vector<down> downs;
+  std::map<uint64_t, result<peer_id>> connected;
+  std::map<uint64_t, answer> answers;
+  std::vector<request> requests;
+  std::vector<uint64_t> cancelled;
+  int closed = 0;
+};
+
+/// A node in the network in memory.
+struct place {
+  place(memory_net& net, uint64_t number, const endpoint& address, const hub_options& options = usual())
+      : node(number, net.time), wire(net, address), hub(node.tls, options, wire, *net.time, told) {
+    wire.start(hub);
+  }
+
+  const peer_id& id() const {
+    return node.id();
+  }
+  uint64_t connect(const place& to) {
+    hub.connect(++tokens, to.wire.at(), to.id());
+    return tokens;
+  }
+  uint64_t ask(const place& whom, std::string message, std::string_view body = {}, link_time::duration within = 10s) {
+    hub.ask(++tokens, whom.id(), std::move(message), bytes::copy_of(body), node.wall->monotonic() + within);
+    return tokens;
+  }
+  std::optional<errc> failure(uint64_t token) const {
+    return told.answers.at(token).failure;
+  }
+  errc refusal(uint64_t token) const {
+    const auto& outcome = told.connected.at(token);
+    return outcome ? errc{} : outcome.error().code();
+  }
+
+  test_node node;
+  memory_transport wire;
+  listener told;
+  link_hub hub;
+  uint64_t tokens = 0;
+};
+
+struct two_places {
+  explicit two_places(const hub_options& a = usual(), const hub_options& b = usual()) : one(net, 1, at(1), a), two(net, 2, at(2), b) {}
+
+  void open() {
+    auto token = one.connect(two);
+    net.run();
+    REQUIRE(one.told.connected.at(token));
+    REQUIRE(two.told.ups.size() == 1);
+  }
+
+  memory_net net{std::make_shared<manual_clock>()};
+  place one;
+  place two;
+};
+
+/// Somebody who sends what he likes, from wherever he likes.
+struct stranger : transport_user {
+  explicit stranger(memory_net& net) : wire(net, at(200), false) {
+    wire.start(*this);
+  }
+
+  socket_id dial(const place& to, const endpoint& from = at(200)) {
+    wire.move_to(from);
+    auto socket = wire.dial(to.wire.at());
+    wire.read(socket, true);
+    return socket;
+  }
+  void say(socket_id socket, byte_view data) {
+    CHECK(wire.send(socket, data) == data.size());
+  }
+
+  bool accepted(socket_id, const endpoint&) override {
+    return false;
+  }
+  void connected(socket_id) override {}
+  void received(socket_id socket, byte_view data) override {
+    auto& all = heard[socket];
+    all.insert(all.end(), data.begin(), data.end());
+  }
+  void writable(socket_id) override {}
+  void ended(socket_id socket, const error&) override {
+    over.push_back(socket);
+  }
+  void tick() override {}
+
+  memory_transport wire;
+  std::map<socket_id, std::vector<std::byte>> heard;
+  std::vector<socket_id> over;
+};
+
+/// What a client of plain OpenSSL says first.
+std::vector<std::byte> client_hello(int version) {
+  auto* context = SSL_CTX_new(TLS_method());
+  SSL_CTX_set_max_proto_version(context, version);
+  auto* session = SSL_new(context);
+  auto* out = BIO_new(BIO_s_mem());
+  SSL_set_bio(session, BIO_new(BIO_s_mem()), out);
+  SSL_set_connect_state(session);
+  SSL_do_handshake(session);
+  std::vector<std::byte> data(BIO_ctrl_pending(out));
+  BIO_read(out, data.data(), static_cast<int>(data.size()));
+  SSL_free(session);
+  SSL_CTX_free(context);
+  return data;
+}
+
+} // namespace
+
+TEST_CASE("two nodes open a link, are told once, and ask each other", "[link_hub]") {
+  two_places p;
+  p.net.piece = GENERATE(size_t{1}, size_t{1000}, SIZE_MAX);
+  p.one.told.hub = &p.one.hub;
+  p.two.told.hub = &p.two.hub;
+  p.open();
+  REQUIRE(p.one.told.ups.size() == 1);
+  CHECK(p.one.told.ups[0].peer == p.two.id());
+  CHECK(p.one.told.ups[0].side == link_side::dialer);
+  CHECK(p.one.told.ups[0].address == p.two.wire.at());
+  CHECK(p.two.told.ups[0].peer == p.one.id());
+  CHECK(p.two.told.ups[0].address == p.one.wire.at());
+  auto there = p.one.ask(p.two, "there", "body");
+  auto back = p.two.ask(p.one, "back");
+  p.net.run();
+  CHECK(p.one.told.answers.at(there).message == "re: there");
+  CHECK(as_text(p.one.told.answers.at(there).body) == "body");
+  CHECK(p.two.told.answers.at(back).message == "re: back");
+  CHECK(p.two.told.requests.at(0).from == p.one.id());
+  CHECK(p.one.told.downs.empty());
+  CHECK(p.one.hub.links().size() == 1);
+}
+
+TEST_CASE("whoever is not the one that was dialed is refused, and is told", "[link_hub]") {
+  two_places p;
+  place third{p.net, 3, at(3)};
+  p.one.hub.connect(1, p.two.wire.at(), third.id());
+  p.net.run();
+  CHECK(p.one.refusal(1) == errc::peer_refused);
+  CHECK(p.one.told.ups.empty());
+  CHECK(p.two.told.ups.empty());
+  CHECK(p.one.hub.size() == 0);
+  CHECK(p.two.hub.size() == 0);
+  CHECK(p.two.hub.door().links() == 0);
+}
+
+TEST_CASE("a node of another mesh is refused on both sides", "[link_hub]") {
+  auto other = usual();
+  other.link.network = network_id::from(as_view("another mesh for the link's test"));
+  two_places p{usual(), other};
+  auto token = p.one.connect(p.two);
+  p.net.run();
+  CHECK(p.one.refusal(token) == errc::peer_refused);
+  CHECK(p.one.told.ups.empty());
+  CHECK(p.two.told.ups.empty());
+  CHECK(p.two.hub.size() == 0);
+}
+
+TEST_CASE("an address where nobody listens is told at once", "[link_hub]") {
+  two_places p;
+  p.one.hub.connect(1, at(99), p.two.id());
+  p.one.hub.connect(2, at(99), std::nullopt);
+  p.net.run();
+  CHECK(p.one.refusal(1) == errc::unavailable);
+  CHECK(p.one.refusal(2) == errc::unavailable);
+  CHECK(p.one.hub.size() == 0);
+}
+
+TEST_CASE("a node does not link with itself", "[link_hub]") {
+  two_places p;
+  auto known = p.one.connect(p.one);
+  CHECK(p.one.refusal(known) == errc::invalid_argument);
+  p.one.hub.connect(7, p.one.wire.at(), std::nullopt);
+  p.net.pass(5s);
+  CHECK(p.one.refusal(7) == errc::peer_refused);
+  CHECK(p.one.told.ups.empty());
+  CHECK(p.one.hub.size() == 0);
+}
+
+TEST_CASE("what is no link is ended before anything is known of it", "[link_hub]") {
+  two_places p;
+  stranger s{p.net};
+  auto socket = s.dial(p.two);
+  p.net.run();
+  seeded_random chance{5};
+  SECTION("plain text") {
+    s.say(socket, as_view("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+  }
+  SECTION("garbage") {
+    s.say(socket, chance.make(3000));
+  }
+  SECTION("TLS 1.2") {
+    s.say(socket, client_hello(TLS1_2_VERSION));
+  }
+  p.net.run();
+  CHECK(s.over == std::vector{socket});
+  CHECK(p.two.told.ups.empty());
+  // He never closes his end, and that is his business.
+  p.net.pass(farewell_max);
+  CHECK(p.two.hub.size() == 0);
+  CHECK(p.two.wire.size() == 0);
+  CHECK(p.two.hub.door().links() == 0);
+}
+
+TEST_CASE("a stranger who stops half way is waited for five seconds, and costs little", "[link_hub]") {
+  two_places p;
+  stranger s{p.net};
+  auto said = client_hello(TLS1_3_VERSION);
+  auto part = GENERATE(size_t{0}, size_t{1}, size_t{100});
+  auto before = allocated_bytes();
+  auto socket = s.dial(p.two);
+  p.net.run();
+  s.say(socket, byte_view{said}.first(part));
+  p.net.run();
+  CHECK(allocated_bytes() - before < (part == 0 ? 6u << 10 : 80u << 10));
+  p.net.pass(handshake_time_max - 1ms);
+  CHECK(p.two.hub.size() == 1);
+  p.net.pass(1ms);
+  CHECK(p.two.hub.size() == 0);
+  CHECK(s.over.size() == 1);
+}
+
+TEST_CASE("an open link holds little when it is idle, whatever it carried", "[link_hub]") {
+  two_places p;
+  p.two.told.hub = &p.two.hub;
+  auto before = allocated_bytes();
+  p.open();
+  for (int i = 0; i < 10; ++i)
+    p.one.ask(p.two, "large", std::string(link_body_max, 'x'));
+  p.net.run();
+  CHECK(p.one.told.answers.size() == 10);
+  p.one.told.answers.clear();
+  p.two.told.requests.clear();
+  CHECK(p.one.hub.held() == 0);
+  CHECK(p.two.hub.held() == 0);
+  // Both ends.
+  CHECK(allocated_bytes() - before < 2 * (28u << 10));
+}
+
+TEST_CASE("strangers do not open more links than may be half open", "[link_hub]") {
+  two_places p;
+  stranger s{p.net};
+  for (uint8_t i = 0; i < 100; ++i)
+    s.dial(p.two, at(i, 9));
+  p.net.run();
+  CHECK(p.two.hub.size() == 64);
+  CHECK(s.over.size() == 36);
+  // An honest node comes in when the oldest had its time.
+  auto early = p.one.connect(p.two);
+  p.net.pass(1s);
+  CHECK(p.one.refusal(early) == errc::unavailable);
+  auto late = p.one.connect(p.two);
+  p.net.run();
+  CHECK(p.one.told.connected.at(late));
+  CHECK(p.two.hub.door().half_open() == 63);
+  p.net.pass(5s);
+  CHECK(p.two.hub.size() == 1);
+}
+
+TEST_CASE("one host does not take the room of all who are half open", "[link_hub]") {
+  two_places p;
+  stranger s{p.net};
+  for (int i = 0; i < 10; ++i)
+    s.dial(p.two, at(7, 9));
+  p.net.run();
+  CHECK(p.two.hub.size() == 4);
+  auto token = p.one.connect(p.two);
+  p.net.run();
+  CHECK(p.one.told.connected.at(token));
+}
+
+TEST_CASE("who dials the same node twice gets one link", "[link_hub]") {
+  two_places p;
+  auto first = p.one.connect(p.two);
+  auto second = p.one.connect(p.two);
+  p.net.run();
+  auto third = p.one.connect(p.two);
+  CHECK(p.one.told.connected.at(first));
+  CHECK(p.one.told.connected.at(second));
+  CHECK(p.one.told.connected.at(third));
+  CHECK(p.one.told.ups.size() == 1);
+  // Without its id, it is found out late.
+  p.one.hub.connect(100, p.two.wire.at(), std::nullopt);
+  p.net.run();
+  CHECK(p.one.told.connected.at(100));
+  CHECK(p.one.hub.links().size() == 1);
+  CHECK(p.two.hub.links().size() == 1);
+  CHECK(p.one.told.ups.size() == 1);
+}
+
+TEST_CASE("two nodes that dial each other at once keep one link", "[link_hub]") {
+  two_places p;
+  p.net.piece = GENERATE(size_t{100}, size_t{700}, SIZE_MAX);
+  auto forth = p.one.connect(p.two);
+  auto back = p.two.connect(p.one);
+  p.net.run();
+  CHECK(p.one.told.connected.at(forth));
+  CHECK(p.two.told.connected.at(back));
+  REQUIRE(p.one.hub.links().size() == 1);
+  REQUIRE(p.two.hub.links().size() == 1);
+  CHECK(p.one.hub.links()[0].side != p.two.hub.links()[0].side);
+  p.two.told.hub = &p.two.hub;
+  auto asked = p.one.ask(p.two, "still there?");
+  p.net.run();
+  CHECK_FALSE(p.one.failure(asked));
+}
+
+TEST_CASE("a node that comes back is heard over its new link, and does not pile them up", "[link_hub]") {
+  two_places p;
+  p.open();
+  std::vector<std::unique_ptr<place>> lives;
+  for (uint8_t i = 0; i < 3; ++i) {
+    lives.push_back(std::make_unique<place>(p.net, 1, at(static_cast<uint8_t>(20 + i))));
+    lives.back()->told.hub = &lives.back()->hub;
+    lives.back()->connect(p.two);
+    p.net.run();
+    CHECK(p.two.hub.links().size() == links_per_peer);
+    auto asked = p.two.ask(*lives.back(), "who is it?");
+    p.net.run();
+    CHECK_FALSE(p.two.failure(asked));
+    CHECK(lives.back()->told.requests.size() == 1);
+  }
+  CHECK(p.two.told.downs.size() == 2);
+  CHECK(p.two.told.downs[0].links == 2);
+}
+
+TEST_CASE("requests wait for the peer's credit, in their order", "[link_hub]") {
+  auto narrow = usual();
+  narrow.link.requests_max = 2;
+  two_places p{usual(), narrow};
+  p.open();
+  for (int i = 1; i <= 5; ++i)
+    p.one.ask(p.two, std::to_string(i));
+  p.net.run();
+  REQUIRE(p.two.told.requests.size() == 2);
+  for (size_t i = 0; i < 5; ++i) {
+    CHECK(p.two.told.requests.at(i).message == std::to_string(i + 1));
+    p.two.hub.answer(p.two.told.requests[i].key, "", {});
+    p.net.run();
+  }
+  CHECK(p.one.told.answers.size() == 5);
+}
+
+TEST_CASE("no more requests wait than may", "[link_hub]") {
+  auto narrow = usual();
+  narrow.link.requests_max = 1;
+  two_places p{usual(), narrow};
+  p.open();
+  p.one.ask(p.two, "under way");
+  SECTION("by number") {
+    for (size_t i = 0; i < 256; ++i)
+      p.one.ask(p.two, "waits");
+    CHECK(p.one.told.answers.empty());
+    auto last = p.one.ask(p.two, "too many");
+    CHECK(p.one.failure(last) == errc::capacity_exceeded);
+  }
+  SECTION("by size") {
+    std::string body(1 << 20, 'b');
+    for (int i = 0; i < 7; ++i)
+      p.one.ask(p.two, "waits", body);
+    CHECK(p.one.told.answers.empty());
+    body.resize(link_body_max);
+    CHECK(p.one.failure(p.one.ask(p.two, "too much", body)) == errc::capacity_exceeded);
+  }
+}
+
+TEST_CASE("a request that waits too long is answered for, and so is one that is given up", "[link_hub]") {
+  auto narrow = usual();
+  narrow.link.requests_max = 1;
+  two_places p{usual(), narrow};
+  p.open();
+  auto sent = p.one.ask(p.two, "sent", {}, 8s);
+  auto late = p.one.ask(p.two, "late", {}, 3s);
+  auto dropped = p.one.ask(p.two, "dropped");
+  p.net.pass(2999ms);
+  CHECK(p.one.told.answers.empty());
+  p.net.pass(1ms);
+  CHECK(p.one.failure(late) == errc::timed_out);
+  p.one.hub.give_up(dropped);
+  CHECK(p.one.failure(dropped) == errc::cancelled);
+  p.one.hub.give_up(sent);
+  p.net.run();
+  CHECK(p.one.failure(sent) == errc::cancelled);
+  CHECK(p.two.told.cancelled == std::vector{p.two.told.requests.at(0).key.id});
+  p.one.hub.give_up(sent);
+  CHECK(p.two.told.requests.size() == 1);
+  CHECK(p.one.failure(p.one.ask(p.two, "past", {}, 0s)) == errc::timed_out);
+}
+
+TEST_CASE("a request that can not be sent is answered at once", "[link_hub]") {
+  two_places p;
+  CHECK(p.one.failure(p.one.ask(p.two, "no link")) == errc::unavailable);
+  p.open();
+  CHECK(p.one.failure(p.one.ask(p.two, std::string(link_message_max + 1, 'm'))) == errc::capacity_exceeded);
+  CHECK(p.one.failure(p.one.ask(p.two, "m", std::string(link_body_max + 1, 'b'))) == errc::capacity_exceeded);
+}
+
+TEST_CASE("an answer that is too large is a mistake of ours, and an answer", "[link_hub]") {
+  two_places p;
+  p.open();
+  auto asked = p.one.ask(p.two, "tell me all");
+  p.net.run();
+  std::string body(link_body_max + 1, 'b');
+  p.two.hub.answer(p.two.told.requests.at(0).key, "", as_view(body));
+  p.two.hub.answer(p.two.told.requests.at(0).key, "", {});
+  p.two.hub.answer({99, 1}, errc::internal);
+  p.net.run();
+  CHECK(p.one.failure(asked) == errc::internal);
+}
+
+TEST_CASE("when a link goes down all that was asked has its answer, and one event tells why", "[link_hub]") {
+  auto narrow = usual();
+  narrow.link.requests_max = 1;
+  two_places p{usual(), narrow};
+  p.open();
+  auto sent = p.one.ask(p.two, "sent");
+  auto waits = p.one.ask(p.two, "waits");
+  p.net.run();
+  p.two.hub.drop(p.one.id(), errc::permission_denied);
+  p.net.run();
+  CHECK(p.one.failure(sent) == errc::unavailable);
+  CHECK(p.one.failure(waits) == errc::unavailable);
+  REQUIRE(p.one.told.downs.size() == 1);
+  CHECK(p.one.told.downs[0].links == 0);
+  CHECK(p.one.told.downs[0].what.peer == p.two.id());
+  CHECK(p.one.told.downs[0].reason.message().find(facts_of(errc::permission_denied).title) != std::string::npos);
+  REQUIRE(p.two.told.downs.size() == 1);
+  CHECK(p.two.told.downs[0].reason.code() == errc::permission_denied);
+  CHECK(p.one.hub.size() == 0);
+  CHECK(p.two.hub.size() == 0);
+  // The answer to what was asked over the link goes nowhere.
+  p.two.hub.answer(p.two.told.requests.at(0).key, "late", {});
+  auto again = p.one.connect(p.two);
+  p.net.run();
+  CHECK(p.one.told.connected.at(again));
+}
+
+TEST_CASE("a quiet link lives for hours, and not long when nothing comes back", "[link_hub]") {
+  two_places p;
+  p.open();
+  p.net.pass(3h);
+  CHECK(p.one.told.downs.empty());
+  CHECK(p.two.told.downs.empty());
+  p.net.dead = true;
+  p.net.pass(silence_max);
+  REQUIRE(p.one.told.downs.size() == 1);
+  REQUIRE(p.two.told.downs.size() == 1);
+  CHECK(p.one.told.downs[0].reason.code() == errc::timed_out);
+  CHECK(p.one.wire.size() == 0);
+  CHECK(p.two.wire.size() == 0);
+}
+
+TEST_CASE("who sends more requests than his pace is read no faster than it", "[link_hub]") {
+  auto slow = usual();
+  slow.items = {100, 200};
+  two_places p{usual(), slow};
+  p.two.told.hub = &p.two.hub;
+  p.open();
+  // A request is a frame and a small record.
+  size_t asked = 0;
+  auto flood = [&] {
+    for (; p.one.told.answers.size() + 200 > asked; ++asked)
+      p.one.ask(p.two, "x", {}, 1h);
+    p.net.run();
+  };
+  for (int i = 0; i < 10; ++i)
+    flood();
+  // What came in one piece with the last that was due.
+  auto at_once = p.two.told.requests.size();
+  CHECK(at_once < 100 + 2 * 64);
+  for (int i = 0; i < 100; ++i) {
+    p.net.pass(100ms);
+    flood();
+  }
+  auto later = p.two.told.requests.size() - at_once;
+  CHECK(later < 500 + 2 * 64);
+  CHECK(later > 300);
+  CHECK(p.one.told.downs.empty());
+}
+
+TEST_CASE("who sends more bytes than his pace is read no faster than it", "[link_hub]") {
+  auto slow = usual();
+  slow.bytes = {1 << 20, 4 << 20};
+  two_places p{usual(), slow};
+  p.two.told.hub = &p.two.hub;
+  p.open();
+  for (int i = 0; i < 7; ++i)
+    p.one.ask(p.two, "x", std::string(1 << 20, 'b'), 1h);
+  p.net.run();
+  CHECK(p.two.told.requests.size() >= 3);
+  CHECK(p.two.told.requests.size() <= 4);
+  p.net.pass(1s);
+  CHECK(p.two.told.requests.size() <= 5);
+  p.net.pass(4s);
+  CHECK(p.two.told.requests.size() == 7);
+}
+
+TEST_CASE("a peer does not gain by coming back, or by several links", "[link_hub]") {
+  auto slow = usual();
+  slow.bytes = {1 << 20, 4 << 20};
+  two_places p{usual(), slow};
+  p.two.told.hub = &p.two.hub;
+  for (int i = 0; i < 5; ++i) {
+    place life{p.net, 7, at(static_cast<uint8_t>(30 + i))};
+    life.connect(p.two);
+    p.net.run();
+    for (int k = 0; k < 6; ++k)
+      life.ask(p.two, "x", std::string(1 << 20, 'b'), 1h);
+    p.net.run();
+  }
+  CHECK(p.two.told.requests.size() <= 5);
+}
+
+TEST_CASE("a peer that takes nothing is left after a while", "[link_hub]") {
+  two_places p;
+  p.open();
+  // Its socket is not read, as when its process was stopped.
+  p.one.wire.read(1, false);
+  auto asked = p.two.ask(p.one, "hello?", std::string(1 << 20, 'b'), 1h);
+  p.net.pass(stall_max - 1s);
+  CHECK(p.two.told.downs.empty());
+  p.net.pass(2s);
+  REQUIRE(p.two.told.downs.size() == 1);
+  CHECK(p.two.told.downs[0].reason.code() == errc::timed_out);
+  CHECK(p.two.failure(asked) == errc::unavailable);
+  CHECK(p.two.wire.size() == 0);
+}
+
+TEST_CASE("peers that read slowly are left before they take much memory, and others stay", "[link_hub]") {
+  auto tight = usual();
+  tight.held_max = 8 << 20;
+  tight.link.bytes_max = 2 << 20;
+  two_places p{tight, usual()};
+  std::vector<std::unique_ptr<place>> greedy;
+  p.open();
+  for (uint8_t i = 0; i < 8; ++i) {
+    greedy.push_back(std::make_unique<place>(p.net, 10 + i, at(static_cast<uint8_t>(10 + i))));
+    greedy.back()->connect(p.one);
+  }
+  p.net.run();
+  for (auto& each : greedy)
+    for (int k = 0; k < 3; ++k)
+      each->ask(p.one, "large", {}, 1h);
+  p.net.run();
+  for (auto& each : greedy)
+    each->wire.read(1, false);
+  REQUIRE(p.one.told.requests.size() == 24);
+  std::string body(1 << 20, 'b');
+  for (const auto& request : p.one.told.requests) {
+    p.one.hub.answer(request.key, "", as_view(body));
+    CHECK(p.one.hub.held() <= 8u << 20);
+  }
+  p.net.run();
+  CHECK(p.one.told.downs.size() >= 4);
+  for (const auto& down : p.one.told.downs) {
+    CHECK(down.reason.code() == errc::capacity_exceeded);
+    CHECK(down.what.peer != p.two.id());
+  }
+  p.two.told.hub = &p.two.hub;
+  auto asked = p.one.ask(p.two, "and you?");
+  p.net.run();
+  CHECK_FALSE(p.one.failure(asked));
+}
+
+TEST_CASE("a node that holds too much already refuses what it is asked", "[link_hub]") {
+  auto tight = usual();
+  tight.held_max = 4 << 20;
+  two_places p{usual(), tight};
+  p.open();
+  std::string body(1 << 20, 'b');
+  std::vector<uint64_t> asked;
+  for (int i = 0; i < 4; ++i)
+    asked.push_back(p.one.ask(p.two, "keep this", body));
+  p.net.run();
+  REQUIRE(p.two.told.requests.size() == 1);
+  CHECK(p.one.failure(asked[1]) == errc::capacity_exceeded);
+  CHECK(p.one.failure(asked[3]) == errc::capacity_exceeded);
+  p.two.hub.answer(p.two.told.requests[0].key, "", {});
+  auto later = p.one.ask(p.two, "and this", body);
+  p.net.run();
+  CHECK(p.two.told.requests.size() == 2);
+  CHECK_FALSE(p.one.told.answers.contains(later));
+}
+
+TEST_CASE("a node that closes tells all, once, and takes nothing more", "[link_hub]") {
+  two_places p;
+  place third{p.net, 3, at(3)};
+  p.open();
+  third.connect(p.two);
+  p.net.run();
+  auto asked = p.one.ask(p.two, "x");
+  auto dialed = p.two.connect(place{p.net, 9, at(9)});
+  stranger s{p.net};
+  s.dial(p.two);
+  p.net.run();
+  p.two.hub.close();
+  p.net.run();
+  CHECK(p.one.failure(asked) == errc::unavailable);
+  CHECK(p.two.refusal(dialed) == errc::unavailable);
+  CHECK(p.one.told.downs.size() == 1);
+  CHECK(third.told.downs.size() == 1);
+  CHECK(p.two.told.downs.size() == 2);
+  p.net.pass(farewell_max);
+  CHECK(p.two.told.closed == 1);
+  CHECK(p.two.wire.size() == 0);
+  auto again = p.one.connect(p.two);
+  p.net.run();
+  CHECK(p.one.refusal(again) == errc::unavailable);
+  CHECK(p.two.refusal(p.two.connect(p.one)) == errc::unavailable);
+  p.two.hub.close();
+  CHECK(p.two.told.closed == 1);
+}
+
+TEST_CASE("too many dials at once are refused", "[link_hub]") {
+  auto few = usual();
+  few.dials_max = 2;
+  two_places p{few, usual()};
+  p.net.dead = true;
+  p.one.hub.connect(101, p.two.wire.at(), std::nullopt);
+  p.one.hub.connect(102, p.two.wire.at(), std::nullopt);
+  p.one.hub.connect(103, p.two.wire.at(), std::nullopt);
+  CHECK(p.one.refusal(103) == errc::capacity_exceeded);
+  p.net.pass(handshake_time_max);
+  CHECK(p.one.refusal(101) == errc::timed_out);
+  CHECK(p.one.refusal(102) == errc::timed_out);
+  p.net.dead = false;
+  auto token = p.one.connect(p.two);
+  p.net.run();
+  CHECK(p.one.told.connected.at(token));
+}
