@@ -4,12 +4,15 @@
 #include "crypto/merkle.hpp"
 #include "crypto/phrase.hpp"
 #include "datamesh/v1/control.pb.h"
+#include "datamesh/v1/link.pb.h"
 #include "datamesh/v1/pack.pb.h"
+#include "network/peer_link.hpp"
 #include "storage/checkpoint.hpp"
 #include "storage/operation.hpp"
 #include "storage/operation_batch.hpp"
 #include "storage/sealed_chunk.hpp"
 #include "tests/libdatamesh/crypto/key_file_fixture.hpp"
+#include "tests/libdatamesh/network/node.hpp"
 #include "tests/libdatamesh/storage/pack_maker.hpp"
 #include "tests/support/seeded_random.hpp"
 
@@ -325,6 +328,57 @@ void control_files() {
   put("control_files", "holes", 1, as_view(holes));
 }
 
+std::string link_frame(uint8_t type, std::string_view header, std::string_view body = {}) {
+  std::array<std::byte, 12> prefix{};
+  byte_span out{prefix};
+  store_le<uint32_t>(out, static_cast<uint32_t>(8 + header.size() + body.size()));
+  out[4] = std::byte{type};
+  store_le<uint16_t>(out.subspan(6), 1);
+  store_le<uint32_t>(out.subspan(8), static_cast<uint32_t>(header.size()));
+  return std::string{as_text(prefix)} + std::string{header} + std::string{body};
+}
+
+// Modes 0 and 1: to who dialed, and who was; 2 and 3: inside TLS, before and after the
+// hello. The higher bits say how large the pieces are.
+void links() {
+  constexpr char whole = 15 << 2;
+  test::test_node here{1};
+  test::test_node there{2};
+  auto dialer = network::tls_link::open(there.tls, network::link_side::dialer, here.id()).value();
+  auto acceptor = network::tls_link::open(here.tls, network::link_side::acceptor, std::nullopt).value();
+  auto first = dialer.take_output();
+  put("link", "client_hello", whole | 1, first);
+  put("link", "client_hello_in_bytes", 1, first);
+  if (!acceptor.received(first))
+    std::abort();
+  put("link", "server_hello_of_another", whole, acceptor.take_output());
+  v1::LinkRequest request;
+  request.set_id(2);
+  request.set_deadline_ms(1000);
+  request.set_message("what is it?");
+  v1::LinkAnswer answer;
+  answer.set_id(1);
+  answer.set_message("so it is");
+  v1::LinkAnswer refusal;
+  refusal.set_id(2);
+  refusal.set_code(7);
+  v1::LinkCancel cancel;
+  cancel.set_id(2);
+  v1::LinkPing ping;
+  ping.set_token(5);
+  v1::LinkEnd end;
+  end.set_code(7);
+  auto frames = link_frame(2, request.SerializeAsString(), "a body") + link_frame(3, answer.SerializeAsString(), std::string(300, 'b'))
+                + link_frame(3, refusal.SerializeAsString()) + link_frame(4, cancel.SerializeAsString())
+                + link_frame(5, ping.SerializeAsString());
+  put("link", "frames", whole | 3, as_view(frames));
+  put("link", "frames_in_bytes", 3, as_view(frames));
+  put("link", "end", whole | 3, as_view(frames + link_frame(7, end.SerializeAsString()) + frames));
+  put("link", "before_hello", whole | 2, as_view(frames));
+  put("link", "half", whole | 3, as_view(frames.substr(0, frames.size() / 2)));
+  put("link", "stray_pong", whole | 3, as_view(link_frame(6, ping.SerializeAsString())));
+}
+
 void texts() {
   put("config", "all", "# mine\nmemory = '64M'\nquiet = true\ncolor = \"never\"\nthreads = 2\nexclude = ['*.o', \"b\\u00e4r\"]\n");
   put("config", "dotted", "vault = '''\nx'''\n\n[table]\na.b = 1979-05-27T07:32:00Z\n");
@@ -360,5 +414,6 @@ int main(int argc, char** argv) {
   control_requests();
   control_replies();
   control_files();
+  links();
   texts();
 }

@@ -328,7 +328,7 @@ void link_hub::impl::take(entry& e, const link_closed& what) {
 }
 
 void link_hub::impl::send_waiting(entry& e) {
-  while (!e.waiting.empty() && e.link->has_credit(e.waiting.front().size())) {
+  while (e.is_open() && !e.waiting.empty() && e.link->has_credit(e.waiting.front().size())) {
     auto next = std::move(e.waiting.front());
     e.waiting.pop_front();
     e.waiting_bytes -= next.size();

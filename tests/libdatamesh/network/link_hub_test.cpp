@@ -165,6 +165,11 @@ struct stranger : transport_user {
   std::vector<socket_id> over;
 };
 
+uint64_t first_seed() {
+  const auto* text = std::getenv("DATAMESH_SEED");
+  return text == nullptr ? 1 : std::strtoull(text, nullptr, 10);
+}
+
 /// What a client of plain OpenSSL says first.
 std::vector<std::byte> client_hello(int version) {
   auto* context = SSL_CTX_new(TLS_method());
@@ -702,4 +707,83 @@ TEST_CASE("too many dials at once are refused", "[link_hub]") {
   auto token = p.one.connect(p.two);
   p.net.run();
   CHECK(p.one.told.connected.at(token));
+}
+
+TEST_CASE("whatever happens, each question has one answer and each link one end", "[link_hub]") {
+  auto seed = first_seed() + GENERATE(range(uint64_t{0}, uint64_t{20}));
+  INFO("DATAMESH_SEED=" << seed);
+  seeded_random chance{seed};
+  memory_net net{std::make_shared<manual_clock>()};
+  net.piece = 1 + chance.below(3000);
+  net.buffer = 1000 + chance.below(100'000);
+  auto options = usual();
+  options.link.requests_max = static_cast<uint32_t>(1 + chance.below(8));
+  options.waiting_max = 1 + chance.below(20);
+  options.items = {500 + chance.below(5000), 500};
+  options.held_max = (2 + chance.below(8)) << 20;
+  options.door.half_open = 1 + chance.below(4);
+  options.door.arrivals_per_host = {1000, 1000};
+  std::vector<std::unique_ptr<place>> all;
+  for (uint8_t i = 0; i < 4; ++i)
+    all.push_back(std::make_unique<place>(net, i, at(i), options));
+  std::vector<std::vector<uint64_t>> asked(all.size());
+  std::vector<std::vector<uint64_t>> dialed(all.size());
+  auto some = [&]() -> size_t {
+    return chance.below(all.size());
+  };
+  std::string body(200'000, 'b');
+  for (int step = 0; step < 150; ++step) {
+    auto me = some();
+    auto other = some();
+    auto& here = *all[me];
+    switch (chance.below(12)) {
+    case 0:
+    case 1:
+      dialed[me].push_back(here.connect(*all[other]));
+      break;
+    case 2:
+      here.hub.drop(all[other]->id(), errc::unavailable);
+      break;
+    case 3:
+      net.pass(std::chrono::milliseconds{chance.below(20'000)});
+      break;
+    case 4:
+      if (!asked[me].empty())
+        here.hub.give_up(asked[me][chance.below(asked[me].size())]);
+      break;
+    case 5:
+    case 6:
+      // What was not answered so far; some of it twice.
+      for (const auto& request : here.told.requests)
+        if (chance.below(2) == 0)
+          here.hub.answer(request.key, "re", as_view(body).first(chance.below(body.size())));
+      break;
+    case 7:
+      here.told.hub = chance.below(2) == 0 ? &here.hub : nullptr;
+      break;
+    default:
+      asked[me].push_back(here.ask(*all[other], "x", std::string_view{body}.substr(0, chance.below(body.size())),
+                                   std::chrono::milliseconds{1 + chance.below(5000)}));
+    }
+    if (chance.below(3) != 0)
+      net.run();
+    for (const auto& each : all)
+      CHECK(each->hub.held() <= options.held_max);
+  }
+  for (auto& each : all)
+    each->hub.close();
+  net.pass(10s);
+  for (size_t i = 0; i < all.size(); ++i) {
+    const auto& told = all[i]->told;
+    // That none came twice was looked at as they came.
+    CHECK(told.answers.size() == asked[i].size());
+    CHECK(told.connected.size() == dialed[i].size());
+    CHECK(told.ups.size() == told.downs.size());
+    CHECK(told.closed == 1);
+    CHECK(all[i]->hub.size() == 0);
+    CHECK(all[i]->hub.held() == 0);
+    CHECK(all[i]->wire.size() == 0);
+    CHECK(all[i]->hub.door().links() == 0);
+    CHECK(all[i]->hub.door().half_open() == 0);
+  }
 }
