@@ -9,6 +9,9 @@ namespace {
 
 /// Links whose time has come, in one go: the transport has others to serve meanwhile.
 constexpr size_t ticks_at_once = 256;
+/// Links that begin within so much of each other may cross: each was dialed before the
+/// other was open.
+constexpr auto crossing_max = 2 * handshake_time_max;
 /// Peers without a link whose pace is kept before it is looked who gains by it.
 constexpr size_t paces_kept = 1024;
 /// Unsent bytes with which a closed link is dropped instead.
@@ -266,9 +269,9 @@ void link_hub::impl::take(entry& e, const link_opened& what) {
 }
 
 // Two nodes that dial each other at once must not both give up their own link, or the
-// other's: the one stays that the node with the smaller id dialed. Of two that the same
-// side dialed, that side gives up the later one. The dialed side can not know whether
-// the earlier is dead, and keeps both; not more.
+// other's: the one stays that the node with the smaller id dialed. Else, who dialed knows
+// whether he has another, and gives up the new one. Who was dialed does not know whether
+// the old one is dead, as after the peer's power failed, and keeps both; not more.
 bool link_hub::impl::keeps(const entry& fresh, const peer_id& peer) {
   auto known = peers.find(peer);
   if (known == peers.end())
@@ -279,10 +282,11 @@ bool link_hub::impl::keeps(const entry& fresh, const peer_id& peer) {
     settle(number);
   };
   for (auto number : known->second) {
-    auto side = find(number)->facts.side;
-    if (side != fresh.facts.side && fresh.facts.side == winner)
+    const auto& old = *find(number);
+    bool crossed = old.facts.side != fresh.facts.side && now() < old.begun + crossing_max;
+    if (crossed && fresh.facts.side == winner)
       give_up(number);
-    else if (side != fresh.facts.side || side == link_side::dialer)
+    else if (crossed || fresh.facts.side == link_side::dialer)
       return false;
   }
   auto alive = std::ranges::count_if(known->second, [this](auto number) { return find(number)->is_open(); });

@@ -404,6 +404,27 @@ TEST_CASE("a node that comes back is heard over its new link, and does not pile 
   CHECK(p.two.told.downs[0].links == 2);
 }
 
+TEST_CASE("a node whose power failed is let in at once, whoever dialed before", "[link_hub]") {
+  two_places p;
+  auto swapped = GENERATE(false, true);
+  auto& stays = swapped ? p.two : p.one;
+  auto& falls = swapped ? p.one : p.two;
+  stays.connect(falls);
+  p.net.pass(11s);
+  REQUIRE(stays.hub.links().size() == 1);
+  place again{p.net, swapped ? uint64_t{1} : uint64_t{2}, at(20)};
+  REQUIRE(again.id() == falls.id());
+  again.told.hub = &again.hub;
+  auto token = again.connect(stays);
+  p.net.run();
+  CHECK(again.told.connected.at(token));
+  CHECK(again.hub.links().size() == 1);
+  auto asked = stays.ask(again, "are you well?");
+  p.net.run();
+  CHECK_FALSE(stays.failure(asked));
+  CHECK(again.told.requests.size() == 1);
+}
+
 TEST_CASE("requests wait for the peer's credit, in their order", "[link_hub]") {
   auto narrow = usual();
   narrow.link.requests_max = 2;
