@@ -300,6 +300,33 @@ TEST_CASE("a stranger who stops half way is waited for five seconds, and costs l
   CHECK(s.over.size() == 1);
 }
 
+TEST_CASE("a stranger who knows TLS and says no hello is waited for as long, and costs no more", "[link_hub]") {
+  two_places p;
+  stranger s{p.net};
+  auto us = tls_link::open(p.one.node.tls, link_side::dialer, p.two.id()).value();
+  auto socket = s.dial(p.two);
+  p.net.run();
+  size_t cost = 0;
+  while (true) {
+    auto out = us.take_output();
+    if (out.empty())
+      break;
+    auto before = allocated_bytes();
+    s.say(socket, out);
+    p.net.run();
+    cost += allocated_bytes() - before;
+    CHECK(cost < 64u << 10);
+    auto heard = std::exchange(s.heard[socket], {});
+    if (!heard.empty())
+      REQUIRE(us.received(heard));
+  }
+  REQUIRE(us.established());
+  CHECK(p.two.hub.door().half_open() == 1);
+  CHECK(p.two.told.ups.empty());
+  p.net.pass(handshake_time_max);
+  CHECK(p.two.hub.size() == 0);
+}
+
 TEST_CASE("an open link holds little when it is idle, whatever it carried", "[link_hub]") {
   two_places p;
   p.two.told.hub = &p.two.hub;
