@@ -12,16 +12,6 @@ pkg_check_modules(pc_sodium REQUIRED IMPORTED_TARGET libsodium)
 pkg_check_modules(pc_zstd REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(pc_isal REQUIRED IMPORTED_TARGET libisal)
 find_package(RocksDB REQUIRED)
-# Asio, header-only, for the sockets between nodes. Debian's default of 1.74 is too old for
-# what comes after it, and the two can not be installed together.
-if(CMAKE_CROSSCOMPILING)
-  find_package(Boost 1.81 QUIET)
-  if(NOT TARGET Boost::headers)
-    add_library(Boost::headers INTERFACE IMPORTED GLOBAL)
-  endif()
-else()
-  find_package(Boost 1.81 REQUIRED)
-endif()
 # For the daemon's webhook. scripts/arm64 compiles the engines alone, and has none.
 if(CMAKE_CROSSCOMPILING)
   find_package(CURL 7.85 QUIET)
