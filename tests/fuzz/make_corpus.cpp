@@ -7,6 +7,7 @@
 #include "datamesh/v1/link.pb.h"
 #include "datamesh/v1/pack.pb.h"
 #include "network/peer_link.hpp"
+#include "network/discovery_message.hpp"
 #include "storage/checkpoint.hpp"
 #include "storage/operation.hpp"
 #include "storage/operation_batch.hpp"
@@ -377,6 +378,44 @@ void links() {
   put("link", "before_hello", whole | 2, as_view(frames));
   put("link", "half", whole | 3, as_view(frames.substr(0, frames.size() / 2)));
   put("link", "stray_pong", whole | 3, as_view(link_frame(6, ping.SerializeAsString())));
+void discovery_messages() {
+  using namespace datamesh::network;
+  test::seeded_random random{3};
+  auto seed = crypto::key256::random(random).value();
+  auto key = crypto::ed25519_public(seed).value();
+  auto mesh = network_id::from(as_view("a mesh for the tests of finding."));
+  auto ip = [](uint8_t last) {
+    return ip_address{{8, 8, last, 1}, false};
+  };
+  contact one{random_id<peer_id>(random).value(), {{ip(1), 4433}, {*parse_ip6("2600::7"), 80}}};
+  std::vector<endpoint> from{{ip(9), 4433}};
+  record_draft draft{{record_kind::provider, {}, key},
+                     1,
+                     clock::wall_time{std::chrono::seconds{1'767'225'600 + 3600}},
+                     bytes::copy_of(std::string_view{"here"})};
+  auto record = sign_record(mesh, draft, [&](byte_view message) { return crypto::ed25519_sign(seed, message); }).value();
+  put("discovery", "ping", 0, as_view(encode({from, ping{}})));
+  put("discovery", "find_node", 0, as_view(encode({{}, find_node{point_of(one.id)}})));
+  put("discovery", "find_record", 0, as_view(encode({from, find_record{record_kind::provider, {}}})));
+  put("discovery", "store", 0, as_view(encode({from, store_record{record.raw}})));
+  put("discovery", "found", 1, as_view(encode(found_answer{{one, one}, {record.raw}})));
+  put("discovery", "stored", 1, as_view(encode(store_answer{store_outcome::full})));
+  put("discovery", "record", 2, record.raw);
+  routing_table table{{}, {}};
+  for (uint8_t i = 0; i < 5; ++i)
+    (void) table.seen({random_id<peer_id>(random).value(), {{ip(i), 4433}}}, ip(i), {});
+  (void) table.seen(one, one.addresses[1].ip, {});
+  put("discovery", "table", 3, table.save());
+
+  auto id = one.id.hex() + "@";
+  put("peer_address", "ip4", id + "/ip4/8.8.8.8/tcp/4433");
+  put("peer_address", "ip6", id + "/ip6/2001:db8::1:0:0:7/tcp/4433");
+  put("peer_address", "ip6_mixed", "[64:ff9b::8.8.8.8]:1");
+  put("peer_address", "name", "/dns4/Host-1.example./tcp/65535");
+  put("peer_address", "plain", id + "host:4433");
+  put("peer_address", "zone", "/ip6/fe80::1%eth0/tcp/1");
+  put("peer_address", "octal", "010.0.0.1:80");
+  put("peer_address", "control", "\x1b[31mred\xc3\xbc:1");
 }
 
 void texts() {
@@ -415,5 +454,6 @@ int main(int argc, char** argv) {
   control_replies();
   control_files();
   links();
+  discovery_messages();
   texts();
 }

@@ -64,7 +64,8 @@ void discovery::begin_planned() {
     auto next = std::move(planned_.front());
     planned_.pop_front();
     auto start = table_.closest(next.goal.target, bucket_size);
-    lookup search{self_, options_.mesh, options_.rules, next.goal, start};
+    auto others = table_.some(random_, bucket_size / lookup_paths).value_or(std::vector<contact>{});
+    lookup search{self_, options_.mesh, options_.rules, next.goal, start, others};
     running_.emplace(next.number, running{std::move(search), next.why, next.name});
   }
 }
@@ -333,13 +334,18 @@ void discovery::tick(discovery_time now) {
            || std::any_of(planned_.begin(), planned_.end(), [&](const planned& one) { return one.why == why; });
   };
   if (table_.size() > 0 && !is_busy(purpose::refresh))
-    if (auto target = table_.refresh_due(random_, now.now); target && *target) {
-      table_.looked_up(**target, now.now);
-      lookup_goal goal;
-      goal.target = **target;
-      plan(std::move(goal), purpose::refresh, {});
+    if (auto target = table_.refresh_due(random_, now.now)) {
+      // Who has joined knows more when it has looked into each part, and looks around itself once more.
+      if (!*target && !std::exchange(looked_around_, true))
+        *target = point_of(self_);
+      if (*target) {
+        table_.looked_up(**target, now.now);
+        lookup_goal goal;
+        goal.target = **target;
+        plan(std::move(goal), purpose::refresh, {});
+      }
     }
-  if (table_.size() > 0 && !is_busy(purpose::sweep))
+  if (table_.size() > 0 && deliveries_.empty() && !is_busy(purpose::sweep))
     if (auto key = sweep_.due(now.now)) {
       lookup_goal goal;
       goal.target = *key;
@@ -360,8 +366,8 @@ mesh_time discovery::next_tick() const {
     return std::any_of(running_.begin(), running_.end(), [&](const auto& row) { return row.second.why == why; });
   };
   if (table_.size() > 0 && !is_running(purpose::refresh))
-    next = std::min(next, table_.next_refresh());
-  if (table_.size() > 0 && !is_running(purpose::sweep))
+    next = std::min(next, looked_around_ ? table_.next_refresh() : mesh_time::min());
+  if (table_.size() > 0 && deliveries_.empty() && !is_running(purpose::sweep))
     next = std::min(next, sweep_.next_due());
   return next;
 }

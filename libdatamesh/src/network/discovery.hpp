@@ -137,7 +137,8 @@ private:
   void drop_silent(discovery_time now);
   void expire(discovery_time now);
   [[nodiscard]] store_outcome keep(byte_view raw, discovery_time now);
-  [[nodiscard]] discovery_ask ask(const contact& whom, discovery_request what, mesh_time now, uint64_t of_lookup = 0, uint64_t its_number = 0);
+  [[nodiscard]] discovery_ask ask(const contact& whom, discovery_request what, mesh_time now, uint64_t of_lookup = 0,
+                                  uint64_t its_number = 0);
 
   peer_id self_;
   discovery_options options_;
@@ -148,6 +149,7 @@ private:
   std::set<record_name> renewals_; ///< Told already.
   republish_sweep sweep_;
   mesh_time next_expiry_;
+  bool looked_around_ = false;
 
   uint64_t last_lookup_ = 0;
   std::deque<planned> planned_;

@@ -24,8 +24,14 @@ struct xor_distance {
 /// @pre both have 32 bytes
 [[nodiscard]] inline xor_distance distance_of(byte_view a, byte_view b) noexcept {
   xor_distance result;
-  for (size_t i = 0; i < 32; ++i)
-    result.words[i / 8] = result.words[i / 8] << 8 | std::to_integer<uint64_t>(a[i] ^ b[i]);
+  for (size_t i = 0; i < 4; ++i) {
+    uint64_t left = 0;
+    uint64_t right = 0;
+    std::memcpy(&left, a.data() + 8 * i, 8);
+    std::memcpy(&right, b.data() + 8 * i, 8);
+    auto apart = left ^ right;
+    result.words[i] = std::endian::native == std::endian::little ? __builtin_bswap64(apart) : apart;
+  }
   return result;
 }
 

@@ -4,12 +4,19 @@
 
 namespace datamesh::network {
 
-lookup::lookup(const peer_id& self, const network_id& mesh, ip_rules rules, lookup_goal goal, const std::vector<contact>& start)
+lookup::lookup(const peer_id& self, const network_id& mesh, ip_rules rules, lookup_goal goal, const std::vector<contact>& start,
+               const std::vector<contact>& others)
     : self_(self), mesh_(mesh), rules_(std::move(rules)), goal_(std::move(goal)),
       asks_max_(std::max(goal_.count, bucket_size) - bucket_size + lookup_asks_max) {
-  paths_.resize(std::min<size_t>(std::max(goal_.paths, 1U), start.size()));
+  auto most = std::max<size_t>(goal_.paths, 1);
+  auto apart = others.empty() || most == 1 ? 0U : 1U;
+  auto near = std::min(most - apart, start.size());
+  paths_.resize(near + apart);
   for (size_t i = 0; i < start.size(); ++i)
-    learn(paths_[i % paths_.size()], start[i], 1);
+    learn(paths_[i % near], start[i], 1);
+  if (apart > 0)
+    for (const auto& one : others)
+      learn(paths_.back(), one, 1);
   settle();
 }
 
@@ -17,12 +24,12 @@ lookup::lookup(const peer_id& self, const network_id& mesh, ip_rules rules, look
 
 /// Paths share no node; but who did not answer at the addresses that one path knew may be asked
 /// at another that a second one knows.
-bool lookup::may_be_asked(const candidate& one) const {
-  auto found = claims_.find(one.who.id);
+bool lookup::may_be_asked(const contact& who) const {
+  auto found = claims_.find(who.id);
   if (found == claims_.end())
     return true;
   const auto& tried = found->second.tried;
-  return found->second.how == state::failed && std::any_of(one.who.addresses.begin(), one.who.addresses.end(), [&](const endpoint& at) {
+  return found->second.how == state::failed && std::any_of(who.addresses.begin(), who.addresses.end(), [&](const endpoint& at) {
            return std::find(tried.begin(), tried.end(), at) == tried.end();
          });
 }
@@ -31,25 +38,28 @@ bool lookup::may_be_asked(const candidate& one) const {
 lookup::candidate* lookup::pick(path& of) {
   size_t counted = 0;
   of.waits = false;
-  std::map<ip_group, unsigned> groups;
+  std::vector<ip_group> groups;
   for (auto& [apart, one] : of.known) {
     if (one.how == state::failed)
       continue;
-    auto claimed = claims_.find(one.who.id);
-    if (one.how == state::fresh && claimed != claims_.end() && claimed->second.how == state::failed && !may_be_asked(one))
-      continue;
-    auto is_crowded = [&](const endpoint& at) {
-      auto group = rules_.group_of(at.ip);
-      return group && groups[*group] >= rules_.per_bucket;
+    auto is_free = false;
+    auto may_fail = false;
+    if (one.how == state::fresh) {
+      auto claimed = claims_.find(one.who.id);
+      is_free = claimed == claims_.end() || may_be_asked(one.who);
+      if (!is_free && claimed->second.how == state::failed)
+        continue;
+      may_fail = !is_free && claimed->second.how == state::asked;
+    }
+    auto is_crowded = [&](ip_group group) {
+      return std::count(groups.begin(), groups.end(), group) >= static_cast<ptrdiff_t>(rules_.per_bucket);
     };
-    if (std::any_of(one.who.addresses.begin(), one.who.addresses.end(), is_crowded))
+    if (std::any_of(one.groups.begin(), one.groups.end(), is_crowded))
       continue;
-    for (const auto& at : one.who.addresses)
-      if (auto group = rules_.group_of(at.ip))
-        ++groups[*group];
-    if (one.how == state::fresh && may_be_asked(one))
+    groups.insert(groups.end(), one.groups.begin(), one.groups.end());
+    if (is_free)
       return &one;
-    of.waits = of.waits || (one.how == state::fresh && claimed->second.how == state::asked);
+    of.waits = of.waits || may_fail;
     if (++counted == goal_.count)
       break;
   }
@@ -90,14 +100,24 @@ mesh_time lookup::next_tick() const {
   return next;
 }
 
+lookup::candidate lookup::make_candidate(const contact& who, unsigned depth) const {
+  candidate one{who, {}, depth};
+  for (const auto& at : who.addresses)
+    if (auto group = rules_.group_of(at.ip); group && std::find(one.groups.begin(), one.groups.end(), *group) == one.groups.end())
+      one.groups.push_back(*group);
+  return one;
+}
+
 // -- what comes back ---------------------------------------------------------------------
 
 void lookup::learn(path& in, const contact& who, unsigned depth) {
   if (who.id == self_)
     return;
-  auto [at, fresh] = in.known.try_emplace(distance_of(goal_.target, who.id), candidate{who, depth});
-  if (!fresh && at->second.how == state::failed && may_be_asked({who}))
-    at->second = {who, depth};
+  auto apart = distance_of(goal_.target, who.id);
+  if (auto found = in.known.find(apart); found == in.known.end())
+    in.known.emplace(apart, make_candidate(who, depth));
+  else if (found->second.how == state::failed && may_be_asked(who))
+    found->second = make_candidate(who, depth);
   // What is far is of no use; a path has a bound.
   auto most = 4 * std::max(goal_.count, bucket_size);
   while (in.known.size() > most && std::prev(in.known.end())->second.how != state::asked)

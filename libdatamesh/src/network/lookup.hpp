@@ -62,8 +62,11 @@ struct lookup_outcome {
 
 class lookup {
 public:
-  /// @param start what is known, nearest first
-  lookup(const peer_id& self, const network_id& mesh, ip_rules rules, lookup_goal goal, const std::vector<contact>& start);
+  /// @param start the nearest that are known, nearest first
+  /// @param others from all over the table: the last path begins with these alone, so that who
+  ///               surrounds the target does not have every path from its first step on
+  lookup(const peer_id& self, const network_id& mesh, ip_rules rules, lookup_goal goal, const std::vector<contact>& start,
+         const std::vector<contact>& others = {});
 
   /// Whom to ask now, if anyone.
   [[nodiscard]] std::optional<lookup_ask> next(mesh_time now);
@@ -85,7 +88,8 @@ private:
   enum class state : uint8_t { fresh, asked, answered, failed };
   struct candidate {
     contact who;
-    unsigned depth = 1; ///< Hops to it.
+    std::vector<ip_group> groups; ///< Of its addresses.
+    unsigned depth = 1;           ///< Hops to it.
     state how = state::fresh;
   };
   struct path {
@@ -112,7 +116,8 @@ private:
     unsigned depth = 0;
   };
 
-  [[nodiscard]] bool may_be_asked(const candidate& one) const;
+  [[nodiscard]] bool may_be_asked(const contact& who) const;
+  [[nodiscard]] candidate make_candidate(const contact& who, unsigned depth) const;
   candidate* pick(path& of);
   void settle();
   [[nodiscard]] result<std::vector<signed_record>> check(const found_answer& what, const xor_distance& replier,

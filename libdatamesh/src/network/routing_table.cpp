@@ -52,36 +52,34 @@ bool routing_table::contains(const peer_id& who) const {
   return std::any_of(nodes.begin(), nodes.end(), [&](const entry& one) { return one.who.id == who; });
 }
 
-bool routing_table::fits(const bucket& in, const ip_address& ip) const {
-  auto group = rules_.group_of(ip);
+bool routing_table::fits(const bucket& in, std::optional<ip_group> group) const {
   if (!group)
     return true;
   auto same = [&](const entry& one) {
-    return rules_.group_of(one.reached_at) == group;
+    return one.group == group;
   };
   return std::count_if(in.nodes.begin(), in.nodes.end(), same) < static_cast<ptrdiff_t>(rules_.per_bucket)
          && count_of(*group) < rules_.per_table;
 }
 
-bool routing_table::fits_waiting(const bucket& in, const ip_address& ip) const {
-  auto group = rules_.group_of(ip);
+bool routing_table::fits_waiting(const bucket& in, std::optional<ip_group> group) const {
   if (!group)
     return true;
   auto same = [&](const newcomer& one) {
-    return rules_.group_of(one.reached_at) == group;
+    return one.group == group;
   };
   return std::count_if(in.waiting.begin(), in.waiting.end(), same) < static_cast<ptrdiff_t>(rules_.per_bucket);
 }
 
 void routing_table::add(bucket& to, entry what) {
-  if (auto group = rules_.group_of(what.reached_at))
-    ++groups_[*group];
+  if (what.group)
+    ++groups_[*what.group];
   to.nodes.push_back(std::move(what));
 }
 
 void routing_table::drop(bucket& from, std::vector<entry>::iterator which) {
-  if (auto group = rules_.group_of(which->reached_at))
-    if (auto found = groups_.find(*group); --found->second == 0)
+  if (which->group)
+    if (auto found = groups_.find(*which->group); --found->second == 0)
       groups_.erase(found);
   if (from.doubted == which->who.id)
     from.doubted.reset();
@@ -91,11 +89,11 @@ void routing_table::drop(bucket& from, std::vector<entry>::iterator which) {
 /// The newest that waits and that the groups allow gets a free place.
 void routing_table::let_in(bucket& to) {
   for (size_t i = to.waiting.size(); i-- > 0 && to.nodes.size() < bucket_size;) {
-    if (!fits(to, to.waiting[i].reached_at))
+    if (!fits(to, to.waiting[i].group))
       continue;
     auto one = std::move(to.waiting[i]);
     to.waiting.erase(to.waiting.begin() + static_cast<ptrdiff_t>(i));
-    add(to, {std::move(one.who), one.reached_at, one.seen, 0, true});
+    add(to, {std::move(one.who), one.reached_at, one.group, one.seen, 0, true});
   }
 }
 
@@ -105,30 +103,31 @@ seen_node routing_table::seen(const contact& who, const ip_address& reached_at, 
   if (who.id == self_)
     return {};
   auto number = number_of(who.id.view());
+  auto group = rules_.group_of(reached_at);
   if (auto [in, known] = find(who.id); in != nullptr) {
     auto before = std::move(*known);
     drop(*in, known);
-    if (before.reached_at != reached_at && !fits(*in, reached_at)) {
+    if (before.reached_at != reached_at && !fits(*in, group)) {
       // It moved to where there are enough: what is known of it stays, until it fails there.
       add(*in, std::move(before));
       return {};
     }
-    add(*in, {who, reached_at, now, 0, true});
+    add(*in, {who, reached_at, group, now, 0, true});
     return {admission::refreshed, std::nullopt};
   }
   if (number >= buckets_.size())
     buckets_.resize(number + 1);
   auto& in = buckets_[number];
   std::erase_if(in.waiting, [&](const newcomer& one) { return one.who.id == who.id; });
-  if (!fits(in, reached_at))
+  if (!fits(in, group))
     return {};
   if (in.nodes.size() < bucket_size) {
-    add(in, {who, reached_at, now, 0, true});
+    add(in, {who, reached_at, group, now, 0, true});
     return {admission::added, std::nullopt};
   }
-  if (!fits_waiting(in, reached_at))
+  if (!fits_waiting(in, group))
     return {};
-  in.waiting.push_back({who, reached_at, now});
+  in.waiting.push_back({who, reached_at, group, now});
   if (in.waiting.size() > bucket_size)
     in.waiting.erase(in.waiting.begin());
   const auto& oldest = in.nodes.front();
@@ -167,7 +166,7 @@ bool routing_table::has_room_for(const contact& who) const {
   auto number = number_of(who.id.view());
   const auto& in = number < buckets_.size() ? buckets_[number] : empty;
   return in.nodes.size() < bucket_size
-         && std::any_of(who.addresses.begin(), who.addresses.end(), [&](const endpoint& at) { return fits(in, at.ip); });
+         && std::any_of(who.addresses.begin(), who.addresses.end(), [&](const endpoint& at) { return fits(in, rules_.group_of(at.ip)); });
 }
 
 // -- the nearest -------------------------------------------------------------------------
@@ -215,6 +214,23 @@ std::vector<contact> routing_table::closest(const point& target, size_t count) c
 
 std::vector<contact> routing_table::nearer(const point& target, size_t count) const {
   return sorted(target, count, true);
+}
+
+result<std::vector<contact>> routing_table::some(random_source& random, size_t count) const {
+  std::vector<const contact*> all;
+  for (const auto& in : buckets_)
+    for (const auto& one : in.nodes)
+      if (one.failures < failures_until_replaced)
+        all.push_back(&one.who);
+  std::vector<contact> chosen;
+  while (chosen.size() < count && chosen.size() < all.size()) {
+    auto which = random_below(random, all.size() - chosen.size());
+    if (!which)
+      return fail(which.error());
+    std::swap(all[chosen.size()], all[chosen.size() + *which]);
+    chosen.push_back(*all[chosen.size()]);
+  }
+  return chosen;
 }
 
 // -- refresh -------------------------------------------------------------------------------
@@ -372,8 +388,9 @@ result<routing_table> routing_table::restore(const peer_id& self, ip_rules rules
     if (number >= table.buckets_.size())
       table.buckets_.resize(number + 1);
     auto& in = table.buckets_[number];
-    if (in.nodes.size() < bucket_size && table.fits(in, reached_at))
-      table.add(in, {std::move(who), reached_at, mesh_time{}, 0, false});
+    auto group = table.rules_.group_of(reached_at);
+    if (in.nodes.size() < bucket_size && table.fits(in, group))
+      table.add(in, {std::move(who), reached_at, group, mesh_time{}, 0, false});
   }
   if (!reader.rest.empty())
     return fail(errc::format_damaged, restoring, "something follows its entries");

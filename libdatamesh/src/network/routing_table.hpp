@@ -59,6 +59,9 @@ public:
   /// than this node is.
   [[nodiscard]] std::vector<contact> nearer(const point& target, size_t count) const;
 
+  /// Nodes from all over the table, by chance, at most *count*.
+  [[nodiscard]] result<std::vector<contact>> some(random_source& random, size_t count) const;
+
   /// *target* was looked up.
   void looked_up(const point& target, mesh_time now);
   /// What to look up so that no part of the table grows old; nothing when none is due.
@@ -74,6 +77,7 @@ private:
   struct entry {
     contact who;
     ip_address reached_at;
+    std::optional<ip_group> group;
     mesh_time seen{};
     unsigned failures = 0;
     bool checked = false; ///< Has answered since this process began.
@@ -85,6 +89,7 @@ private:
   struct newcomer {
     contact who;
     ip_address reached_at;
+    std::optional<ip_group> group;
     mesh_time seen{};
   };
   struct bucket {
@@ -96,8 +101,8 @@ private:
 
   [[nodiscard]] size_t number_of(byte_view place) const noexcept;
   [[nodiscard]] size_t neighbourhood() const noexcept;
-  [[nodiscard]] bool fits(const bucket& in, const ip_address& ip) const;
-  [[nodiscard]] bool fits_waiting(const bucket& in, const ip_address& ip) const;
+  [[nodiscard]] bool fits(const bucket& in, std::optional<ip_group> group) const;
+  [[nodiscard]] bool fits_waiting(const bucket& in, std::optional<ip_group> group) const;
   void add(bucket& to, entry what);
   void drop(bucket& from, std::vector<entry>::iterator which);
   void let_in(bucket& to);

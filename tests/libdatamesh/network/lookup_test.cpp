@@ -185,6 +185,20 @@ TEST_CASE("the same calls make the same lookup", "[lookup]") {
   CHECK(run() == run());
 }
 
+TEST_CASE("the last path begins far from the target, and finds who is hidden by all that are near", "[lookup]") {
+  search_under_test under;
+  auto hidden = under.make(60);
+  auto far = under.make(0);
+  under.search.emplace(under.self, test_mesh, under.rules, under.goal, under.start, std::vector{far});
+  while (!under.search->has_ended())
+    for (const auto& one : under.asks())
+      under.answer(one, one.whom == far ? found_answer{{hidden}, {}} : found_answer{});
+  auto outcome = under.search->outcome();
+  REQUIRE_FALSE(outcome.nearest.empty());
+  CHECK(outcome.nearest.front() == hidden);
+  CHECK(outcome.asked == 22);
+}
+
 TEST_CASE("whom one path has asked no other path asks", "[lookup]") {
   search_under_test under{4};
   auto near = under.make(30);

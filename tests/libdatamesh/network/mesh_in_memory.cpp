@@ -107,9 +107,9 @@ void mesh_in_memory::queue(event what, mesh_time::duration after) {
 
 void mesh_in_memory::send(event what) {
   ++messages_;
-  if (random_.below(100) < rules_.loss_percent)
-    return;
-  queue(std::move(what), std::chrono::milliseconds{10 + random_.below(190)});
+  // What a packet lost comes late, for links run over TCP.
+  auto late = random_.below(100) < rules_.loss_percent ? 1000 + random_.below(2000) : 0;
+  queue(std::move(what), std::chrono::milliseconds{10 + random_.below(190) + late});
 }
 
 /// The gang's nearest to what is looked for, and nothing that would show the lie.

@@ -1,5 +1,5 @@
 // Many nodes' discovery in one process: a queue of events in place of a network, with
-// delay, loss, nodes that are gone and nodes that lie. One seed replays a run.
+// delay, loss that delays, nodes that are gone and nodes that lie. One seed replays a run.
 #pragma once
 
 #include "network/discovery.hpp"
@@ -84,7 +84,7 @@ private:
   };
 
   void queue(event what, network::mesh_time::duration after);
-  /// With the network's delay, if it is not lost.
+  /// With the network's delay.
   void send(event what);
   void step();
   void serve(const event& what);
