@@ -50,8 +50,8 @@ void discovery::welcome(const contact& who, const ip_address& reached_at, mesh_t
 
 // -- lookups -----------------------------------------------------------------------------
 
-void discovery::plan(lookup_goal goal, purpose why, const record_name& name) {
-  planned_.push_back({++last_lookup_, std::move(goal), why, name});
+void discovery::plan(const lookup_goal& goal, purpose why, const record_name& name) {
+  planned_.push_back({++last_lookup_, goal, why, name});
 }
 
 uint64_t discovery::look_up(const lookup_goal& goal) {
@@ -61,7 +61,7 @@ uint64_t discovery::look_up(const lookup_goal& goal) {
 
 void discovery::begin_planned() {
   while (!planned_.empty() && running_.size() < lookups_max) {
-    auto next = std::move(planned_.front());
+    auto next = planned_.front();
     planned_.pop_front();
     auto start = table_.closest(next.goal.target, bucket_size);
     auto others = table_.some(random_, bucket_size / lookup_paths).value_or(std::vector<contact>{});
@@ -112,7 +112,7 @@ void discovery::publish(const signed_record& record, discovery_time now) {
   sweep_.sent(record.name.key, now.now);
   lookup_goal goal;
   goal.target = record.name.key;
-  plan(std::move(goal), purpose::publish, record.name);
+  plan(goal, purpose::publish, record.name);
 }
 
 void discovery::withdraw(const record_name& name) {
@@ -342,7 +342,7 @@ void discovery::tick(discovery_time now) {
         table_.looked_up(**target, now.now);
         lookup_goal goal;
         goal.target = **target;
-        plan(std::move(goal), purpose::refresh, {});
+        plan(goal, purpose::refresh, {});
       }
     }
   if (table_.size() > 0 && deliveries_.empty() && !is_busy(purpose::sweep))
@@ -350,7 +350,7 @@ void discovery::tick(discovery_time now) {
       lookup_goal goal;
       goal.target = *key;
       goal.count = sweep_width;
-      plan(std::move(goal), purpose::sweep, {});
+      plan(goal, purpose::sweep, {});
     }
   begin_planned();
   finish_ended(now);

@@ -126,7 +126,7 @@ private:
     size_t copies = 0;
   };
 
-  void plan(lookup_goal goal, purpose why, const record_name& name);
+  void plan(const lookup_goal& goal, purpose why, const record_name& name);
   void begin_planned();
   void finish_ended(discovery_time now);
   void finish(uint64_t number, running& one, discovery_time now);

@@ -18,7 +18,10 @@ using point = id<struct point_tag, 32>;
 struct xor_distance {
   std::array<uint64_t, 4> words{}; ///< The most significant first.
 
-  friend auto operator<=>(const xor_distance&, const xor_distance&) = default;
+  friend auto operator<=>(const xor_distance& a, const xor_distance& b) noexcept {
+    return a.words <=> b.words;
+  }
+  friend bool operator==(const xor_distance&, const xor_distance&) = default;
 };
 
 /// @pre both have 32 bytes

@@ -4,9 +4,9 @@
 
 namespace datamesh::network {
 
-lookup::lookup(const peer_id& self, const network_id& mesh, ip_rules rules, lookup_goal goal, const std::vector<contact>& start,
+lookup::lookup(const peer_id& self, const network_id& mesh, ip_rules rules, const lookup_goal& goal, const std::vector<contact>& start,
                const std::vector<contact>& others)
-    : self_(self), mesh_(mesh), rules_(std::move(rules)), goal_(std::move(goal)),
+    : self_(self), mesh_(mesh), rules_(std::move(rules)), goal_(goal),
       asks_max_(std::max(goal_.count, bucket_size) - bucket_size + lookup_asks_max) {
   auto most = std::max<size_t>(goal_.paths, 1);
   auto apart = others.empty() || most == 1 ? 0U : 1U;

@@ -65,7 +65,7 @@ public:
   /// @param start the nearest that are known, nearest first
   /// @param others from all over the table: the last path begins with these alone, so that who
   ///               surrounds the target does not have every path from its first step on
-  lookup(const peer_id& self, const network_id& mesh, ip_rules rules, lookup_goal goal, const std::vector<contact>& start,
+  lookup(const peer_id& self, const network_id& mesh, ip_rules rules, const lookup_goal& goal, const std::vector<contact>& start,
          const std::vector<contact>& others = {});
 
   /// Whom to ask now, if anyone.

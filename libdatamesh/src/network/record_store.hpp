@@ -7,6 +7,7 @@
 #include "network/signed_record.hpp"
 
 #include <map>
+#include <tuple>
 
 namespace datamesh::network {
 
@@ -66,7 +67,9 @@ private:
     record_kind kind{};
     crypto::public_key publisher{};
 
-    friend auto operator<=>(const place&, const place&) = default;
+    friend auto operator<=>(const place& a, const place& b) noexcept {
+      return std::tie(a.key, a.kind, a.publisher) <=> std::tie(b.key, b.kind, b.publisher);
+    }
   };
   struct kept {
     signed_record record;

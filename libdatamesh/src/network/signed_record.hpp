@@ -11,6 +11,7 @@
 #include "network/network_id.hpp"
 
 #include <functional>
+#include <tuple>
 
 namespace datamesh::network {
 
@@ -33,7 +34,10 @@ struct record_name {
   point key;
   crypto::public_key publisher{};
 
-  friend auto operator<=>(const record_name&, const record_name&) = default;
+  friend auto operator<=>(const record_name& a, const record_name& b) noexcept {
+    return std::tie(a.kind, a.key, a.publisher) <=> std::tie(b.kind, b.key, b.publisher);
+  }
+  friend bool operator==(const record_name&, const record_name&) = default;
 };
 
 /// What is to be signed.
