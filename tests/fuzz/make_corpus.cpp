@@ -6,8 +6,8 @@
 #include "datamesh/v1/control.pb.h"
 #include "datamesh/v1/link.pb.h"
 #include "datamesh/v1/pack.pb.h"
-#include "network/peer_link.hpp"
 #include "network/discovery_message.hpp"
+#include "network/peer_link.hpp"
 #include "storage/checkpoint.hpp"
 #include "storage/operation.hpp"
 #include "storage/operation_batch.hpp"
@@ -378,6 +378,8 @@ void links() {
   put("link", "before_hello", whole | 2, as_view(frames));
   put("link", "half", whole | 3, as_view(frames.substr(0, frames.size() / 2)));
   put("link", "stray_pong", whole | 3, as_view(link_frame(6, ping.SerializeAsString())));
+}
+
 void discovery_messages() {
   using namespace datamesh::network;
   test::seeded_random random{3};
