@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/frame.hpp"
+#include "network/network_id.hpp"
 #include "network/tls_link.hpp"
 
 #include <deque>
@@ -14,7 +15,6 @@
 
 namespace datamesh::network {
 
-using network_id = id<struct network_tag, 32>;
 using link_time = clock::monotonic_time;
 
 /// Bytes of a request's or answer's message and body.
