@@ -39,7 +39,7 @@ drive_report report_of(const storage::drive_entry& drive) {
     report.shards = usage->shard_count;
     report.shard_bytes = usage->shard_bytes;
     report.disk_total = usage->disk.total;
-    report.disk_free = usage->disk.available > usage->reserve ? usage->disk.available - usage->reserve : 0;
+    report.disk_free = usage->room(storage::room_for::data);
   } else {
     report.state = "failed";
     report.reason = usage.error();
@@ -319,8 +319,9 @@ result<void> node_core::check_unused(const storage::drive_entry& drive, const st
       return fail(use.error());
     if (use->packs > 0)
       return fail(errc::conflict,
-                  fmt::format("remove a drive on which {} of vault '{}' have a shard each, {} of which can not be read without it",
-                              use->packs == 1 ? "1 pack" : fmt::format("{} packs", use->packs), vault->name, use->needed),
+                  fmt::format("remove a drive on which {} of vault '{}', {} of which can not be read without it",
+                              use->packs == 1 ? "1 pack has a shard" : fmt::format("{} packs have shards", use->packs), vault->name,
+                              use->needed),
                   drive.folder);
   }
   auto unknown = drive.store ? unknown_shards(*drive.store, vaults) : result<uint64_t>{0};

@@ -16,6 +16,8 @@ constexpr size_t operations_at_once = 1000;
 constexpr size_t packs_at_once = 256;
 /// Sealed chunks that are read and copied together.
 constexpr uint32_t copy_bytes_max = 6 << 20;
+/// Room that a shard of a pack of operations alone may take.
+constexpr uint64_t small_pack_shard = 64 << 10;
 /// A file without a row that is younger may be a shard on its way.
 constexpr auto sweep_grace = std::chrono::hours{1};
 
@@ -45,6 +47,11 @@ public:
     summary_.versions_forgotten = plan->versions_forgotten;
     if (task_.dry_run)
       return dry(*plan);
+    auto drives = drive_table::candidates(*context_->drives->all(), room_for::upkeep);
+    // Nothing is forgotten that the drives could not be told.
+    if (!plan->forget.empty())
+      if (auto room = place(drives, task_.how, pack_id{}.view(), small_pack_shard); !room)
+        return fail(room.error());
     packer_ = context_->packer_for(task_.how);
     if (auto condemned = condemn(*plan, now); !condemned)
       return fail(condemned.error());
@@ -56,10 +63,34 @@ public:
     // What is planned is what is done, but for packs that a running put relies on, and those
     // that can not be read.
     summary_.bytes_freed = plan->bytes_freed;
-    auto dead = plan->dead; // Free ones, as are those that are copied.
-    for (const auto& copy : plan->copied) {
+    if (auto swept = copy_and_delete(*plan, drives); !swept)
+      return fail(swept.error());
+    sweep();
+    return summary_;
+  }
+
+private:
+  /// In as few steps as there is room for: each frees more than it copies.
+  result<void> copy_and_delete(const cleanup_plan& plan, const std::vector<drive_candidate>& drives) {
+    uint64_t free = 0;
+    for (const auto& drive : drives)
+      free += drive.bytes_free;
+    auto step_bytes = std::max<uint64_t>(pack_size_max, free / 4);
+    uint64_t copying = 0;
+    for (const auto& copy : plan.copied)
+      copying += copy.bytes;
+    auto dead = plan.dead; // Free ones, as are those that are copied.
+    auto in_steps = copying > step_bytes;
+    copying = in_steps ? step_bytes : 0;
+    for (const auto& copy : plan.copied) {
       if (auto reason = task_.job->ended())
         return fail(*reason);
+      if (in_steps && copying + copy.bytes > step_bytes) {
+        if (auto deleted = flush_and_delete(dead); !deleted)
+          return deleted;
+        copying = 0;
+      }
+      copying += copy.bytes;
       auto copied = copy_forward(copy);
       if (!copied && copied.error().code() == errc::damaged) {
         if (auto left = leave(copy); !left)
@@ -70,18 +101,22 @@ public:
         return fail(copied.error());
       dead.push_back(copy.pack);
     }
-    if (auto flushed = flush(); !flushed)
-      return fail(flushed.error());
-    for (size_t i = 0; i < dead.size(); i += packs_at_once)
-      if (auto deleted = delete_packs(
-              {dead.begin() + static_cast<ptrdiff_t>(i), dead.begin() + static_cast<ptrdiff_t>(std::min(i + packs_at_once, dead.size()))});
-          !deleted)
-        return fail(deleted.error());
-    sweep();
-    return summary_;
+    return flush_and_delete(dead);
   }
 
-private:
+  /// Leaves *dead* empty.
+  result<void> flush_and_delete(std::vector<pack_id>& dead) {
+    if (auto flushed = flush(); !flushed)
+      return flushed;
+    auto gone = std::exchange(dead, {});
+    for (size_t i = 0; i < gone.size(); i += packs_at_once)
+      if (auto deleted = delete_packs(
+              {gone.begin() + static_cast<ptrdiff_t>(i), gone.begin() + static_cast<ptrdiff_t>(std::min(i + packs_at_once, gone.size()))});
+          !deleted)
+        return deleted;
+    return {};
+  }
+
   static bool in_service(const drive_entry& drive) {
     return drive.store && drive.store->state() != drive_state::failed;
   }
@@ -244,7 +279,7 @@ private:
     if (!flushed)
       return fail(flushed.error());
     result<void> outcome;
-    for (auto& answer : copying_)
+    for (auto& answer : std::exchange(copying_, {}))
       answer.receive([](v1::PackFigures&) {}, [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
     return outcome;
   }

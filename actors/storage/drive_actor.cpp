@@ -38,7 +38,7 @@ result<std::vector<shard_write>> read_writes(const v1::StoreShards& request, con
       return fail(header.error());
     if (bodies[i].size() != header->pack.shape.shard_length)
       return fail(errc::invalid_argument, "store shards", header->pack.id.brief());
-    writes.push_back({std::move(*header), bodies[i]});
+    writes.push_back({std::move(*header), bodies[i], request.upkeep() ? room_for::upkeep : room_for::data});
   }
   return writes;
 }

@@ -24,14 +24,14 @@ bool drive_table::can_read(const pack_record& pack) const {
   return good >= pack.seal.shape.k;
 }
 
-std::vector<drive_candidate> drive_table::candidates(const list& drives) {
+std::vector<drive_candidate> drive_table::candidates(const list& drives, room_for what) {
   std::vector<drive_candidate> result;
   for (const auto& drive : drives) {
     if (!drive.store)
       continue;
     drive_candidate candidate{drive.id, drive.state(), 0};
     if (auto usage = drive.store->usage())
-      candidate.bytes_free = usage->disk.available > usage->reserve ? usage->disk.available - usage->reserve : 0;
+      candidate.bytes_free = usage->room(what);
     result.push_back(candidate);
   }
   return result;

@@ -81,8 +81,8 @@ public:
   /// Whether enough shards lie on drives that are in service.
   [[nodiscard]] bool can_read(const pack_record& pack) const;
 
-  /// All present drives with their free space above the reserve.
-  [[nodiscard]] static std::vector<drive_candidate> candidates(const list& drives);
+  /// All present drives with the free space that there is for it.
+  [[nodiscard]] static std::vector<drive_candidate> candidates(const list& drives, room_for what);
 
 private:
   mutable std::mutex mutex_;

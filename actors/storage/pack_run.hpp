@@ -46,6 +46,7 @@ struct pack_run {
   std::shared_ptr<open_pack> pack; ///< Its buffer; gone once it is stored.
   stage at = stage::filling;
   bool carries = false; ///< Operations.
+  bool upkeep = true;   ///< Holds nothing that a put brought.
   bool pending = false; ///< Operations that were in the catalog alone.
   bool stamped = false; ///< Some of them, and the catalog has not been told to commit.
   bool closing = false;

@@ -20,7 +20,7 @@ pack_storer::pack_storer(packer_actor::pointer self, std::shared_ptr<drive_table
 
 void pack_storer::store(const run_ptr& run) {
   auto drives = drives_->all();
-  auto candidates = drive_table::candidates(*drives);
+  auto candidates = drive_table::candidates(*drives, run->upkeep ? room_for::upkeep : room_for::data);
   std::erase_if(candidates, [&](const auto& drive) { return run->refused.count(drive.id) > 0; });
   auto shard_bytes = uint64_t{run->record.seal.shape.shard_length} + shard_header_length(run->record.seal.shape, true);
   auto first_round = std::none_of(run->stored.begin(), run->stored.end(), [](bool is) { return is; });
@@ -62,6 +62,7 @@ void pack_storer::store_on(const run_ptr& run, const drive_table::list& drives, 
     return settle_one(run, id);
   }
   v1::StoreShards request;
+  request.set_upkeep(run->upkeep);
   slices bodies;
   for (auto index : indexes) {
     run->asked[id].insert(static_cast<uint8_t>(index));

@@ -239,11 +239,13 @@ private:
       answer(*batch, to_caf(from_caf(reason).within("seal chunks")));
       fail_from(run, from_caf(reason));
     };
-    if (auto* seal = std::get_if<v1::SealChunks>(&batch->request))
+    if (auto* seal = std::get_if<v1::SealChunks>(&batch->request)) {
+      run->upkeep = false;
       self_->request(*worker, answer_timeout, *seal, batch->data, pack_ref{run->pack}).then(done, failed);
-    else
+    } else {
       self_->request(*worker, answer_timeout, std::get<v1::CopyChunks>(batch->request), batch->data, pack_ref{run->pack})
           .then(done, failed);
+    }
   }
 
   void leave_worker(size_t number, pack_run& run, uint64_t job) {
@@ -474,6 +476,7 @@ private:
     while (!state_.submissions.empty() && takes(state_.submissions.front())) {
       auto& next = state_.submissions.front();
       size += next.size;
+      run->upkeep = run->upkeep && next.bodies.empty();
       for (auto& body : next.bodies)
         request.add_bodies(std::move(body));
       for (auto& batch : next.copied)

@@ -57,7 +57,7 @@ private:
       auto usage = drive.store->usage();
       if (!usage)
         continue;
-      auto room = usage->disk.available > usage->reserve ? usage->disk.available - usage->reserve : 0;
+      auto room = usage->room(room_for::data);
       loads_[drive.id] = {usage->shard_bytes, room, drive.state() != drive_state::ok};
     }
   }

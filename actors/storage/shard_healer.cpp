@@ -69,7 +69,7 @@ std::optional<drive_id> shard_healer::choose_drive(const pack_record& pack, uint
   const auto* there = old.is_zero() ? nullptr : drive_table::find(*drives, old);
   if (!elsewhere && there != nullptr && there->state() == drive_state::ok)
     return old;
-  auto candidates = drive_table::candidates(*drives);
+  auto candidates = drive_table::candidates(*drives, room_for::data);
   std::vector<drive_id> taken;
   for (size_t i = 0; i < pack.drives.size(); ++i)
     if (i != index && !pack.drives[i].is_zero())

@@ -45,7 +45,7 @@ private:
 };
 
 tl::unexpected<failure> cancelled() {
-  return refuse(errc::cancelled, "the question was not answered");
+  return refuse(errc::cancelled, "the question was not answered", "nothing was changed; run the command again to be asked again");
 }
 
 /// Waits until *fd* has something to read or *cancel* was asked for. A signal may come

@@ -124,7 +124,8 @@ outcome<setting> from_variable(const option_spec& option, const std::string& nam
 variables process_variables() {
   return [](const std::string& name) -> std::optional<std::string> {
     auto* value = std::getenv(name.c_str());
-    return value != nullptr ? std::optional<std::string>{value} : std::nullopt;
+    // An empty one counts as not set, as the XDG specification has it.
+    return value != nullptr && *value != '\0' ? std::optional<std::string>{value} : std::nullopt;
   };
 }
 

@@ -294,11 +294,16 @@ result<void> shard_store::impl::check_room(std::span<const staged_shard> staged)
   auto space = files().space(folder());
   if (!space)
     return fail(refusal(space.error(), "store shards", folder()));
-  auto reserve = reserve_of(options, *space);
   uint64_t cost = 0;
-  for (const auto& shard : staged)
+  auto what = room_for::upkeep;
+  for (const auto& shard : staged) {
     cost += shard.cost();
-  if (space->available < reserve || space->available - reserve < cost)
+    what = std::min(what, shard.write->what);
+  }
+  drive_usage usage;
+  usage.disk = *space;
+  usage.reserve = reserve_of(options, *space);
+  if (usage.room(what) < cost)
     return fail(errc::drive_full, "store shards", folder());
   return {};
 }

@@ -34,10 +34,15 @@ struct shard_key {
   friend auto operator<=>(const shard_key&, const shard_key&) = default;
 };
 
+/// What is stored: something new, or only what lies here already and is copied so that more
+/// can be freed. That may use half of the reserve, or a full drive could not be cleaned.
+enum class room_for : uint8_t { data, upkeep };
+
 /// One shard on its way to the drive.
 struct shard_write {
   shard_header header;
   bytes body; ///< `shape.shard_length` bytes; aligned memory is written directly.
+  room_for what = room_for::data;
 };
 
 /// What the index knows of a shard.
@@ -53,12 +58,19 @@ struct drive_usage {
   uint64_t shard_bytes = 0; ///< Headers and bodies.
   disk_space disk;
   uint64_t reserve = 0; ///< Bytes of the disk that `store` leaves alone.
+
+  /// Bytes that may be stored.
+  [[nodiscard]] uint64_t room(room_for what) const noexcept {
+    auto kept = what == room_for::upkeep ? reserve / 2 : reserve;
+    return disk.available > kept ? disk.available - kept : 0;
+  }
 };
 
 struct shard_store_options {
   std::string folder;
   /// Shards are refused with `drive_full` when less than this would stay free:
-  /// the larger of the two. Room for deletes and for the index to compact.
+  /// the larger of the two. Room for deletes, for the index to compact, and half of
+  /// it for `room_for::upkeep`.
   uint64_t reserve_bytes = 64ull << 20;
   double reserve_ratio = 0.02;
   /// Writes shard files past the page cache where the file system can.

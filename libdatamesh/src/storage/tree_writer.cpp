@@ -273,7 +273,10 @@ private:
         || there.modified_ns != current_.modified_ns)
       return nullptr;
     auto opened = files_->open_regular(path_);
-    return opened ? std::move(opened->file) : nullptr;
+    if (!opened)
+      return nullptr;
+    old_status_ = opened->status;
+    return std::move(opened->file);
   }
 
   result<answer> open_new() {
@@ -287,6 +290,12 @@ private:
       return fail(file.error().within("restore", path_));
     file_ = std::move(*file);
     return answer::write;
+  }
+
+  /// What was compared is what is there still.
+  bool is_unchanged(readable_file& old) const {
+    auto now = old.status();
+    return now && now->size == old_status_.size && now->modified_ns == old_status_.modified_ns && now->changed_ns == old_status_.changed_ns;
   }
 
   /// What is there is not what comes, but for the bytes up to the offset.
@@ -308,6 +317,8 @@ private:
       if (auto written = write(part); !written)
         return written;
     }
+    if (same > 0 && !is_unchanged(*old))
+      return fail(errc::already_exists, "restore over what changes meanwhile", path_);
     return {};
   }
 
@@ -389,6 +400,7 @@ private:
   std::unique_ptr<writable_file> file_;
   std::unique_ptr<readable_file> old_; ///< What is there, as long as it is the same.
   uint32_t old_mode_ = 0;
+  file_status old_status_; ///< When the comparison began.
   uint64_t offset_ = 0;
   uint64_t data_end_ = 0; ///< Behind it there are only holes.
   bool replaces_ = false;

@@ -2,6 +2,8 @@
 #include "tests/actors/node/hooked_files.hpp"
 #include "tests/actors/node/house.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <set>
@@ -689,6 +691,43 @@ TEST_CASE("a full drive is left out, and full drives refuse a put before it is l
   simulated.set_capacity(1ull << 40);
   h.put_text("/refused", "now it fits");
   CHECK(h.get_text("/refused") == "now it fits");
+}
+
+TEST_CASE("drives that are full to their reserve are cleaned, in steps that have room", "[drives]") {
+  auto count = GENERATE(size_t{1}, size_t{3});
+  CAPTURE(count);
+  house h{count, disk::simulated};
+  auto& simulated = dynamic_cast<simulated_files&>(h.files());
+  constexpr uint64_t reserve = 64ull << 20;
+  constexpr size_t files = 30;
+  for (size_t i = 0; i < files; ++i)
+    h.write(fmt::format("tree/{}", i), noise(i, 3 * mib / 2));
+  auto stored = must(h.vault().put(put_request{.sources = {{h.path("tree"), "/tree"}}}));
+  REQUIRE(stored.files == files);
+  // What is left takes no pack above the reserve.
+  simulated.set_capacity(simulated.used() + reserve + 4096);
+  REQUIRE(code_of(h.vault().put(put_stream_request{std::make_shared<text_source>(noise(99, mib)), "/more"})) == errc::drive_full);
+  for (size_t i = 0; i < files; ++i)
+    if (i % 4 != 0)
+      must(h.vault().remove(fmt::format("/tree/{}", i)));
+  auto planned = must(h.vault().cleanup({.dry_run = true, .trash_age = std::chrono::seconds{0}}));
+  CHECK(planned.packs_copied >= 3);
+
+  // Below half of the reserve nothing can be told to the drives, so nothing is forgotten.
+  simulated.set_capacity(simulated.used() + reserve / 2);
+  CHECK(code_of(h.vault().cleanup({.trash_age = std::chrono::seconds{0}})) == errc::drive_full);
+  CHECK(must(h.vault().cleanup({.dry_run = true, .trash_age = std::chrono::seconds{0}})).versions_forgotten == planned.versions_forgotten);
+
+  simulated.set_capacity(simulated.used() + reserve + 4096);
+  auto before = simulated.used();
+  auto done = must(h.vault().cleanup({.trash_age = std::chrono::seconds{0}}));
+  CHECK(done.packs_deleted >= planned.packs_deleted);
+  CHECK(done.bytes_freed >= planned.bytes_freed);
+  CHECK(before - simulated.used() > planned.bytes_freed / 2);
+  h.put_text("/more", "fits again");
+  for (size_t i = 0; i < files; i += 4)
+    CHECK(h.get_text(fmt::format("/tree/{}", i)) == noise(i, 3 * mib / 2));
+  CHECK(must(h.vault().status()).overall == status_report::answer::safe);
 }
 
 TEST_CASE("sources that can not be read are listed and the rest is stored", "[put]") {

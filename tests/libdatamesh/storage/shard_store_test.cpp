@@ -532,6 +532,30 @@ TEST_CASE("a store that would touch the reserve is refused and writes nothing", 
   CHECK(drive->remove(keys_of(kept)));
 }
 
+TEST_CASE("upkeep may use half of the reserve, and nothing that is new comes along", "[shard_store]") {
+  drive_room room;
+  (void) room.format_and_open();
+  constexpr uint64_t reserve = 64 << 20;
+  auto drive = room.open(reserve);
+  auto pack = make_pack(room.random, in_files);
+  auto other = make_pack(room.random, in_files);
+  for (auto& shard : pack)
+    shard.what = room_for::upkeep;
+  room.disk->set_capacity(room.disk->used() + reserve);
+  CHECK(drive->usage()->room(room_for::data) == 0);
+  CHECK(code_of(drive->store(other)) == errc::drive_full);
+  auto mixed = pack;
+  mixed.insert(mixed.end(), other.begin(), other.end());
+  CHECK(code_of(drive->store(mixed)) == errc::drive_full);
+  CHECK(room.file_count() == 0);
+  CHECK(drive->store(pack));
+  room.disk->set_capacity(room.disk->used() + reserve / 2);
+  for (auto& shard : other)
+    shard.what = room_for::upkeep;
+  CHECK(drive->usage()->room(room_for::upkeep) == 0);
+  CHECK(code_of(drive->store(other)) == errc::drive_full);
+}
+
 TEST_CASE("a drive keeps its state", "[shard_store]") {
   drive_room room;
   auto drive = room.format_and_open();

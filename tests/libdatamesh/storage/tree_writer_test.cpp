@@ -172,6 +172,18 @@ TEST_CASE("a file of the same size and time, but of another content, is replaced
     REQUIRE(room.writer->end());
     CHECK(as_text(room.content("a")) == "abcdEf");
   }
+  SECTION("refused where it was written to after it had been compared") {
+    room.open(true);
+    REQUIRE(room.writer->begin(file_of("a", 6)));
+    REQUIRE(room.writer->write(as_view("abc")));
+    const byte_view other[] = {as_view("X")};
+    REQUIRE((*room.files->open_write("/out/a"))->write_at(1, other));
+    auto written = room.writer->write(as_view("dEf"));
+    REQUIRE(!written);
+    CHECK(written.error().code() == errc::already_exists);
+    room.writer->abandon();
+    CHECK(as_text(room.content("a")) == "aXcdef");
+  }
   SECTION("where a hole comes") {
     room.open(true);
     REQUIRE(room.writer->begin(file_of("a", 6)));
