@@ -57,6 +57,13 @@ std::vector<std::string_view> lines_of(std::string_view text) {
 
 } // namespace
 
+// Without the lock another process may have written meanwhile.
+result<void> node_home::write(const std::string& path, byte_view content, uint32_t mode) const {
+  if (read_only_)
+    return fail(errc::read_only, "write in the home, which was read-only when it was opened", path);
+  return write_whole(*env_.files, path, content, mode);
+}
+
 std::string node_home::drives_file() const {
   return join_path(folder_, "drives");
 }
@@ -77,6 +84,9 @@ result<std::unique_ptr<file_lock>> node_home::lock() {
   if (!exists())
     return fail(errc::no_vault, "open the node", folder_);
   auto held = env_.files->lock(join_path(folder_, "lock"));
+  read_only_ = !held && held.error().code() == errc::read_only;
+  if (read_only_)
+    return nullptr;
   if (!held)
     return fail(held.error().within("open the node", folder_));
   return held;
@@ -111,7 +121,7 @@ result<void> node_home::set_drives(const std::vector<known_drive>& drives) {
   std::string text{drives_heading};
   for (const auto& drive : drives)
     text += fmt::format("drive {} {}\n", drive.id.hex(), escape(drive.folder));
-  return write_whole(*env_.files, drives_file(), as_view(text));
+  return write(drives_file(), as_view(text));
 }
 
 result<crypto::key256> node_home::device_secret() {
@@ -126,7 +136,7 @@ result<crypto::key256> node_home::device_secret() {
   auto fresh = crypto::key256::random(*env_.random);
   if (!fresh)
     return fresh;
-  if (auto written = write_whole(*env_.files, path, fresh->view(), 0600); !written)
+  if (auto written = write(path, fresh->view(), 0600); !written)
     return fail(written.error());
   return fresh;
 }
@@ -182,7 +192,7 @@ result<bytes> node_home::key_file(const std::string& name) const {
 result<void> node_home::set_key_file(const std::string& name, byte_view encoded) {
   if (auto made = make_folders(*env_.files, vault_folder(name)); !made)
     return made;
-  return write_whole(*env_.files, join_path(vault_folder(name), "key"), encoded, 0600);
+  return write(join_path(vault_folder(name), "key"), encoded, 0600);
 }
 
 care_times node_home::care(const std::string& name) const {
@@ -209,7 +219,7 @@ result<void> node_home::set_care(const std::string& name, const care_times& time
     text += fmt::format("quick-verify {}\n", *times.quick_verify_ns);
   if (times.deep_verify_ns)
     text += fmt::format("deep-verify {}\n", *times.deep_verify_ns);
-  return write_whole(*env_.files, join_path(vault_folder(name), "care"), as_view(text));
+  return write(join_path(vault_folder(name), "care"), as_view(text));
 }
 
 std::string node_home::rebuild_file(const std::string& name) const {
@@ -217,7 +227,7 @@ std::string node_home::rebuild_file(const std::string& name) const {
 }
 
 result<void> node_home::begin_rebuild(const std::string& name) {
-  return write_whole(*env_.files, rebuild_file(name), as_view("the catalog is being made again\n"));
+  return write(rebuild_file(name), as_view("the catalog is being made again\n"));
 }
 
 result<void> node_home::end_rebuild(const std::string& name) {
@@ -235,7 +245,7 @@ result<bool> node_home::is_rebuilding(const std::string& name) const {
 
 result<void> node_home::remove_vault(const std::string& name) {
   auto folder = vault_folder(name);
-  if (auto marked = write_whole(*env_.files, join_path(folder, removal_mark), as_view("the vault is being removed\n")); !marked)
+  if (auto marked = write(join_path(folder, removal_mark), as_view("the vault is being removed\n")); !marked)
     return marked;
   // The key goes first: from then on the vault is gone, whatever happens next. A crash
   // may have left another copy of it.
@@ -284,7 +294,7 @@ std::string node_home::removed_folder() const {
 }
 
 result<void> node_home::set_removal_list(const std::string& name, uint32_t number, byte_view text) {
-  return write_whole(*env_.files, join_path(vault_folder(name), removal_prefix + std::to_string(number)), text);
+  return write(join_path(vault_folder(name), removal_prefix + std::to_string(number)), text);
 }
 
 result<void> node_home::drop_removal_lists(const std::string& name) {

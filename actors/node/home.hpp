@@ -34,7 +34,8 @@ public:
   [[nodiscard]] bool exists() const;
   /// Makes an empty node. `vault_exists` when there is one.
   [[nodiscard]] result<void> create();
-  /// Takes the lock that keeps a second process out.
+  /// Takes the lock that keeps a second process out. Null where the home is read-only: then
+  /// nobody can write there, and this object does not, though it become writable.
   [[nodiscard]] result<std::unique_ptr<file_lock>> lock();
 
   [[nodiscard]] result<std::vector<known_drive>> drives() const;
@@ -77,6 +78,7 @@ public:
   [[nodiscard]] result<bool> is_rebuilding(const std::string& name) const;
 
 private:
+  [[nodiscard]] result<void> write(const std::string& path, byte_view content, uint32_t mode = 0600) const;
   [[nodiscard]] std::string drives_file() const;
   [[nodiscard]] std::string removed_folder() const;
   [[nodiscard]] result<void> keep_removal_list(const std::string& name, const std::string& path);
@@ -84,6 +86,7 @@ private:
 
   environment env_;
   std::string folder_;
+  bool read_only_ = false;
 };
 
 } // namespace datamesh

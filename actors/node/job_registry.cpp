@@ -24,6 +24,11 @@ void job_registry::end(const std::shared_ptr<storage::job>& job) {
   changed_.notify_all();
 }
 
+bool job_registry::idle() const {
+  std::lock_guard guard{mutex_};
+  return running_.empty();
+}
+
 void job_registry::cancel_and_wait() {
   std::unique_lock lock{mutex_};
   closing_ = true;

@@ -19,9 +19,11 @@ public:
   [[nodiscard]] std::shared_ptr<storage::job> begin(const job_options& options, const environment& env, std::shared_ptr<event_hub> events);
   void end(const std::shared_ptr<storage::job>& job);
   void cancel_and_wait();
+  /// None runs.
+  [[nodiscard]] bool idle() const;
 
 private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::set<std::shared_ptr<storage::job>> running_;
   bool closing_ = false;

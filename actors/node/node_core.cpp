@@ -219,8 +219,11 @@ result<std::shared_ptr<vault_runtime>> node_core::open_vault(const std::string& 
     there = found->second.lock();
     return there != nullptr;
   });
-  if (there)
+  if (there) {
+    guard.unlock();
+    there->mend();
     return there;
+  }
   auto rebuilding = home.is_rebuilding(name);
   if (!rebuilding)
     return fail(rebuilding.error());

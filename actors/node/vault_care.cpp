@@ -123,7 +123,8 @@ result<verify_summary> local_vault::verify(const verify_request& what, const job
     // Who reads every block sees what is missing; in parts, that was spread over weeks.
     if (!what.deep || !what.after)
       care.quick_verify_ns = now;
-    if (auto saved = runtime.core->home.set_care(runtime.name, care); !saved)
+    // That a full or read-only home takes no note of it makes the look no worse.
+    if (auto saved = runtime.core->home.set_care(runtime.name, care); !saved && !disk_refuses(saved.error().code()))
       return fail(saved.error());
   }
   // Nobody waits for it then.

@@ -25,9 +25,10 @@ result<void> vault_runtime::start(bool fresh_catalog) {
   ordered_store_options options;
   options.folder = core->home.catalog_folder(name);
   options.create_if_missing = fresh_catalog;
+  options.or_read_only = !fresh_catalog;
   options.encryption_key = bytes::copy_of(keys.keys().catalog_key.view());
   options.memory_bytes = 16 << 20;
-  auto store = core->env.stores->open(options);
+  auto store = lasting_store::open(core->env.stores, std::move(options));
   if (!store) {
     if (store.error().code() == errc::not_found)
       return fail(store.error().as(errc::catalog_missing, "open the catalog of vault", name));
@@ -77,14 +78,34 @@ result<void> vault_runtime::start(bool fresh_catalog) {
   context->catalog_writer = storage::spawn_catalog(core->system(), context->names, core->env.clock, context->claims);
   // The drives open meanwhile; no actor shall be the one that waits for them.
   (void) core->drives->all();
-  if (!fresh_catalog && context->names->was_interrupted()) {
-    auto adopted = wait_for<rebuild_summary>({}, [this](auto job, auto done) {
-      storage::start_adopt(context, {false, job, std::move(done)});
-    });
-    if (!adopted)
-      return fail(adopted.error().within("take in what a crash left", name));
-  }
+  // What a full disk has no room for is taken in later; until then all else is read.
+  if (!fresh_catalog && context->names->was_interrupted())
+    if (auto adopted = adopt(); !adopted && !disk_refuses(adopted.error().code()))
+      return adopted;
   return {};
+}
+
+result<void> vault_runtime::adopt() {
+  auto adopted = wait_for<rebuild_summary>({}, [this](auto job, auto done) {
+    storage::start_adopt(context, {false, job, std::move(done)});
+  });
+  if (!adopted)
+    return fail(adopted.error().within("take in what a crash left", name));
+  context->names->reconciled();
+  return {};
+}
+
+void vault_runtime::mend() {
+  std::lock_guard guard{mending_};
+  // What a job has under way must not be taken for something left behind.
+  if (!jobs.idle())
+    return;
+  caf::scoped_actor self{core->system()};
+  auto writable = false;
+  self->request(context->catalog_writer, storage::step_timeout, caf::open_atom_v)
+      .receive([&](v1::Done&) { writable = true; }, [](caf::error&) {});
+  if (writable && context->names->was_interrupted())
+    (void) adopt();
 }
 
 std::shared_ptr<storage::job> vault_runtime::begin(const job_options& options) {

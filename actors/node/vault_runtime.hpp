@@ -21,6 +21,11 @@ public:
   /// Opens the catalog and starts the actors. *fresh_catalog* begins an empty one.
   [[nodiscard]] result<void> start(bool fresh_catalog);
 
+  /// Where the catalog refuses writes since its disk was full or read-only, tries whether it
+  /// still is, unless jobs run; then takes in what the refused ones left on the drives. What
+  /// can not be mended is read, and tells each write why it is refused.
+  void mend();
+
   std::shared_ptr<node_core> core;
   const std::string name;
   std::mutex key_mutex;
@@ -76,7 +81,10 @@ public:
   }
 
 private:
+  [[nodiscard]] result<void> adopt();
   void close();
+
+  std::mutex mending_;
 };
 
 } // namespace datamesh

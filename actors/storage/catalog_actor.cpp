@@ -302,6 +302,11 @@ catalog_actor::behavior_type catalog_writer(catalog_actor::stateful_pointer<cata
         remember_now(self->state, request);
         return v1::Done{};
       },
+      [=](caf::open_atom) -> caf::result<v1::Done> {
+        if (auto ready = self->state.names->make_writable(); !ready)
+          return to_caf(ready.error());
+        return v1::Done{};
+      },
       [=](caf::close_atom) -> caf::result<v1::Done> {
         if (auto closed = self->state.names->close(); !closed)
           return to_caf(closed.error());

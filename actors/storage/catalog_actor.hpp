@@ -30,6 +30,8 @@ using catalog_actor = caf::typed_actor<
     caf::replies_to<v1::MarkPacks>::with<v1::Done>,
     // Answered when they are found, not when they are durable; lost ones cost time alone.
     caf::replies_to<v1::RememberSources>::with<v1::Done>,
+    // Opens the store anew where it refuses writes for what may have passed.
+    caf::replies_to<caf::open_atom>::with<v1::Done>,
     // Closes the store in the state in which it opens fastest.
     caf::replies_to<caf::close_atom>::with<v1::Done>>;
 

@@ -76,7 +76,8 @@ public:
     }
     if (auto named = name_lost_files(); !named)
       return fail(named.error());
-    if (auto marked = mark_packs(); !marked)
+    // What was found is told, though the catalog can not keep it now: the next look finds it again.
+    if (auto marked = mark_packs(); !marked && !disk_refuses(marked.error().code()))
       return fail(marked.error());
     task_.job->progress(summary_.packs, pack_total_, summary_.bytes, 0, true);
     return summary_;

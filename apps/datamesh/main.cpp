@@ -4,6 +4,7 @@
 #include "interruption.hpp"
 #include "session.hpp"
 #include "standard_streams.hpp"
+#include "transfer_advice.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -162,6 +163,8 @@ int run_line(const parsed_line& line, const variables& env, output& early, const
   {
     session s{line, std::move(loaded->set), loaded->config_file, out, cancel};
     auto done = run(s);
+    if (!done && done.error().next.empty())
+      done.error().next = advice_for_home(done.error().code, done.error().what, s.home());
     if (!done && out.lost())
       code = facts_of(done.error().code).exit_code;
     else if (!done && cancel.cancelled())

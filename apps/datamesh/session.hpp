@@ -35,6 +35,11 @@ public:
   /// Options for a node in --home that tells its events to this session.
   [[nodiscard]] node_options options();
 
+  /// The home of the node that was opened, else of the one to open.
+  [[nodiscard]] std::string home() const {
+    return node_ ? node_->home() : set.text("home");
+  }
+
   /// Opens the node once; where a daemon holds it, through the daemon.
   [[nodiscard]] outcome<node*> open_node();
   /// Takes over a node that was just made.

@@ -42,6 +42,22 @@ std::string advice_for_target(const std::vector<item_failure>& failures, const s
   return advice_for_target(failures.front().reason.code(), target);
 }
 
+std::string advice_for_home(errc code, std::string_view what, const std::string& home) {
+  auto named = [&](std::string_view end) {
+    return what.find(fmt::format("'{}{}", home, end)) != std::string_view::npos;
+  };
+  if (home.empty() || (!named("/") && !named("'")))
+    return {};
+  auto shown = printable(home);
+  if (code == errc::no_space)
+    return fmt::format("free space on the disk of the home '{}', then the same again; what is stored can be read meanwhile", shown);
+  if (code == errc::read_only)
+    return fmt::format("mount the file system of the home '{}' read-write, restart a daemon that began without that, then the same again; "
+                       "what is stored can be read meanwhile",
+                       shown);
+  return {};
+}
+
 namespace {
 
 struct obstacle {

@@ -1,5 +1,5 @@
-// What to do next when a put or a get fails for what lies outside of the drives, of which
-// the general advice of a code speaks.
+// What to do next when a command fails for what lies outside of the drives, of which the
+// general advice of a code speaks.
 #pragma once
 
 #include "datamesh/node.hpp"
@@ -15,6 +15,9 @@ namespace datamesh::cli {
 
 /// As above for *failures*, when all have one code.
 [[nodiscard]] std::string advice_for_target(const std::vector<item_failure>& failures, const std::string& target);
+
+/// When *what* names something in *home*, whose disk is full or read-only. Else empty.
+[[nodiscard]] std::string advice_for_home(errc code, std::string_view what, const std::string& home);
 
 /// For a put when all of *failures* come from entries of *v* that are files where folders are to be
 /// stored, or the other way round: the command that removes those. Else empty. *same_kind_fails* says that

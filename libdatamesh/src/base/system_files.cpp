@@ -495,6 +495,15 @@ int lock_description(int file) {
   return rc < 0 && errno == EINVAL ? ::flock(file, LOCK_EX | LOCK_NB) : rc;
 }
 
+// Also where the file system became read-only under the holder.
+bool is_held(const std::string& path) {
+  auto file = open_path("lock", path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  struct flock whole {};
+  whole.l_type = F_WRLCK;
+  whole.l_whence = SEEK_SET;
+  return file && ::fcntl(file->get(), F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+}
+
 // For people who wonder who holds the lock. Without room for it there is no such note.
 void note_holder(int file) {
   auto text = std::to_string(::getpid()) + "\n";
@@ -709,6 +718,8 @@ public:
 
   [[nodiscard]] result<std::unique_ptr<file_lock>> lock(const std::string& path) override {
     auto file = open_path("lock", path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0600);
+    if (!file && file.error().code() == errc::read_only && is_held(path))
+      return fail(errc::locked, "lock", path);
     if (!file)
       return fail(file.error());
     if (retry([&] { return lock_description(file->get()); }) < 0) {

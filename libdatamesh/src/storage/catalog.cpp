@@ -101,31 +101,63 @@ catalog::catalog() : impl_(std::make_unique<impl>()) {}
 
 catalog::~catalog() = default;
 
-result<std::unique_ptr<catalog>> catalog::open(std::unique_ptr<ordered_store> store, const vault_id& vault, const device_id& device) {
+result<std::unique_ptr<catalog>> catalog::open(std::unique_ptr<lasting_store> store, const vault_id& vault, const device_id& device) {
   std::unique_ptr<catalog> result{new catalog};
   auto& self = *result->impl_;
   self.store = std::move(store);
   self.device = device;
   self.head.vault = vault;
-  auto stored = self.store->get(head_key());
-  if (!stored)
-    return fail(stored.error().within(open_failed));
-  if (*stored) {
-    auto head = catalog_head::decode(**stored);
-    if (!head)
-      return fail(head.error().within(open_failed));
-    if (head->vault != vault)
-      return fail(errc::format_alien, open_failed, "it belongs to vault " + head->vault.brief());
-    self.head = *head;
-    self.interrupted = head->dirty;
-  }
-  if (auto good = self.load_own_log(); !good)
+  if (auto good = self.load(); !good)
     return fail(good.error().within(open_failed));
-  self.lamport = self.head.lamport;
-  // The pack that the crash cut short may lie on drives that are away.
-  if (self.interrupted)
-    self.skip_numbers();
+  self.interrupted = self.head.dirty;
   return result;
+}
+
+result<void> catalog::impl::load() {
+  auto stored = store->get(head_key());
+  if (!stored)
+    return fail(stored.error());
+  catalog_head fresh;
+  fresh.vault = head.vault;
+  if (*stored) {
+    auto read = catalog_head::decode(**stored);
+    if (!read)
+      return fail(read.error());
+    if (read->vault != head.vault)
+      return fail(errc::format_alien, "look whose it is", "it belongs to vault " + read->vault.brief());
+    fresh = *read;
+  }
+  head = fresh;
+  if (auto good = load_own_log(); !good)
+    return good;
+  lamport = std::max(lamport, head.lamport);
+  // The pack that the crash cut short may lie on drives that are away.
+  if (head.dirty)
+    skip_numbers();
+  return {};
+}
+
+result<void> catalog::make_writable() {
+  constexpr auto attempt = "open catalog anew";
+  auto& self = *impl_;
+  // An empty write tells whether others would be refused.
+  auto refused = [&self] {
+    auto told = self.store->write({}, durability::relaxed);
+    return told ? std::nullopt : std::optional{told.error().within("write to catalog")};
+  };
+  auto why = self.refusal ? self.refusal : refused();
+  if (!why)
+    return {};
+  if (!self.store || !self.stamped.empty() || !disk_refuses(why->code()))
+    return fail(*why);
+  self.refusal = why; // Until all of what follows succeeds.
+  if (auto opened = self.store->reopen(); !opened)
+    return fail(opened.error().within(attempt));
+  if (auto good = self.load(); !good)
+    return fail(good.error().within(attempt));
+  self.interrupted = self.interrupted || self.head.dirty;
+  self.refusal = refused();
+  return self.refusal ? fail(*self.refusal) : result<void>{};
 }
 
 const stamped_operation& catalog::stamp_encoded(operation_body body, std::string_view encoded, int64_t wall_ns) {
@@ -284,8 +316,9 @@ result<std::vector<operation>> catalog::pending_operations(size_t limit) const {
 result<void> catalog::impl::mark(bool dirty) {
   if (refusal)
     return fail(*refusal);
+  // An empty write tells whether others would be refused.
   if (head.dirty == dirty && head.lamport >= floor)
-    return {};
+    return store->write({}, durability::relaxed);
   auto marked = head;
   marked.dirty = dirty;
   marked.lamport = std::max(marked.lamport, floor);
@@ -308,7 +341,7 @@ result<void> catalog::close() {
   if (!self.store)
     return {};
   // Numbers that were skipped are known as such once there are some behind them.
-  auto closed = self.skipped ? result<void>{} : self.mark(false);
+  auto closed = self.skipped || self.interrupted ? result<void>{} : self.mark(false);
   if (closed)
     closed = self.store->flush();
   // Whoever still holds this object must not keep the next process out.
@@ -322,6 +355,10 @@ result<void> catalog::close() {
 
 bool catalog::was_interrupted() const noexcept {
   return impl_->interrupted;
+}
+
+void catalog::reconciled() noexcept {
+  impl_->interrupted = false;
 }
 
 uint64_t catalog::disk_bytes() const {

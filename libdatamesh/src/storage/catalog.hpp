@@ -12,8 +12,8 @@
 // Thread rule: members that are not const from one thread; const ones from any.
 #pragma once
 
+#include "base/lasting_store.hpp"
 #include "datamesh/base/clock.hpp"
-#include "datamesh/base/ordered_store.hpp"
 #include "storage/operation.hpp"
 #include "storage/pack.hpp"
 #include "storage/placement.hpp"
@@ -148,13 +148,20 @@ struct stamped_operation {
 
 class catalog {
 public:
-  /// Opens the catalog of *vault* in *store* for writing as *device*.
-  /// `store_corrupt` when it can not be read; `datamesh rebuild` makes it again.
-  [[nodiscard]] static result<std::unique_ptr<catalog>> open(std::unique_ptr<ordered_store> store, const vault_id& vault,
+  /// Opens the catalog of *vault* in *store* for writing as *device*, and for reading alone
+  /// where the store takes no writes. `store_corrupt` when it can not be read;
+  /// `datamesh rebuild` makes it again.
+  [[nodiscard]] static result<std::unique_ptr<catalog>> open(std::unique_ptr<lasting_store> store, const vault_id& vault,
                                                              const device_id& device);
   ~catalog();
 
   // -- writing -----------------------------------------------------------------
+
+  /// Where writes are refused since the disk was full or read-only, opens the store anew, to
+  /// learn whether it still is and what is there: then `was_interrupted`, as after a crash.
+  /// The refusal when it stays, or when something is stamped; `unavailable` while somebody
+  /// holds a view.
+  [[nodiscard]] result<void> make_writable();
 
   /// Notes durably that somebody writes: from here on to `close` a crash is told by
   /// `was_interrupted`. Every commit does so; called before something that no commit
@@ -175,7 +182,8 @@ public:
   /// was to carry those operations failed. Nothing else may have been stamped.
   void unstamp();
 
-  /// One atomic batch. After an error the catalog refuses every further write.
+  /// One atomic batch. After an error the catalog refuses every further write; but see
+  /// `make_writable`.
   /// Operations may come in any order; least work is one device's in the order of
   /// their sequence. A late move of a folder undoes and redoes later moves.
   [[nodiscard]] result<void> commit(const catalog_commit& what, durability level = durability::synced);
@@ -198,8 +206,10 @@ public:
   [[nodiscard]] result<void> close();
 
   /// True when the last process that wrote did not `close`: packs may be on drives
-  /// that are unknown here, and the caller reconciles.
+  /// that are unknown here, and the caller reconciles. Until it said so, `close` does not
+  /// mark the store clean. Both from any thread.
   [[nodiscard]] bool was_interrupted() const noexcept;
+  void reconciled() noexcept;
 
   // -- names -----------------------------------------------------------------------
 

@@ -3,10 +3,12 @@
 
 #include "storage/fold.hpp"
 
+#include <atomic>
+
 namespace datamesh::storage {
 
 struct catalog::impl {
-  std::unique_ptr<ordered_store> store;
+  std::unique_ptr<lasting_store> store;
   device_id device;
   catalog_head head;                      ///< As committed.
   uint64_t lamport = 0;                   ///< Highest seen or handed out.
@@ -16,9 +18,11 @@ struct catalog::impl {
   uint64_t floor = 0;                     ///< Nothing at or below it is handed out any more; as a clock it is in the head.
   bool skipped = false;                   ///< No operation behind the floor is committed yet.
   std::vector<stamped_operation> stamped; ///< And not committed.
-  bool interrupted = false;
+  std::atomic<bool> interrupted = false;
   std::optional<error> refusal; ///< Why no more is written.
 
+  /// Reads head and own log.
+  result<void> load();
   result<void> mark(bool dirty);
   result<void> load_own_log();
   result<void> follow_own_log(fold& committed);

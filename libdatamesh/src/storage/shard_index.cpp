@@ -9,6 +9,7 @@ namespace datamesh::storage {
 
 namespace {
 
+constexpr auto open_failed = "open drive index";
 constexpr std::string_view meta_key = "m";
 constexpr char record_prefix = 's';
 constexpr char content_prefix = 'b';
@@ -97,8 +98,7 @@ void shard_index::batch::drop_tombstone(const shard_key& key) {
   rows_.erase(row_key(tombstone_prefix, key));
 }
 
-shard_index::shard_index(std::shared_ptr<ordered_store_opener> stores, std::string folder)
-    : stores_(std::move(stores)), folder_(std::move(folder)) {}
+shard_index::shard_index(std::unique_ptr<lasting_store> store, std::string folder) : folder_(std::move(folder)), store_(std::move(store)) {}
 
 result<void> shard_index::create(ordered_store_opener& stores, const std::string& folder, const drive_id& drive) {
   ordered_store_options options;
@@ -114,35 +114,34 @@ result<void> shard_index::create(ordered_store_opener& stores, const std::string
 }
 
 result<std::unique_ptr<shard_index>> shard_index::open(std::shared_ptr<ordered_store_opener> stores, std::string folder) {
-  std::unique_ptr<shard_index> index{new shard_index{std::move(stores), std::move(folder)}};
+  ordered_store_options options;
+  options.folder = folder;
+  options.create_if_missing = false;
+  options.or_read_only = true;
+  auto store = lasting_store::open(std::move(stores), std::move(options));
+  if (!store)
+    return fail(store.error().within(open_failed, folder));
+  std::unique_ptr<shard_index> index{new shard_index{std::move(*store), std::move(folder)}};
   if (auto loaded = index->load(); !loaded)
     return fail(loaded.error());
   return index;
 }
 
 result<void> shard_index::load() {
-  constexpr auto attempt = "open drive index";
-  ordered_store_options options;
-  options.folder = folder_;
-  options.create_if_missing = false;
-  options.or_read_only = true;
-  auto store = stores_->open(options);
-  if (!store)
-    return fail(store.error().within(attempt, folder_));
-  auto row = (*store)->get(meta_key);
+  auto row = store_->get(meta_key);
   if (!row)
-    return fail(row.error().within(attempt, folder_));
+    return fail(row.error().within(open_failed, folder_));
   auto corrupt = [&] {
-    return fail(errc::store_corrupt, attempt, folder_);
+    return fail(errc::store_corrupt, open_failed, folder_);
   };
   if (!*row)
-    return fail(errc::not_found, attempt, folder_);
+    return fail(errc::not_found, open_failed, folder_);
   if ((*row)->size() < sizeof(uint16_t))
     return corrupt();
   layout_reader reader{as_view(**row)};
   auto version = reader.get<uint16_t>();
   if (version > index_format_version)
-    return fail(errc::format_newer, attempt, folder_);
+    return fail(errc::format_newer, open_failed, folder_);
   if (version != index_format_version || (*row)->size() != meta_size)
     return corrupt();
   auto state = reader.get<uint8_t>();
@@ -158,27 +157,17 @@ result<void> shard_index::load() {
   state_ = static_cast<drive_state>(state);
   totals_.shard_count = reader.get<uint64_t>();
   totals_.shard_bytes = reader.get<uint64_t>();
-  store_ = std::move(*store);
   return {};
 }
 
 result<void> shard_index::reopen() {
-  std::unique_lock guard{store_mutex_};
-  store_.reset();
+  if (auto opened = store_->reopen(); !opened)
+    return fail(opened.error().within(open_failed, folder_));
   return load();
 }
 
-template <class Use>
-auto shard_index::with_store(Use use) const -> decltype(use(std::declval<ordered_store&>())) {
-  std::shared_lock guard{store_mutex_};
-  if (store_ == nullptr)
-    return fail(errc::unavailable, "use drive index", folder_);
-  return use(*store_);
-}
-
 bool shard_index::writable() const {
-  std::shared_lock guard{store_mutex_};
-  return store_ != nullptr && store_->writable();
+  return store_->writable();
 }
 
 drive_state shard_index::state() const {
@@ -192,7 +181,7 @@ shard_totals shard_index::totals() const {
 }
 
 result<std::optional<shard_record>> shard_index::find(const shard_key& key) const {
-  auto row = with_store([&](ordered_store& store) { return store.get(row_key(record_prefix, key)); });
+  auto row = store_->get(row_key(record_prefix, key));
   if (!row)
     return fail(row.error());
   if (!*row)
@@ -204,7 +193,7 @@ result<std::optional<shard_record>> shard_index::find(const shard_key& key) cons
 }
 
 result<std::optional<std::string>> shard_index::content(const shard_key& key) const {
-  return with_store([&](ordered_store& store) { return store.get(row_key(content_prefix, key)); });
+  return store_->get(row_key(content_prefix, key));
 }
 
 result<std::vector<shard_record>> shard_index::list(const std::optional<shard_key>& after, size_t limit,
@@ -218,17 +207,15 @@ result<std::vector<shard_record>> shard_index::list(const std::optional<shard_ke
   // The least key behind *after* is *after* with a zero byte behind it.
   auto first = after ? std::max(prefix, row_key(record_prefix, *after) + '\0') : prefix;
   bool corrupt = false;
-  auto scanned = with_store([&](ordered_store& store) {
-    return store.scan(first, prefix_end(prefix), [&](std::string_view row, std::string_view value) {
-      auto key = parse_row_key(row);
-      auto record = key ? parse_record(*key, value) : std::nullopt;
-      if (!record) {
-        corrupt = true;
-        return false;
-      }
-      found.push_back(*record);
-      return found.size() < limit;
-    });
+  auto scanned = store_->scan(first, prefix_end(prefix), [&](std::string_view row, std::string_view value) {
+    auto key = parse_row_key(row);
+    auto record = key ? parse_record(*key, value) : std::nullopt;
+    if (!record) {
+      corrupt = true;
+      return false;
+    }
+    found.push_back(*record);
+    return found.size() < limit;
   });
   if (!scanned)
     return fail(scanned.error());
@@ -241,14 +228,12 @@ result<std::vector<shard_key>> shard_index::tombstones() const {
   std::vector<shard_key> found;
   std::string prefix{tombstone_prefix};
   bool corrupt = false;
-  auto scanned = with_store([&](ordered_store& store) {
-    return store.scan(prefix, prefix_end(prefix), [&](std::string_view row, std::string_view) {
-      auto key = parse_row_key(row);
-      corrupt = !key;
-      if (key)
-        found.push_back(*key);
-      return !corrupt;
-    });
+  auto scanned = store_->scan(prefix, prefix_end(prefix), [&](std::string_view row, std::string_view) {
+    auto key = parse_row_key(row);
+    corrupt = !key;
+    if (key)
+      found.push_back(*key);
+    return !corrupt;
   });
   if (!scanned)
     return fail(scanned.error());
@@ -262,7 +247,7 @@ result<void> shard_index::write(batch changes, durability level) {
   next.shard_count += changes.added_.shard_count - changes.removed_.shard_count;
   next.shard_bytes += changes.added_.shard_bytes - changes.removed_.shard_bytes;
   changes.rows_.put(meta_key, encode_meta(drive_, state(), next));
-  auto written = with_store([&](ordered_store& store) { return store.write(changes.rows_, level); });
+  auto written = store_->write(changes.rows_, level);
   if (!written)
     return written;
   std::lock_guard guard{meta_mutex_};
@@ -273,7 +258,7 @@ result<void> shard_index::write(batch changes, durability level) {
 result<void> shard_index::write_state(drive_state next) {
   write_batch rows;
   rows.put(meta_key, encode_meta(drive_, next, totals()));
-  auto written = with_store([&](ordered_store& store) { return store.write(rows, durability::synced); });
+  auto written = store_->write(rows, durability::synced);
   if (!written)
     return written;
   std::lock_guard guard{meta_mutex_};
@@ -282,11 +267,11 @@ result<void> shard_index::write_state(drive_state next) {
 }
 
 result<void> shard_index::sync() {
-  return with_store([](ordered_store& store) { return store.write({}, durability::synced); });
+  return store_->write({}, durability::synced);
 }
 
 result<void> shard_index::flush() {
-  return with_store([](ordered_store& store) { return store.flush(); });
+  return store_->flush();
 }
 
 } // namespace datamesh::storage

@@ -7,11 +7,10 @@
 // Thread rule: reads from any thread; `write` and `reopen` from one writer thread.
 #pragma once
 
-#include "datamesh/base/ordered_store.hpp"
+#include "base/lasting_store.hpp"
 #include "storage/shard_store.hpp"
 
 #include <mutex>
-#include <shared_mutex>
 
 namespace datamesh::storage {
 
@@ -91,17 +90,12 @@ public:
   [[nodiscard]] result<void> flush();
 
 private:
-  shard_index(std::shared_ptr<ordered_store_opener> stores, std::string folder);
+  shard_index(std::unique_ptr<lasting_store> store, std::string folder);
   [[nodiscard]] result<void> load();
-  template <class Use>
-  [[nodiscard]] auto with_store(Use use) const -> decltype(use(std::declval<ordered_store&>()));
 
-  std::shared_ptr<ordered_store_opener> stores_;
   std::string folder_;
   drive_id drive_;
-  // Held shared by whoever uses the store, alone by `reopen`.
-  mutable std::shared_mutex store_mutex_;
-  std::unique_ptr<ordered_store> store_;
+  std::unique_ptr<lasting_store> store_;
   mutable std::mutex meta_mutex_;
   drive_state state_ = drive_state::ok;
   shard_totals totals_;

@@ -220,3 +220,25 @@ TEST_CASE("the stamps of one who ends after the catalog was closed are no more",
   auto late = room.apply(room.self, {2});
   CHECK(room.done(late) == errc::unavailable);
 }
+
+TEST_CASE("a catalog that met a full disk serves again once it was opened anew", "[catalog_actor]") {
+  catalog_room room;
+  caf::scoped_actor other{room.sys};
+  auto pack = room.stamped(room.self, {1});
+  room.disk->write_fails = true;
+  CHECK(room.committed(room.self, pack) == errc::no_space);
+  auto refused = room.apply(other, {2});
+  CHECK(room.done(refused) == errc::no_space);
+  CHECK(code_of(test::ask<v1::StampedOperations>(other, room.writer, room.with_bodies<v1::StampOperations>({3}))) == errc::no_space);
+  CHECK(code_of(test::ask<v1::Done>(other, room.writer, caf::open_atom_v)) == errc::no_space);
+  room.disk->write_fails = false;
+  CHECK(code_of(test::ask<v1::Done>(other, room.writer, caf::open_atom_v)) == errc{});
+  auto applied = room.apply(other, {4});
+  CHECK(room.done(applied) == errc{});
+  pack = room.stamped(room.self, {5});
+  CHECK(room.committed(room.self, pack) == errc{});
+  for (uint64_t n = 1; n <= 3; ++n)
+    CHECK_FALSE(room.has(n));
+  CHECK(room.has(4));
+  CHECK(room.has(5));
+}

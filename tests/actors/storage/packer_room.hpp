@@ -67,7 +67,7 @@ struct packer_room {
     codec->env.stores = simple_stores(disk, std::make_shared<seeded_random>(test::seed() + 2));
     auto keys = crypto::make_keyring(random);
     REQUIRE(keys);
-    auto store = codec->env.stores->open({.folder = "/catalog", .memory_bytes = 1 << 20});
+    auto store = lasting_store::open(codec->env.stores, {.folder = "/catalog", .memory_bytes = 1 << 20});
     REQUIRE(store);
     auto opened = catalog::open(std::move(*store), keys->vault, *random_id<device_id>(random));
     REQUIRE(opened);

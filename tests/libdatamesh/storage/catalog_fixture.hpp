@@ -9,6 +9,7 @@
 
 #include <cstdlib>
 #include <map>
+#include <utility>
 
 namespace datamesh::test {
 
@@ -44,11 +45,13 @@ struct memory_disk {
   size_t writes = 0;
   size_t changes = 0;
   bool write_fails = false;
+  errc refusal = errc::no_space;
+  bool keeps_refused = false; ///< What a refused write had for its content is there all the same.
 };
 
 class memory_store : public ordered_store {
 public:
-  explicit memory_store(std::shared_ptr<memory_disk> disk) : disk_(std::move(disk)) {}
+  explicit memory_store(std::shared_ptr<memory_disk> disk) : disk_(std::move(disk)), refuses_(disk_->write_fails) {}
   result<std::optional<std::string>> get(std::string_view key) const override {
     auto i = disk_->content.find(key);
     return i == disk_->content.end() ? std::nullopt : std::optional{i->second};
@@ -58,9 +61,10 @@ public:
     return scan_rows(disk_->content, first, last, visit);
   }
   result<void> write(const write_batch& batch, durability) override {
-    if (disk_->write_fails)
-      return fail(errc::no_space, "write");
-    disk_->writes += 1;
+    auto refused = std::exchange(refuses_, refuses_ || disk_->write_fails);
+    if (refuses_ && (refused || !disk_->keeps_refused))
+      return fail(disk_->refusal, "write");
+    disk_->writes += !batch.empty();
     disk_->changes += batch.changes().size();
     for (const auto& c : batch.changes()) {
       if (c.value)
@@ -68,6 +72,8 @@ public:
       else
         disk_->content.erase(c.key);
     }
+    if (refuses_)
+      return fail(disk_->refusal, "write");
     return {};
   }
   std::unique_ptr<ordered_view> snapshot() const override {
@@ -80,7 +86,7 @@ public:
     return {};
   }
   bool writable() const override {
-    return true;
+    return !refuses_;
   }
   uint64_t disk_bytes() const override {
     return disk_->content.size();
@@ -88,7 +94,29 @@ public:
 
 private:
   std::shared_ptr<memory_disk> disk_;
+  bool refuses_;
 };
+
+class memory_stores : public ordered_store_opener {
+public:
+  explicit memory_stores(std::shared_ptr<memory_disk> disk) : disk_(std::move(disk)) {}
+  result<std::unique_ptr<ordered_store>> open(const ordered_store_options&) override {
+    return std::make_unique<memory_store>(disk_);
+  }
+  result<void> destroy(const std::string&) override {
+    return {};
+  }
+
+private:
+  std::shared_ptr<memory_disk> disk_;
+};
+
+inline result<std::unique_ptr<storage::catalog>> try_open_catalog(const std::shared_ptr<memory_disk>& disk, const vault_id& vault,
+                                                                  const device_id& as) {
+  auto store = lasting_store::open(std::make_shared<memory_stores>(disk), {});
+  REQUIRE(store);
+  return storage::catalog::open(std::move(*store), vault, as);
+}
 
 inline uint64_t run_seed() {
   auto* text = std::getenv("DATAMESH_SEED");
@@ -126,7 +154,7 @@ inline vault_id test_vault() {
 }
 
 inline std::unique_ptr<storage::catalog> open_catalog(const std::shared_ptr<memory_disk>& disk, const device_id& as = device(1)) {
-  auto opened = storage::catalog::open(std::make_unique<memory_store>(disk), test_vault(), as);
+  auto opened = try_open_catalog(disk, test_vault(), as);
   REQUIRE(opened);
   return std::move(*opened);
 }

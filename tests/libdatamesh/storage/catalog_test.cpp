@@ -525,6 +525,12 @@ TEST_CASE("a catalog that was not closed says so", "[catalog]") {
   f.apply({make(node(2), root_node(), "b")});
   REQUIRE(f.names->close());
   f.reopen();
+  // Still: nobody looked what is on the drives.
+  CHECK(f.names->was_interrupted());
+  f.names->reconciled();
+  f.apply({make(node(3), root_node(), "c")});
+  REQUIRE(f.names->close());
+  f.reopen();
   CHECK_FALSE(f.names->was_interrupted());
   CHECK(f.names->resolve("a"));
 }
@@ -580,6 +586,98 @@ TEST_CASE("after a failed commit nothing more is written", "[catalog]") {
   CHECK(f.listing(root_node()).empty());
 }
 
+TEST_CASE("a catalog on a full disk is read, and written again when there is room", "[catalog]") {
+  auto kept = GENERATE(false, true);
+  CAPTURE(kept);
+  fixture f;
+  f.apply({make(node(1), root_node(), "a")});
+  f.disk->write_fails = true;
+  f.disk->keeps_refused = kept;
+  catalog_commit c;
+  c.operations = f.names->stamp({make(node(2), root_node(), "b")}, 0);
+  auto lost = c.operations.front();
+  CHECK(f.names->commit(c).error().code() == errc::no_space);
+  f.names->unstamp();
+  CHECK(f.names->begin_writing().error().code() == errc::no_space);
+  CHECK(f.names->mark_packs({pack(1)}, {}).error().code() == errc::no_space);
+  CHECK(f.names->make_writable().error().code() == errc::no_space);
+  CHECK(f.names->resolve("a"));
+  f.disk->write_fails = false;
+  CHECK(f.names->begin_writing().error().code() == errc::no_space);
+  // Who reads is not disturbed.
+  auto frozen = f.names->freeze();
+  CHECK(f.names->make_writable().error().code() == errc::unavailable);
+  CHECK(f.names->resolve("a"));
+  frozen.reset();
+  REQUIRE(f.names->make_writable());
+  CHECK(f.names->was_interrupted());
+  REQUIRE(f.names->make_writable());
+  // What the failed commit left, if anything, is known, and its numbers are not given again.
+  CHECK(f.listing(root_node()) == (kept ? names_list{"a", "b"} : names_list{"a"}));
+  auto next = f.names->stamp({make(node(3), root_node(), "c")}, 0);
+  CHECK(next.front().sequence > lost.sequence);
+  CHECK(next.front().at.lamport > lost.at.lamport);
+  c.operations = next;
+  REQUIRE(f.names->commit(c));
+  CHECK(f.names->check());
+  REQUIRE(f.names->close());
+  f.reopen();
+  CHECK(f.names->was_interrupted());
+  CHECK(f.listing(root_node()) == (kept ? names_list{"a", "b", "c"} : names_list{"a", "c"}));
+  CHECK(f.names->devices()->front().broken_at == 0);
+  f.names->reconciled();
+  f.apply({make(node(4), root_node(), "d")});
+  REQUIRE(f.names->close());
+  f.reopen();
+  CHECK_FALSE(f.names->was_interrupted());
+}
+
+TEST_CASE("a catalog is not opened anew under what is stamped", "[catalog]") {
+  fixture f;
+  f.apply({make(node(1), root_node(), "a")});
+  catalog_commit c;
+  c.operations = f.names->stamp({make(node(2), root_node(), "b")}, 0);
+  f.disk->write_fails = true;
+  CHECK_FALSE(f.names->mark_packs({pack(1)}, {}));
+  f.disk->write_fails = false;
+  CHECK(f.names->make_writable().error().code() == errc::no_space);
+  CHECK(f.names->commit(c).error().code() == errc::no_space);
+  f.names->unstamp();
+  REQUIRE(f.names->make_writable());
+  CHECK(f.listing(root_node()) == names_list{"a"});
+}
+
+TEST_CASE("a catalog that opens on a full disk takes no pack under way", "[catalog]") {
+  fixture f;
+  f.apply({make(node(1), root_node(), "a")});
+  f.disk->write_fails = true;
+  f.reopen();
+  CHECK(f.names->was_interrupted());
+  CHECK(f.names->resolve("a"));
+  for (int round = 0; round < 2; ++round)
+    CHECK(f.names->begin_writing().error().code() == errc::no_space);
+  f.disk->write_fails = false;
+  REQUIRE(f.names->make_writable());
+  REQUIRE(f.names->begin_writing());
+  f.apply({make(node(2), root_node(), "b")});
+  REQUIRE(f.names->close());
+  f.reopen();
+  CHECK(f.names->was_interrupted());
+  CHECK(f.names->resolve("b"));
+}
+
+TEST_CASE("a catalog whose disk fails is not opened anew", "[catalog]") {
+  fixture f;
+  f.disk->write_fails = true;
+  f.disk->refusal = errc::io_failed;
+  CHECK(f.names->begin_writing().error().code() == errc::io_failed);
+  f.disk->write_fails = false;
+  CHECK(f.names->make_writable().error().code() == errc::io_failed);
+  REQUIRE_FALSE(f.names->close());
+  // Nor one that is closed.
+  CHECK_FALSE(f.names->make_writable());
+}
+
 TEST_CASE("an operation out of bounds is refused by commit", "[catalog]") {
   fixture f;
   catalog_commit c;
@@ -591,14 +689,14 @@ TEST_CASE("an operation out of bounds is refused by commit", "[catalog]") {
 TEST_CASE("a catalog of another vault or a newer version is not opened", "[catalog]") {
   fixture f;
   f.apply({make(node(1), root_node(), "a")});
-  auto other = catalog::open(std::make_unique<memory_store>(f.disk), numbered<vault_id>(2), device(1));
+  auto other = try_open_catalog(f.disk, numbered<vault_id>(2), device(1));
   CHECK(other.error().code() == errc::format_alien);
   auto head = f.disk->content["h"];
   REQUIRE(head.substr(0, 2) == "\x08\x01");
   f.disk->content["h"] = "\x08\x02" + head.substr(2);
-  CHECK(catalog::open(std::make_unique<memory_store>(f.disk), test_vault(), device(1)).error().code() == errc::format_newer);
+  CHECK(try_open_catalog(f.disk, test_vault(), device(1)).error().code() == errc::format_newer);
   f.disk->content["h"] = head.substr(0, head.size() - 1);
-  CHECK(catalog::open(std::make_unique<memory_store>(f.disk), test_vault(), device(1)).error().code() == errc::store_corrupt);
+  CHECK(try_open_catalog(f.disk, test_vault(), device(1)).error().code() == errc::store_corrupt);
 }
 
 TEST_CASE("damaged rows are told as a corrupt store and never crash", "[catalog]") {
@@ -627,7 +725,7 @@ TEST_CASE("damaged rows are told as a corrupt store and never crash", "[catalog]
     } else if (!row->second.empty()) {
       row->second[random.below(row->second.size())] ^= static_cast<char>(1 + random.below(255));
     }
-    auto names = catalog::open(std::make_unique<memory_store>(disk), test_vault(), device(1));
+    auto names = try_open_catalog(disk, test_vault(), device(1));
     if (!names) {
       noticed += 1;
       continue;
