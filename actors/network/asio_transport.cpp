@@ -28,16 +28,17 @@ constexpr int backlog = 512;
 constexpr auto accept_pause = std::chrono::milliseconds{100};
 
 tcp::endpoint to_asio(const endpoint& from) {
-  if (from.is_v4())
-    return {asio::ip::address_v4{{from.address[12], from.address[13], from.address[14], from.address[15]}}, from.port};
-  return {asio::ip::address_v6{from.address, from.scope}, from.port};
+  const auto& raw = from.ip.raw;
+  if (!from.ip.v6)
+    return {asio::ip::address_v4{{raw[0], raw[1], raw[2], raw[3]}}, from.port};
+  return {asio::ip::address_v6{raw, from.scope}, from.port};
 }
 
 endpoint from_asio(const tcp::endpoint& from) {
   if (from.address().is_v4())
     return endpoint::v4(from.address().to_v4().to_bytes(), from.port());
   auto v6 = from.address().to_v6();
-  return {v6.to_bytes(), from.port(), static_cast<uint32_t>(v6.scope_id())};
+  return {{v6.to_bytes(), true}, from.port(), static_cast<uint32_t>(v6.scope_id())};
 }
 
 error reason_of(const error_code& code, const char* attempted, std::string object) {
@@ -128,7 +129,7 @@ error_code asio_transport::impl::open(const endpoint& at) {
   tcp::acceptor one{context};
   if (one.open(where.protocol(), code) || one.set_option(asio::socket_base::reuse_address{true}, code))
     return code;
-  if (!at.is_v4() && one.set_option(asio::ip::v6_only{true}, code))
+  if (at.ip.v6 && one.set_option(asio::ip::v6_only{true}, code))
     return code;
   if (one.bind(where, code) || one.listen(backlog, code) || one.non_blocking(true, code))
     return code;

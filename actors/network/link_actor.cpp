@@ -160,7 +160,8 @@ caf::result<v1::PeerConnected> connect(link_pointer self, const v1::ConnectPeer&
   auto promise = self->make_response_promise<connect_promise::promise_type>();
   auto token = ++self->state.last_token;
   self->state.connecting.emplace(token, connect_promise{promise, attempted});
-  self->state.sockets->post([token, at = *to, expected](socket_side& on) { on.hub.connect(token, at, expected); });
+  self->state.sockets->post(
+      [token, at = *to, expected, there = request.there()](socket_side& on) { on.hub.connect(token, at, expected, there); });
   return promise;
 }
 
@@ -268,20 +269,17 @@ link_core::behavior_type links(link_pointer self, const link_parts& parts) {
 
 v1::PeerAddress to_proto(const endpoint& from) {
   v1::PeerAddress to;
-  to.set_address(std::string{from.address.begin(), from.address.end()});
+  to.set_address(std::string{as_text(from.ip.view())});
   to.set_port(from.port);
   to.set_scope(from.scope);
   return to;
 }
 
 result<endpoint> from_proto(const v1::PeerAddress& from) {
-  endpoint to;
-  if (from.address().size() != to.address.size() || from.port() == 0 || from.port() > UINT16_MAX)
+  auto ip = ip_from(as_view(from.address()));
+  if (!ip || from.port() == 0 || from.port() > UINT16_MAX)
     return fail(errc::invalid_argument, "read a node's address");
-  std::ranges::transform(from.address(), to.address.begin(), [](char c) { return static_cast<uint8_t>(c); });
-  to.port = static_cast<uint16_t>(from.port());
-  to.scope = from.scope();
-  return to;
+  return endpoint{*ip, static_cast<uint16_t>(from.port()), from.scope()};
 }
 
 link_actor spawn_link_actor(caf::actor_system& sys, const link_parts& parts) {

@@ -17,7 +17,8 @@ using peer_handler_actor = caf::typed_actor<caf::replies_to<v1::PeerRequest, byt
 using link_watch_actor = caf::typed_actor<caf::reacts_to<v1::LinkUp>, caf::reacts_to<v1::LinkDown>>;
 
 using link_actor = caf::typed_actor<
-    // A link with that node, dialed where there is none. Ends within `handshake_time_max`.
+    // A link with that node, dialed where there is none, or where it is not yet known that
+    // the node is reached there, if that is asked for. Ends within `handshake_time_max`.
     caf::replies_to<v1::ConnectPeer>::with<v1::PeerConnected>,
     // Asks a node with which there is a link; waits for its credit. Ends in time.
     caf::replies_to<v1::AskPeer, bytes>::with<v1::PeerAnswer, bytes>,

@@ -14,6 +14,8 @@ constexpr size_t ticks_at_once = 256;
 constexpr auto crossing_max = 2 * handshake_time_max;
 /// Peers without a link whose pace is kept before it is looked who gains by it.
 constexpr size_t paces_kept = 1024;
+/// Addresses at which a peer was dialed that are remembered with a link.
+constexpr size_t reached_max = 4;
 /// Unsent bytes with which a closed link is dropped instead.
 constexpr size_t farewell_bytes_max = 256 << 10;
 
@@ -65,6 +67,7 @@ struct entry {
   link_time ends{};    ///< When the last word is over.
   link_time paused{};  ///< Until when the peer has sent too much.
   link_time stalled{}; ///< Since when it takes no more.
+  link_time used{};    ///< When something was asked over it last, by either side.
   link_time scheduled = link_time::max();
   size_t held = 0;
   uint64_t items = 0; ///< Of the link, that its peer's pace has.
@@ -72,6 +75,7 @@ struct entry {
   size_t waiting_bytes = 0;
   std::map<uint64_t, uint64_t> asked; ///< Numbers of our requests with their tokens.
   std::vector<uint64_t> connecting;   ///< Tokens of those who wait for it to open.
+  std::vector<endpoint> reached;      ///< Where the peer was dialed while the link lasts.
 
   [[nodiscard]] uint64_t number() const noexcept {
     return facts.link;
@@ -94,8 +98,8 @@ struct link_hub::impl {
   hub_owner& owner;
   admission door;
   std::unordered_map<uint64_t, entry> entries;
-  std::map<peer_id, std::vector<uint64_t>> peers; ///< Open links of each, the newest last; never empty.
-  std::map<peer_id, uint64_t> dialing;
+  std::map<peer_id, std::vector<uint64_t>> peers;           ///< Open links of each, the newest last; never empty.
+  std::map<std::pair<peer_id, endpoint>, uint64_t> dialing; ///< Who must answer, and where.
   std::map<peer_id, pace> paces;
   std::unordered_map<uint64_t, uint64_t> asks; ///< Tokens with their links.
   std::set<std::pair<link_time, uint64_t>> timers;
@@ -132,6 +136,9 @@ struct link_hub::impl {
   void take(entry& e, link_answer& what);
   void take(entry& e, const link_closed& what);
   [[nodiscard]] bool keeps(const entry& fresh, const peer_id& peer);
+  void note_reached(entry& dialed);
+  void end_unused();
+  [[nodiscard]] bool is_reached(const peer_id& peer, const endpoint& at);
   void send_waiting(entry& e);
   void flush(entry& e);
   [[nodiscard]] bool says_farewell(entry& e);
@@ -200,7 +207,7 @@ void link_hub::impl::no_longer_dialed(entry& e) {
     return;
   --dials;
   if (e.expected)
-    dialing.erase(*e.expected);
+    dialing.erase({*e.expected, e.facts.address});
 }
 
 void link_hub::impl::forget(uint64_t number) {
@@ -256,8 +263,12 @@ void link_hub::impl::take(entry& e, const link_opened& what) {
   door.opened(e.number());
   no_longer_dialed(e);
   e.facts.peer = what.peer;
+  if (e.facts.side == link_side::dialer)
+    note_reached(e);
+  e.used = now();
   if (keeps(e, what.peer)) {
     e.up = true;
+    end_unused();
     auto& all = peers[what.peer];
     all.push_back(e.number());
     owner.on_link_up(e.facts, all.size());
@@ -295,8 +306,49 @@ bool link_hub::impl::keeps(const entry& fresh, const peer_id& peer) {
   return true;
 }
 
+// Of two links with a peer one may go at once; what was learned by it stays with the other.
+void link_hub::impl::note_reached(entry& dialed) {
+  auto note = [at = dialed.facts.address](std::vector<endpoint>& in) {
+    if (std::ranges::find(in, at) != in.end())
+      return;
+    if (in.size() >= reached_max)
+      in.erase(in.begin());
+    in.push_back(at);
+  };
+  note(dialed.reached);
+  if (auto others = peers.find(dialed.facts.peer); others != peers.end())
+    for (auto number : others->second)
+      note(find(number)->reached);
+}
+
+void link_hub::impl::end_unused() {
+  size_t open = 0;
+  entry* longest = nullptr;
+  for (auto& [number, e] : entries) {
+    if (!e.up || !e.is_open())
+      continue;
+    ++open;
+    bool is_busy = e.held > 0 || !e.asked.empty() || !e.waiting.empty();
+    if (!is_busy && (longest == nullptr || std::pair{e.used, number} < std::pair{longest->used, longest->number()}))
+      longest = &e;
+  }
+  if (open <= options.links_kept || longest == nullptr || now() < longest->used + options.unused_after)
+    return;
+  longest->link->close(errc::capacity_exceeded);
+  settle(longest->number());
+}
+
+bool link_hub::impl::is_reached(const peer_id& peer, const endpoint& at) {
+  auto known = peers.find(peer);
+  return known != peers.end() && std::ranges::any_of(known->second, [&](auto number) {
+           const auto& e = *find(number);
+           return e.is_open() && std::ranges::find(e.reached, at) != e.reached.end();
+         });
+}
+
 void link_hub::impl::take(entry& e, link_request& what) {
   count_held(e);
+  e.used = now();
   if (closing || held > options.held_max / 2)
     return (void) e.link->answer(what.id, closing ? errc::unavailable : errc::capacity_exceeded);
   owner.on_request({e.number(), what.id}, e.facts.peer, what.deadline, std::move(what.message), std::move(what.body));
@@ -336,6 +388,7 @@ void link_hub::impl::send_waiting(entry& e) {
     auto next = std::move(e.waiting.front());
     e.waiting.pop_front();
     e.waiting_bytes -= next.size();
+    e.used = now();
     auto id = e.link->request(std::move(next.message), next.body, next.deadline, now());
     if (id)
       e.asked.emplace(*id, next.token);
@@ -553,7 +606,7 @@ void link_hub::ended(socket_id socket, const error& reason) {
 
 // -- by the owner --------------------------------------------------------------------------------
 
-void link_hub::connect(uint64_t token, const endpoint& to, std::optional<peer_id> expected) {
+void link_hub::connect(uint64_t token, const endpoint& to, std::optional<peer_id> expected, bool there) {
   turn taken{*impl_};
   constexpr auto attempted = "reach a node";
   auto& self = *impl_;
@@ -561,9 +614,9 @@ void link_hub::connect(uint64_t token, const endpoint& to, std::optional<peer_id
     return self.owner.on_connected(token, fail(errc::unavailable, attempted, "this node closes its links"));
   if (expected == self.us.id())
     return self.owner.on_connected(token, fail(errc::invalid_argument, attempted, "it is this one"));
-  if (expected && self.peers.contains(*expected))
+  if (expected && (there ? self.is_reached(*expected, to) : self.peers.contains(*expected)))
     return self.owner.on_connected(token, *expected);
-  if (auto under_way = expected ? self.dialing.find(*expected) : self.dialing.end(); under_way != self.dialing.end())
+  if (auto under_way = expected ? self.dialing.find({*expected, to}) : self.dialing.end(); under_way != self.dialing.end())
     return self.find(under_way->second)->connecting.push_back(token);
   if (self.dials >= self.options.dials_max)
     return self.owner.on_connected(token, fail(errc::capacity_exceeded, attempted, "too many are being dialed"));
@@ -575,7 +628,7 @@ void link_hub::connect(uint64_t token, const endpoint& to, std::optional<peer_id
   e.connecting.push_back(token);
   ++self.dials;
   if (expected)
-    self.dialing.emplace(*expected, socket);
+    self.dialing.emplace(std::pair{*expected, to}, socket);
   self.open_link(e);
   self.settle(socket);
 }

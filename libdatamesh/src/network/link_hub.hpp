@@ -32,6 +32,10 @@ struct hub_options {
   /// What all peers together make us hold. From half of it on requests are answered
   /// `capacity_exceeded`; beyond it, the links that hold most are closed.
   size_t held_max = 64 << 20;
+  /// Open links; when there are more, the one that nobody used for longest goes, if that is
+  /// `unused_after` or more.
+  size_t links_kept = 256;
+  std::chrono::milliseconds unused_after{std::chrono::minutes{5}};
 };
 
 /// How long a peer may take nothing of what waits for it.
@@ -82,8 +86,9 @@ public:
   ~link_hub() override;
 
   /// A link to that node, dialed where there is none. @param expected who must answer,
-  /// or nobody where anybody may
-  void connect(uint64_t token, const endpoint& to, std::optional<peer_id> expected);
+  /// or nobody where anybody may @param there a link is not enough: it has to be seen that
+  /// the node is reached at that address, which is not known of one that dialed us
+  void connect(uint64_t token, const endpoint& to, std::optional<peer_id> expected, bool there = false);
   /// Asks a node with which there is a link: `unavailable` where there is none,
   /// `capacity_exceeded` when the request is too large or too many wait, `timed_out`.
   void ask(uint64_t token, const peer_id& peer, std::string message, bytes body, link_time deadline);

@@ -9,9 +9,10 @@ namespace {
 endpoint v6(std::array<uint16_t, 8> parts, uint16_t port) {
   endpoint made;
   for (size_t i = 0; i < parts.size(); ++i) {
-    made.address[2 * i] = static_cast<uint8_t>(parts[i] >> 8);
-    made.address[2 * i + 1] = static_cast<uint8_t>(parts[i]);
+    made.ip.raw[2 * i] = static_cast<uint8_t>(parts[i] >> 8);
+    made.ip.raw[2 * i + 1] = static_cast<uint8_t>(parts[i]);
   }
+  made.ip.v6 = true;
   made.port = port;
   return made;
 }

@@ -835,3 +835,91 @@ TEST_CASE("whatever happens, each question has one answer and each link one end"
     CHECK(all[i]->hub.door().half_open() == 0);
   }
 }
+
+TEST_CASE("who dialed us is dialed where it says that it is, once for as long as there is a link", "[link_hub]") {
+  two_places t;
+  t.open();
+  auto there = [&](const endpoint& to) {
+    auto token = ++t.two.tokens;
+    t.two.hub.connect(token, to, t.one.id(), true);
+    t.net.run();
+    return t.two.refusal(token);
+  };
+  SECTION("a while after") {
+    t.net.pass(11s);
+    CHECK(there(at(9)) == errc::unavailable);
+    CHECK(there(at(1)) == errc{});
+    REQUIRE(t.two.hub.links().size() == 1);
+    CHECK(t.two.hub.links().front().side == link_side::acceptor);
+    auto sockets = t.one.wire.size();
+    // It is known now, so nothing is dialed.
+    t.one.wire.move_to(at(3));
+    t.net.dead = true;
+    CHECK(there(at(1)) == errc{});
+    CHECK(t.one.wire.size() == sockets);
+    t.net.dead = false;
+    // Another address is another thing.
+    CHECK(there(at(9)) == errc::unavailable);
+  }
+  SECTION("at once, when one of the two links goes") {
+    CHECK(there(at(1)) == errc{});
+    t.net.pass(3s);
+    REQUIRE(t.two.hub.links().size() == 1);
+    CHECK(t.one.hub.links().size() == 1);
+    t.net.dead = true;
+    CHECK(there(at(1)) == errc{});
+  }
+  SECTION("not any more when the link has gone") {
+    t.net.pass(11s);
+    CHECK(there(at(1)) == errc{});
+    t.one.hub.drop(t.two.id(), errc::unavailable);
+    t.net.pass(3s);
+    REQUIRE(t.two.hub.links().empty());
+    t.one.hub.close();
+    t.net.pass(3s);
+    CHECK(there(at(1)) != errc{});
+  }
+}
+
+TEST_CASE("of more links than are kept, the one that nobody used for longest goes", "[link_hub]") {
+  auto options = usual();
+  options.links_kept = 2;
+  memory_net net{std::make_shared<manual_clock>()};
+  place one{net, 1, at(1), options};
+  std::deque<place> others;
+  auto open_another = [&] {
+    auto number = static_cast<uint8_t>(others.size() + 2);
+    auto& fresh = others.emplace_back(net, number, at(number));
+    auto token = one.connect(fresh);
+    net.run();
+    REQUIRE(one.told.connected.at(token));
+  };
+  open_another();
+  open_another();
+  open_another();
+  // None was unused for long enough.
+  CHECK(one.hub.links().size() == 3);
+  net.pass(4min);
+  others[0].told.hub = &others[0].hub;
+  one.ask(others[0], "x");
+  net.run();
+  net.pass(2min);
+  open_another();
+  CHECK(one.hub.links().size() == 3);
+  REQUIRE(one.told.downs.size() == 1);
+  CHECK(one.told.downs[0].what.peer == others[1].id());
+  CHECK(one.told.downs[0].reason.code() == errc::capacity_exceeded);
+  SECTION("not one over which something is asked") {
+    // Nobody answers.
+    one.ask(others[2], "x", {}, 1h);
+    net.pass(1min);
+    for (size_t i : {0, 3}) {
+      others[i].told.hub = &others[i].hub;
+      one.ask(others[i], "x");
+    }
+    net.pass(6min);
+    open_another();
+    REQUIRE(one.told.downs.size() == 2);
+    CHECK(one.told.downs[1].what.peer == others[0].id());
+  }
+}
