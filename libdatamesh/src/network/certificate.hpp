@@ -1,5 +1,5 @@
 // X.509 certificates (RFC 5280) of nodes: self-signed with Ed25519 (RFC 8410), used
-// by TLS alone. What counts is the key; a node makes a new certificate at each start.
+// by TLS alone. What counts is the key; a node makes a new certificate at each start, and in time.
 #pragma once
 
 #include "crypto/identity.hpp"

@@ -4,6 +4,8 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include <mutex>
+
 namespace datamesh::network {
 
 namespace {
@@ -13,11 +15,7 @@ constexpr std::string_view protocol = "datamesh/1";
 constexpr std::string_view protocol_list = "\x0a"
                                            "datamesh/1";
 
-struct free_context {
-  void operator()(SSL_CTX* x) const noexcept {
-    SSL_CTX_free(x);
-  }
-};
+constexpr auto renew_after = certificate_lifetime / 2;
 
 struct free_session {
   void operator()(SSL* x) const noexcept {
@@ -89,10 +87,46 @@ bool set_up(SSL_CTX* context, X509& certificate, EVP_PKEY& key) {
 
 struct tls_identity::impl {
   peer_id id;
+  crypto::public_key key;
   crypto::key256 seed;
   std::shared_ptr<const clock> wall;
-  std::unique_ptr<SSL_CTX, free_context> context;
+  random_source* random = nullptr;
+
+  /// With a certificate that is valid for long enough, if one can be had.
+  [[nodiscard]] std::shared_ptr<SSL_CTX> current();
+  [[nodiscard]] result<void> renew(clock::wall_time now);
+
+private:
+  std::mutex mutex_;
+  std::shared_ptr<SSL_CTX> context_; ///< Links that are open keep the one that they began with.
+  clock::wall_time made_;
 };
+
+result<void> tls_identity::impl::renew(clock::wall_time now) {
+  auto secret = private_key(seed);
+  if (!secret)
+    return fail(secret.error());
+  auto certificate = make_certificate(**secret, now, *random);
+  if (!certificate)
+    return fail(certificate.error());
+  std::shared_ptr<SSL_CTX> fresh{SSL_CTX_new(TLS_method()), &SSL_CTX_free};
+  if (!fresh || !set_up(fresh.get(), **certificate, **secret)) {
+    ERR_clear_error();
+    return fail(errc::internal, "make a certificate", "this OpenSSL lacks something");
+  }
+  context_ = std::move(fresh);
+  made_ = now;
+  return {};
+}
+
+std::shared_ptr<SSL_CTX> tls_identity::impl::current() {
+  std::lock_guard guard{mutex_};
+  auto now = wall->wall();
+  // Where none can be made, the one that there is may still do.
+  if (now >= made_ + renew_after || now < made_ - clock_error_max)
+    (void) renew(now);
+  return context_;
+}
 
 tls_identity::tls_identity(std::unique_ptr<impl> with) : impl_(std::move(with)) {}
 tls_identity::tls_identity(tls_identity&&) noexcept = default;
@@ -101,6 +135,10 @@ tls_identity::~tls_identity() = default;
 
 const peer_id& tls_identity::id() const noexcept {
   return impl_->id;
+}
+
+const crypto::public_key& tls_identity::key() const noexcept {
+  return impl_->key;
 }
 
 result<crypto::signature> tls_identity::sign(byte_view message) const {
@@ -113,21 +151,16 @@ result<tls_identity> tls_identity::make(const crypto::key256& seed, std::shared_
   if (!open)
     return fail(open.error().within(attempted));
   auto id = peer_of(*open);
-  auto key = private_key(seed);
-  if (!id || !key)
-    return fail((id ? key.error() : id.error()).within(attempted));
-  auto certificate = make_certificate(**key, wall->wall(), random);
-  if (!certificate)
-    return fail(certificate.error().within(attempted));
+  if (!id)
+    return fail(id.error().within(attempted));
   auto made = std::make_unique<impl>();
   made->id = *id;
+  made->key = *open;
   made->seed = seed;
   made->wall = std::move(wall);
-  made->context.reset(SSL_CTX_new(TLS_method()));
-  if (!made->context || !set_up(made->context.get(), **certificate, **key)) {
-    ERR_clear_error();
-    return fail(errc::internal, attempted, "this OpenSSL lacks something");
-  }
+  made->random = &random;
+  if (auto first = made->renew(made->wall->wall()); !first)
+    return fail(first.error().within(attempted));
   return tls_identity{std::move(made)};
 }
 
@@ -210,7 +243,7 @@ result<tls_link> tls_link::open(const tls_identity& us, link_side side, std::opt
   auto made = std::make_unique<impl>();
   made->about.wall = us.impl_->wall;
   made->about.expected = expected;
-  made->session.reset(SSL_new(us.impl_->context.get()));
+  made->session.reset(SSL_new(us.impl_->current().get()));
   made->in = BIO_new(BIO_s_mem());
   made->out = BIO_new(BIO_s_mem());
   if (!made->session || made->in == nullptr || made->out == nullptr) {

@@ -27,16 +27,19 @@ inline constexpr size_t handshake_bytes_max = 16 << 10;
 /// A record with less than this in it is a small one, in bytes.
 inline constexpr size_t small_record = 512;
 
-/// What a node shows of itself on each of its links.
+/// What a node shows of itself on each of its links: a certificate that is made anew when half
+/// of its life is over, or when the clock went back to before it.
 class tls_identity {
 public:
   /// @param wall tells the time by which the peers' certificates are judged
+  /// @pre *random* outlives it
   [[nodiscard]] static result<tls_identity> make(const crypto::key256& seed, std::shared_ptr<const clock> wall, random_source& random);
   tls_identity(tls_identity&&) noexcept;
   tls_identity& operator=(tls_identity&&) noexcept;
   ~tls_identity();
 
   [[nodiscard]] const peer_id& id() const noexcept;
+  [[nodiscard]] const crypto::public_key& key() const noexcept;
   [[nodiscard]] result<crypto::signature> sign(byte_view message) const;
 
 private:

@@ -220,6 +220,36 @@ TEST_CASE("a clock that is far ahead refuses the peer and says so", "[tls_link]"
   CHECK(w.dialer_end->message().find("clock") != std::string::npos);
 }
 
+TEST_CASE("a node that runs for long shows a new certificate before the old one ends", "[tls_link]") {
+  auto time = std::make_shared<manual_clock>();
+  test_node a{1, time};
+  test_node b{2, time};
+  for (int month = 0; month < 13; ++month) {
+    wire w{a, b, b.id()};
+    // A link that was begun before the renewal is not in its way.
+    time->advance(std::chrono::hours{24 * 30});
+    wire after{b, a, a.id()};
+    w.carry();
+    after.carry();
+    CHECK(w.dialer.established());
+    CHECK(w.acceptor.established());
+    CHECK(after.dialer.established());
+    CHECK(after.acceptor.established());
+  }
+}
+
+TEST_CASE("a node whose clock went back to before its certificate shows a new one", "[tls_link]") {
+  auto time = std::make_shared<manual_clock>();
+  time->advance(std::chrono::hours{24 * 365});
+  test_node a{1, time};
+  time->advance(-std::chrono::hours{24 * 365});
+  test_node b{2, time};
+  wire w{a, b, b.id()};
+  w.carry();
+  CHECK(w.dialer.established());
+  CHECK(w.acceptor.established());
+}
+
 TEST_CASE("a peer without a certificate is refused", "[tls_link]") {
   test_node a{1};
   auto link = tls_link::open(a.tls, link_side::acceptor, std::nullopt).value();
