@@ -26,6 +26,8 @@ result<void> discovery::restore(byte_view saved) {
   if (!table)
     return fail(table.error());
   table_ = std::move(*table);
+  if (table_.size() > 0)
+    next_retry_ = mesh_time::min();
   return {};
 }
 
@@ -43,7 +45,10 @@ void discovery::heard_of(const contact& who) {
 }
 
 void discovery::welcome(const contact& who, const ip_address& reached_at, mesh_time now) {
-  auto outcome = table_.seen(who, reached_at, now);
+  // Whoever named it may have given addresses of its own: the one that is true comes first.
+  auto ordered = who;
+  std::stable_partition(ordered.addresses.begin(), ordered.addresses.end(), [&](const endpoint& at) { return at.ip == reached_at; });
+  auto outcome = table_.seen(ordered, reached_at, now);
   if (outcome.doubted && asking_.insert(outcome.doubted->id).second)
     heard_of_.push_front(*outcome.doubted);
 }
@@ -89,6 +94,7 @@ void discovery::finish(uint64_t number, running& one, discovery_time now) {
     events_.emplace_back(conflict_seen{proof});
   switch (one.why) {
   case purpose::asked_for:
+    add_held(one.search.goal(), outcome, now.wall);
     events_.emplace_back(lookup_ended{number, std::move(outcome)});
     return;
   case purpose::refresh:
@@ -100,6 +106,20 @@ void discovery::finish(uint64_t number, running& one, discovery_time now) {
   case purpose::sweep:
     deliver_swept(one.search.goal(), outcome, now);
     return;
+  }
+}
+
+/// What this node keeps itself counts as found: nobody else may have it.
+void discovery::add_held(const lookup_goal& goal, lookup_outcome& to, clock::wall_time wall) {
+  if (!goal.kind)
+    return;
+  for (auto& held : records_.find(*goal.kind, goal.target, wall)) {
+    auto found = std::find_if(to.records.begin(), to.records.end(),
+                              [&](const signed_record& one) { return one.name.publisher == held.name.publisher; });
+    if (found == to.records.end())
+      to.records.push_back(std::move(held));
+    else if (compare(held, *found) == record_order::newer)
+      *found = std::move(held);
   }
 }
 
@@ -228,12 +248,16 @@ std::optional<discovery_ask> discovery::take_ask(discovery_time now) {
   return std::nullopt;
 }
 
+std::optional<discovery::pending> discovery::take_pending(uint64_t number) {
+  auto found = pending_.extract(number);
+  return found.empty() ? std::nullopt : std::optional{std::move(found.mapped())};
+}
+
 void discovery::answered(uint64_t number, const discovery_answer& what, const ip_address& reached_at, discovery_time now) {
-  auto found = pending_.find(number);
-  if (found == pending_.end())
+  auto taken = take_pending(number);
+  if (!taken)
     return;
-  auto was = std::move(found->second);
-  pending_.erase(found);
+  auto& was = *taken;
   bool as_asked = false;
   if (was.lookup != 0) {
     auto answer = std::get_if<found_answer>(&what);
@@ -264,12 +288,21 @@ void discovery::answered(uint64_t number, const discovery_answer& what, const ip
 }
 
 void discovery::failed(uint64_t number, discovery_time now) {
-  auto found = pending_.find(number);
-  if (found == pending_.end())
-    return;
-  auto was = std::move(found->second);
-  pending_.erase(found);
-  table_.failed(was.whom.id);
+  if (auto was = take_pending(number)) {
+    table_.failed(was->whom);
+    next_retry_ = std::min(next_retry_, now.now + retry_every);
+    end_unanswered(*was, now);
+  }
+}
+
+void discovery::violated(uint64_t number, discovery_time now) {
+  if (auto was = take_pending(number)) {
+    table_.remove(was->whom.id);
+    end_unanswered(*was, now);
+  }
+}
+
+void discovery::end_unanswered(const pending& was, discovery_time now) {
   if (was.lookup != 0) {
     if (auto search = running_.find(was.lookup); search != running_.end())
       search->second.search.failed(was.ask);
@@ -326,9 +359,37 @@ void discovery::drop_silent(discovery_time now) {
     failed(number, now);
 }
 
+/// Nothing else would ask these again, and a node whose own link was down for a while would know
+/// nobody any more.
+void discovery::retry_silent(mesh_time now) {
+  if (now < next_retry_)
+    return;
+  auto some = table_.silent(random_, pings_max).value_or(std::vector<contact>{});
+  next_retry_ = some.empty() ? mesh_time::max() : now + retry_every;
+  for (const auto& who : some)
+    heard_of(who);
+}
+
+/// A node names only those that are nearer to what is asked for than itself. In a small mesh some
+/// would so never hear of each other: to the point that is opposite of a node everyone is nearer
+/// than that node, which names all that it knows.
+void discovery::look_around(mesh_time now) {
+  auto any = table_.some(random_, 1);
+  if (!any || any->empty())
+    return;
+  next_look_ = now + look_wait_;
+  look_wait_ = std::min<mesh_time::duration>(2 * look_wait_, refresh_every);
+  lookup_goal goal;
+  goal.target = point_of(any->front().id);
+  for (auto& part : goal.target.span())
+    part = ~part;
+  plan(goal, purpose::refresh, {});
+}
+
 void discovery::tick(discovery_time now) {
   drop_silent(now);
   expire(now);
+  retry_silent(now.now);
   auto is_busy = [&](purpose why) {
     return std::any_of(running_.begin(), running_.end(), [&](const auto& row) { return row.second.why == why; })
            || std::any_of(planned_.begin(), planned_.end(), [&](const planned& one) { return one.why == why; });
@@ -345,6 +406,8 @@ void discovery::tick(discovery_time now) {
         plan(goal, purpose::refresh, {});
       }
     }
+  if (table_.size() < bucket_size && now.now >= next_look_ && !is_busy(purpose::refresh))
+    look_around(now.now);
   if (table_.size() > 0 && deliveries_.empty() && !is_busy(purpose::sweep))
     if (auto key = sweep_.due(now.now)) {
       lookup_goal goal;
@@ -357,7 +420,7 @@ void discovery::tick(discovery_time now) {
 }
 
 mesh_time discovery::next_tick() const {
-  auto next = next_expiry_;
+  auto next = std::min(next_expiry_, next_retry_);
   if (!pending_.empty())
     next = std::min(next, pending_.begin()->second.deadline);
   for (const auto& [number, one] : running_)
@@ -367,6 +430,8 @@ mesh_time discovery::next_tick() const {
   };
   if (table_.size() > 0 && !is_running(purpose::refresh))
     next = std::min(next, looked_around_ ? table_.next_refresh() : mesh_time::min());
+  if (table_.size() > 0 && table_.size() < bucket_size && !is_running(purpose::refresh))
+    next = std::min(next, next_look_);
   if (table_.size() > 0 && deliveries_.empty() && !is_running(purpose::sweep))
     next = std::min(next, sweep_.next_due());
   return next;

@@ -16,6 +16,11 @@ namespace datamesh::network {
 inline constexpr size_t lookups_max = 16;
 inline constexpr size_t pings_max = 8;
 inline constexpr size_t stores_max = 64;
+/// How often nodes of the table that did not answer are asked for one again, `pings_max` at a time.
+inline constexpr auto retry_every = std::chrono::minutes{1};
+/// A node that knows fewer than `bucket_size` others looks around after this time, and again after
+/// times that double, up to `refresh_every`.
+inline constexpr auto look_around_first = std::chrono::seconds{2};
 /// Nodes that were heard of and are to be asked for a sign of life, at most.
 inline constexpr size_t heard_of_max = 64;
 
@@ -79,6 +84,8 @@ public:
   /// @param reached_at the address at which the node answered
   void answered(uint64_t number, const discovery_answer& what, const ip_address& reached_at, discovery_time now);
   void failed(uint64_t number, discovery_time now);
+  /// What came is no answer at all.
+  void violated(uint64_t number, discovery_time now);
   [[nodiscard]] std::optional<discovery_event> take_event();
 
   /// Answers another node. @param from with the addresses that it told, if any
@@ -93,6 +100,10 @@ public:
   }
   [[nodiscard]] const record_store& records() const noexcept {
     return records_;
+  }
+  /// Records that are sent with every sweep.
+  [[nodiscard]] size_t published() const noexcept {
+    return own_.size();
   }
 
 private:
@@ -130,11 +141,16 @@ private:
   void begin_planned();
   void finish_ended(discovery_time now);
   void finish(uint64_t number, running& one, discovery_time now);
+  std::optional<pending> take_pending(uint64_t number);
+  void end_unanswered(const pending& was, discovery_time now);
   void deliver(const lookup_outcome& outcome, const signed_record& record, bool counted);
   void deliver_swept(const lookup_goal& goal, const lookup_outcome& outcome, discovery_time now);
   void delivered(const delivery& what, bool kept);
   void welcome(const contact& who, const ip_address& reached_at, mesh_time now);
+  void add_held(const lookup_goal& goal, lookup_outcome& to, clock::wall_time wall);
   void drop_silent(discovery_time now);
+  void retry_silent(mesh_time now);
+  void look_around(mesh_time now);
   void expire(discovery_time now);
   [[nodiscard]] store_outcome keep(byte_view raw, discovery_time now);
   [[nodiscard]] discovery_ask ask(const contact& whom, discovery_request what, mesh_time now, uint64_t of_lookup = 0,
@@ -149,7 +165,10 @@ private:
   std::set<record_name> renewals_; ///< Told already.
   republish_sweep sweep_;
   mesh_time next_expiry_;
+  mesh_time next_retry_ = mesh_time::max(); ///< Never while all nodes answer.
   bool looked_around_ = false;
+  mesh_time next_look_ = mesh_time::min();
+  mesh_time::duration look_wait_ = look_around_first;
 
   uint64_t last_lookup_ = 0;
   std::deque<planned> planned_;

@@ -180,4 +180,18 @@ result<discovery_answer> decode_answer(byte_view message) {
   return fail(errc::protocol_violated, attempted, "a field of it");
 }
 
+std::string encode_node_record(const std::vector<endpoint>& addresses) {
+  v1::NodeRecord out;
+  put_addresses(addresses, *out.mutable_address());
+  return out.SerializeAsString();
+}
+
+result<std::vector<endpoint>> decode_node_record(byte_view value) {
+  v1::NodeRecord in;
+  auto addresses = crypto::parse_message(in, value) ? read_addresses(in.address()) : std::nullopt;
+  if (!addresses || addresses->empty())
+    return fail(errc::format_damaged, "read a node's record");
+  return std::move(*addresses);
+}
+
 } // namespace datamesh::network

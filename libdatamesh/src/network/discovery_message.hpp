@@ -61,4 +61,9 @@ struct request_message {
 [[nodiscard]] result<request_message> decode_request(byte_view message);
 [[nodiscard]] result<discovery_answer> decode_answer(byte_view message);
 
+/// The value of a node's record: where it is reached.
+[[nodiscard]] std::string encode_node_record(const std::vector<endpoint>& addresses);
+/// `format_damaged` for what is none.
+[[nodiscard]] result<std::vector<endpoint>> decode_node_record(byte_view value);
+
 } // namespace datamesh::network

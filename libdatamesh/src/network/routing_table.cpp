@@ -30,6 +30,13 @@ size_t routing_table::size() const noexcept {
   return sum;
 }
 
+size_t routing_table::alive() const noexcept {
+  size_t sum = 0;
+  for (const auto& one : buckets_)
+    sum += static_cast<size_t>(std::count_if(one.nodes.begin(), one.nodes.end(), [](const entry& node) { return node.lives(); }));
+  return sum;
+}
+
 size_t routing_table::count_of(ip_group group) const {
   auto found = groups_.find(group);
   return found == groups_.end() ? 0 : found->second;
@@ -113,7 +120,7 @@ seen_node routing_table::seen(const contact& who, const ip_address& reached_at, 
       return {};
     }
     add(*in, {who, reached_at, group, now, 0, true});
-    return {admission::refreshed, std::nullopt};
+    return {table_place::refreshed, std::nullopt};
   }
   if (number >= buckets_.size())
     buckets_.resize(number + 1);
@@ -123,7 +130,7 @@ seen_node routing_table::seen(const contact& who, const ip_address& reached_at, 
     return {};
   if (in.nodes.size() < bucket_size) {
     add(in, {who, reached_at, group, now, 0, true});
-    return {admission::added, std::nullopt};
+    return {table_place::added, std::nullopt};
   }
   if (!fits_waiting(in, group))
     return {};
@@ -132,9 +139,9 @@ seen_node routing_table::seen(const contact& who, const ip_address& reached_at, 
     in.waiting.erase(in.waiting.begin());
   const auto& oldest = in.nodes.front();
   if (in.doubted || (oldest.checked && now < oldest.seen + fresh_for))
-    return {admission::waiting, std::nullopt};
+    return {table_place::waiting, std::nullopt};
   in.doubted = oldest.who.id;
-  return {admission::waiting, oldest.who};
+  return {table_place::waiting, oldest.who};
 }
 
 void routing_table::failed(const peer_id& who) {
@@ -150,6 +157,16 @@ void routing_table::failed(const peer_id& who) {
   }
 }
 
+void routing_table::failed(const contact& who) {
+  auto [in, known] = find(who.id);
+  if (in == nullptr)
+    return;
+  const auto& at = known->who.addresses;
+  if (std::any_of(who.addresses.begin(), who.addresses.end(),
+                  [&](const endpoint& one) { return std::find(at.begin(), at.end(), one) != at.end(); }))
+    failed(who.id);
+}
+
 void routing_table::remove(const peer_id& who) {
   if (auto number = number_of(who.view()); number < buckets_.size())
     std::erase_if(buckets_[number].waiting, [&](const newcomer& one) { return one.who.id == who; });
@@ -160,11 +177,14 @@ void routing_table::remove(const peer_id& who) {
 }
 
 bool routing_table::has_room_for(const contact& who) const {
-  if (who.id == self_ || contains(who.id))
+  if (who.id == self_)
     return false;
   static const bucket empty;
   auto number = number_of(who.id.view());
   const auto& in = number < buckets_.size() ? buckets_[number] : empty;
+  auto known = std::find_if(in.nodes.begin(), in.nodes.end(), [&](const entry& one) { return one.who.id == who.id; });
+  if (known != in.nodes.end())
+    return !known->lives();
   return in.nodes.size() < bucket_size
          && std::any_of(who.addresses.begin(), who.addresses.end(), [&](const endpoint& at) { return fits(in, rules_.group_of(at.ip)); });
 }
@@ -216,21 +236,34 @@ std::vector<contact> routing_table::nearer(const point& target, size_t count) co
   return sorted(target, count, true);
 }
 
+result<std::vector<contact>> routing_table::draw(std::vector<const contact*> from, random_source& random, size_t count) {
+  std::vector<contact> chosen;
+  while (chosen.size() < count && chosen.size() < from.size()) {
+    auto which = random_below(random, from.size() - chosen.size());
+    if (!which)
+      return fail(which.error());
+    std::swap(from[chosen.size()], from[chosen.size() + *which]);
+    chosen.push_back(*from[chosen.size()]);
+  }
+  return chosen;
+}
+
 result<std::vector<contact>> routing_table::some(random_source& random, size_t count) const {
   std::vector<const contact*> all;
   for (const auto& in : buckets_)
     for (const auto& one : in.nodes)
       if (one.failures < failures_until_replaced)
         all.push_back(&one.who);
-  std::vector<contact> chosen;
-  while (chosen.size() < count && chosen.size() < all.size()) {
-    auto which = random_below(random, all.size() - chosen.size());
-    if (!which)
-      return fail(which.error());
-    std::swap(all[chosen.size()], all[chosen.size() + *which]);
-    chosen.push_back(*all[chosen.size()]);
-  }
-  return chosen;
+  return draw(std::move(all), random, count);
+}
+
+result<std::vector<contact>> routing_table::silent(random_source& random, size_t count) const {
+  std::vector<const contact*> all;
+  for (const auto& in : buckets_)
+    for (const auto& one : in.nodes)
+      if (!one.lives())
+        all.push_back(&one.who);
+  return draw(std::move(all), random, count);
 }
 
 // -- refresh -------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ inline constexpr auto refresh_every = std::chrono::hours{1};
 inline constexpr unsigned failures_until_replaced = 2;
 inline constexpr unsigned failures_until_dropped = 5;
 
-enum class admission : uint8_t {
+enum class table_place : uint8_t {
   added,
   refreshed, ///< It was there.
   waiting,   ///< Its bucket is full.
@@ -30,7 +30,7 @@ enum class admission : uint8_t {
 };
 
 struct seen_node {
-  admission how = admission::refused;
+  table_place how = table_place::refused;
   /// Who is to be asked for a sign of life: `seen` or `failed` tells of the outcome.
   std::optional<contact> doubted;
 };
@@ -43,13 +43,21 @@ public:
   seen_node seen(const contact& who, const ip_address& reached_at, mesh_time now);
   /// A request to it had no answer.
   void failed(const peer_id& who);
+  /// The same for one that was asked at these addresses: where it is known at none of them,
+  /// that says nothing of it.
+  void failed(const contact& who);
   /// It broke a rule.
   void remove(const peer_id& who);
 
-  /// True when that node, once it has answered at one of its addresses, would get a place.
+  /// True when that node, once it has answered at one of its addresses, would get a place, or has
+  /// one but did not answer of late.
   [[nodiscard]] bool has_room_for(const contact& who) const;
   [[nodiscard]] bool contains(const peer_id& who) const;
   [[nodiscard]] size_t size() const noexcept;
+  /// Of these, the nodes that have answered of late.
+  [[nodiscard]] size_t alive() const noexcept;
+  /// Those that have not, by chance, at most *count*.
+  [[nodiscard]] result<std::vector<contact>> silent(random_source& random, size_t count) const;
   /// Nodes of the group in the table.
   [[nodiscard]] size_t count_of(ip_group group) const;
 
@@ -108,6 +116,7 @@ private:
   void let_in(bucket& to);
   std::pair<bucket*, std::vector<entry>::iterator> find(const peer_id& who);
   [[nodiscard]] std::vector<contact> sorted(const point& target, size_t count, bool for_others) const;
+  [[nodiscard]] static result<std::vector<contact>> draw(std::vector<const contact*> from, random_source& random, size_t count);
 
   peer_id self_;
   ip_rules rules_;

@@ -338,3 +338,77 @@ TEST_CASE("the time of the next tick is never past when all was asked and answer
     under.now.now += 7min;
   }
 }
+
+TEST_CASE("nodes that did not answer are asked again each minute, and known again when they do", "[discovery]") {
+  node_under_test under;
+  auto who = under.meet(3);
+  auto retries = [&] {
+    under.now.now += retry_every;
+    under.engine.tick(under.now);
+    size_t pings = 0;
+    for (auto some = under.asks(); !some.empty(); some = under.asks())
+      for (const auto& one : some) {
+        pings += std::holds_alternative<ping>(one.what) ? 1 : 0;
+        under.engine.failed(one.number, under.now);
+      }
+    return pings;
+  };
+  lookup_goal goal;
+  goal.target = point_of(who.id);
+  for (int i = 0; i < 2; ++i) {
+    (void) under.engine.look_up(goal);
+    for (const auto& one : under.asks())
+      under.engine.failed(one.number, under.now);
+  }
+  REQUIRE(under.engine.table().alive() == 0);
+  REQUIRE(under.engine.table().closest(goal.target, 1).empty());
+  SECTION("it answers") {
+    under.now.now += retry_every;
+    under.engine.tick(under.now);
+    for (const auto& one : under.run_out())
+      CHECK(one.whom == who);
+    CHECK(under.engine.table().alive() == 1);
+    CHECK(retries() == 0);
+  }
+  SECTION("it does not, and goes in the end") {
+    CHECK(retries() == 1);
+    CHECK(under.engine.table().contains(who.id));
+    for (int i = 0; i < 3; ++i)
+      retries();
+    CHECK_FALSE(under.engine.table().contains(who.id));
+    CHECK(retries() == 0);
+  }
+}
+
+TEST_CASE("of the addresses that a node is named with, the one where it was reached comes first", "[discovery]") {
+  node_under_test under;
+  auto who = under.make(3);
+  auto true_one = who.addresses.front();
+  who.addresses.insert(who.addresses.begin(), {public_ip(9999), 4433});
+  under.engine.heard_of(who);
+  for (const auto& one : under.asks())
+    under.engine.answered(one.number, pong{}, true_one.ip, under.now);
+  auto known = under.engine.table().closest(point_of(who.id), 1);
+  REQUIRE(known.size() == 1);
+  CHECK(known.front().addresses == std::vector{true_one, who.addresses.front()});
+}
+
+TEST_CASE("a lookup finds the record that only the node itself keeps", "[discovery]") {
+  node_under_test under;
+  publisher who{under.random};
+  auto asker = under.meet(0);
+  auto old = who.make(record_kind::device_head, 1, "old");
+  auto fresh = who.make(record_kind::device_head, 2, "new");
+  (void) under.engine.serve(asker, store_record{fresh.raw}, under.now);
+  lookup_goal goal;
+  goal.target = fresh.name.key;
+  goal.kind = record_kind::device_head;
+  auto others = GENERATE(0, 1);
+  (void) under.engine.look_up(goal);
+  for (const auto& one : under.asks())
+    under.answer(one, found_answer{{}, others == 0 ? std::vector<bytes>{} : std::vector{old.raw}});
+  auto ended = under.events<lookup_ended>();
+  REQUIRE(ended.size() == 1);
+  REQUIRE(ended.front().outcome.records.size() == 1);
+  CHECK(ended.front().outcome.records.front().sequence == 2);
+}

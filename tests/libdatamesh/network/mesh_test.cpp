@@ -304,3 +304,13 @@ TEST_CASE("nodes of one machine are a mesh when the rules spare its addresses", 
   auto nodes = look_each_other_up(mesh);
   CHECK(nodes.found == nodes.lookups);
 }
+
+TEST_CASE("in a small mesh everyone soon knows everyone, also who joined at the same time", "[mesh][small_mesh]") {
+  auto count = GENERATE(size_t{3}, size_t{7}, size_t{15});
+  mesh_in_memory mesh{{}, seed() + count};
+  for (size_t i = 0; i < count; ++i)
+    mesh.join();
+  mesh.run(30s);
+  for (size_t i = 0; i < count; ++i)
+    CHECK(mesh.at(i).engine->table().alive() == count - 1);
+}

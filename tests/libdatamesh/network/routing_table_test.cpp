@@ -34,7 +34,7 @@ struct table_under_test {
     std::vector<contact> all;
     for (size_t i = 0; i < count; ++i) {
       all.push_back(make(bits));
-      CHECK(see(all.back()).how == admission::added);
+      CHECK(see(all.back()).how == table_place::added);
       now += 1s;
     }
     return all;
@@ -71,7 +71,7 @@ TEST_CASE("the nearest nodes are those of a sort of all", "[routing_table]") {
   std::vector<peer_id> all;
   for (int i = 0; i < 400; ++i) {
     auto who = under.make(static_cast<unsigned>(under.random.below(12)));
-    if (under.see(who).how == admission::added)
+    if (under.see(who).how == table_place::added)
       all.push_back(who.id);
   }
   CHECK(all.size() == under.table.size());
@@ -92,9 +92,9 @@ TEST_CASE("the nearest nodes are those of a sort of all", "[routing_table]") {
 TEST_CASE("a node is in the table once, and never itself", "[routing_table]") {
   table_under_test under;
   auto who = under.make(3);
-  CHECK(under.see(who).how == admission::added);
-  CHECK(under.see(who).how == admission::refreshed);
-  CHECK(under.see(contact_at(under.self, public_ip(9))).how == admission::refused);
+  CHECK(under.see(who).how == table_place::added);
+  CHECK(under.see(who).how == table_place::refreshed);
+  CHECK(under.see(contact_at(under.self, public_ip(9))).how == table_place::refused);
   CHECK(under.table.size() == 1);
 }
 
@@ -104,7 +104,7 @@ TEST_CASE("a full bucket keeps who is in it and asks the one not heard of for lo
   under.now += 1h;
   auto fresh = under.make(2);
   auto first = under.see(fresh);
-  CHECK(first.how == admission::waiting);
+  CHECK(first.how == table_place::waiting);
   REQUIRE(first.doubted == old.front());
   CHECK_FALSE(under.table.contains(fresh.id));
   CHECK(under.table.contains(old.front().id));
@@ -112,7 +112,7 @@ TEST_CASE("a full bucket keeps who is in it and asks the one not heard of for lo
   CHECK_FALSE(under.see(under.make(2)).doubted);
 
   SECTION("who answers stays, and the next is doubted then") {
-    CHECK(under.see(old.front()).how == admission::refreshed);
+    CHECK(under.see(old.front()).how == table_place::refreshed);
     CHECK(under.table.contains(old.front().id));
     CHECK_FALSE(under.table.contains(fresh.id));
     CHECK(under.see(under.make(2)).doubted == old[1]);
@@ -136,7 +136,7 @@ TEST_CASE("a full bucket whose nodes were heard of lately doubts none", "[routin
   table_under_test under;
   under.fill(2);
   auto outcome = under.see(under.make(2));
-  CHECK(outcome.how == admission::waiting);
+  CHECK(outcome.how == table_place::waiting);
   CHECK_FALSE(outcome.doubted);
 }
 
@@ -153,7 +153,7 @@ TEST_CASE("a node that fails is no longer named to others, and goes in the end",
   CHECK(under.table.closest(target, 20).empty());
   CHECK(under.table.contains(who.id));
   SECTION("unless it answers again") {
-    CHECK(under.see(who).how == admission::refreshed);
+    CHECK(under.see(who).how == table_place::refreshed);
     CHECK(under.table.nearer(target, 20).size() == 1);
   }
   SECTION("at the fifth request") {
@@ -164,17 +164,30 @@ TEST_CASE("a node that fails is no longer named to others, and goes in the end",
   }
 }
 
+TEST_CASE("who is asked where a liar said that it is loses nothing by its silence", "[routing_table]") {
+  table_under_test under;
+  auto who = under.make(0);
+  under.see(who);
+  auto named = who;
+  named.addresses = {{public_ip(9999), 4433}};
+  under.table.failed(named);
+  CHECK(under.table.alive() == 1);
+  named.addresses.push_back(who.addresses.front());
+  under.table.failed(named);
+  CHECK(under.table.alive() == 0);
+}
+
 TEST_CASE("one group of addresses gets two places of a bucket and three of the table", "[routing_table]") {
   table_under_test under;
   auto group = *under.rules.group_of(public_ip(7));
   auto see = [&](unsigned bits, uint8_t host) {
     return under.see(contact_at(id_near(under.self, bits, under.random), public_ip(7, host))).how;
   };
-  CHECK(see(0, 1) == admission::added);
-  CHECK(see(0, 2) == admission::added);
-  CHECK(see(0, 3) == admission::refused);
-  CHECK(see(1, 4) == admission::added);
-  CHECK(see(2, 5) == admission::refused);
+  CHECK(see(0, 1) == table_place::added);
+  CHECK(see(0, 2) == table_place::added);
+  CHECK(see(0, 3) == table_place::refused);
+  CHECK(see(1, 4) == table_place::added);
+  CHECK(see(2, 5) == table_place::refused);
   CHECK(under.table.count_of(group) == 3);
 }
 
@@ -182,7 +195,7 @@ TEST_CASE("an attacker with 64 ids from 4 subnets gets 12 places", "[routing_tab
   table_under_test under;
   size_t places = 0;
   for (uint8_t i = 0; i < 64; ++i)
-    if (under.see(contact_at(id_near(under.self, i % 16U, under.random), public_ip(i % 4U, i))).how == admission::added)
+    if (under.see(contact_at(id_near(under.self, i % 16U, under.random), public_ip(i % 4U, i))).how == table_place::added)
       ++places;
   CHECK(places == 12);
   CHECK(under.table.size() == 12);
@@ -194,7 +207,7 @@ TEST_CASE("addresses that the mesh spares are not counted", "[routing_table]") {
   routing_table table{self, ip_rules::local()};
   for (uint16_t i = 0; i < 12; ++i) {
     auto who = contact_at(id_near(self, 0, random), *parse_ip4("127.0.0.1"), static_cast<uint16_t>(4000 + i));
-    CHECK(table.seen(who, who.addresses.front().ip, mesh_time{}).how == admission::added);
+    CHECK(table.seen(who, who.addresses.front().ip, mesh_time{}).how == table_place::added);
   }
 }
 
@@ -202,10 +215,10 @@ TEST_CASE("one group can not fill the queue for a place, and gets no more places
   table_under_test under;
   auto old = under.fill(1);
   auto honest = under.make(1);
-  CHECK(under.see(honest).how == admission::waiting);
+  CHECK(under.see(honest).how == table_place::waiting);
   size_t waiting = 0;
   for (uint8_t i = 0; i < 40; ++i)
-    waiting += under.see(contact_at(id_near(under.self, 1, under.random), public_ip(70'000, i))).how == admission::waiting;
+    waiting += under.see(contact_at(id_near(under.self, 1, under.random), public_ip(70'000, i))).how == table_place::waiting;
   CHECK(waiting == 2);
   for (size_t i = 0; i < 4; ++i)
     under.table.remove(old[i].id);
@@ -219,12 +232,12 @@ TEST_CASE("a node that moves is counted where it is, and not let into a full gro
   auto who = under.make(4);
   under.see(who);
   auto moved = contact_at(who.id, public_ip(500));
-  CHECK(under.see(moved).how == admission::refreshed);
+  CHECK(under.see(moved).how == table_place::refreshed);
   CHECK(under.table.count_of(*under.rules.group_of(who.addresses.front().ip)) == 0);
   CHECK(under.table.closest(point_of(who.id), 1).front() == moved);
   for (uint8_t i = 0; i < 3; ++i)
     under.see(contact_at(id_near(under.self, 5U + i, under.random), public_ip(600, i)));
-  CHECK(under.see(contact_at(who.id, public_ip(600, 9))).how == admission::refused);
+  CHECK(under.see(contact_at(who.id, public_ip(600, 9))).how == table_place::refused);
   CHECK(under.table.closest(point_of(who.id), 1).front() == moved);
   CHECK(under.table.count_of(*under.rules.group_of(public_ip(500))) == 1);
 }
