@@ -1,0 +1,396 @@
+#include "network/discovery_actor.hpp"
+
+#include "network/discovery_message.hpp"
+#include "tests/actors/network/mesh_of_actors.hpp"
+#include "tests/libdatamesh/storage/seed.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <deque>
+
+using namespace datamesh;
+using namespace datamesh::network;
+using namespace datamesh::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+const std::string table_path = "/node/peers";
+constexpr auto provider = static_cast<uint32_t>(record_kind::provider);
+
+std::shared_ptr<simulated_files> disk_with_folder() {
+  auto disk = std::make_shared<simulated_files>();
+  REQUIRE(disk->make_folder("/node"));
+  disk->sync_all();
+  return disk;
+}
+
+point some_point(uint64_t number) {
+  seeded_random random{seed() + number};
+  return random_id<point>(random).value();
+}
+
+/// A port of this machine where nobody is.
+endpoint nobody_at() {
+  return asio_transport::listen({endpoint::v4({127, 0, 0, 1}, 0)}, system_environment().clock).value()->addresses().at(0);
+}
+
+mesh_place_options from_seeds(std::vector<peer_spec> seeds) {
+  mesh_place_options options;
+  options.seeds = std::move(seeds);
+  return options;
+}
+
+/// Looks the record up until it is found, for as long as that may take.
+bool finds(mesh_place& by, const record_name& name) {
+  for (auto end = std::chrono::steady_clock::now() + 60s; std::chrono::steady_clock::now() < end;) {
+    auto found = by.look_up(name.key, static_cast<uint32_t>(name.kind));
+    if (!found)
+      return false;
+    if (found->record_size() > 0)
+      return true;
+  }
+  return false;
+}
+
+/// Looks the node up until it is known, for as long as that may take.
+bool meets(mesh_place& by, const mesh_place& other) {
+  for (auto end = std::chrono::steady_clock::now() + 60s; std::chrono::steady_clock::now() < end;) {
+    if (by.knows(other))
+      return true;
+    if (!by.look_up(point_of(other.id())))
+      return false;
+  }
+  return false;
+}
+
+/// A peer that answers a sign of life, keeps nothing, and says what it likes of nodes and records,
+/// or nothing.
+using liar_says = std::function<std::optional<std::string>(const point& target)>;
+peer_handler_actor::behavior_type liar(peer_handler_actor::pointer self, const liar_says& says) {
+  return {
+      [=](const v1::PeerRequest& request, const bytes&) -> caf::result<v1::PeerAnswer, bytes> {
+        auto what = decode_request(as_view(request.message()).subspan(1)).value().what;
+        std::optional<std::string> said;
+        if (std::holds_alternative<ping>(what))
+          said = encode(discovery_answer{pong{}});
+        else if (std::holds_alternative<store_record>(what))
+          said = encode(discovery_answer{store_answer{store_outcome::stored}});
+        else if (auto node = std::get_if<find_node>(&what))
+          said = says(node->target);
+        else
+          said = says(std::get<find_record>(what).key);
+        if (!said)
+          return self->make_response_promise<caf::typed_response_promise<v1::PeerAnswer, bytes>>();
+        v1::PeerAnswer answer;
+        answer.set_message(std::move(*said));
+        return {std::move(answer), bytes{}};
+      },
+  };
+}
+
+} // namespace
+
+TEST_CASE("three nodes find each other from one seed, whether its id is known or not", "[discovery_actor]") {
+  auto with_id = GENERATE(true, false);
+  mesh_world world;
+  mesh_place first{world, 1};
+  mesh_place second{world, 2, from_seeds({first.spec(with_id)})};
+  mesh_place third{world, 3, from_seeds({first.spec(with_id)})};
+  for (auto* each : {&first, &second, &third})
+    CHECK(each->told->await_alive(2));
+  CHECK(second.knows(third));
+  CHECK(third.knows(second));
+  // Each tells the mesh where it is.
+  auto found = first.look_up(point_of(third.id()));
+  REQUIRE(found);
+  REQUIRE(found->nearest_size() > 0);
+  CHECK(found->nearest(0).peer() == third.id().text());
+  auto name = third.sign(record_kind::node, 1, "").name;
+  CHECK(finds(second, name));
+  auto record = open_record(world.mesh, as_view(second.look_up(name.key, 1)->record(0)), system_environment().clock->wall());
+  REQUIRE(record);
+  CHECK(decode_node_record(record->value).value() == std::vector{third.at()});
+}
+
+TEST_CASE("twenty-four nodes join from two seeds, and all find what one published that has left", "[discovery_actor]") {
+  constexpr size_t count = 24;
+  mesh_world world;
+  std::deque<mesh_place> places;
+  places.emplace_back(world, 1);
+  places.emplace_back(world, 2, from_seeds({places[0].spec()}));
+  for (size_t i = 2; i < count; ++i)
+    places.emplace_back(world, i + 1, from_seeds({places[0].spec(), places[1].spec()}));
+  for (auto& each : places)
+    REQUIRE(each.told->await_alive(10));
+  auto record = places.back().sign(record_kind::provider, 1, "here", some_point(1));
+  auto copies = places.back().publish(record);
+  REQUIRE(copies);
+  CHECK(*copies >= 10);
+  places.pop_back();
+  for (auto& each : places) {
+    auto found = each.look_up(record.name.key, provider);
+    REQUIRE(found);
+    REQUIRE(found->record_size() == 1);
+    CHECK(found->record(0) == as_text(record.raw));
+  }
+}
+
+TEST_CASE("a node comes back by the nodes that it knew when its seeds are gone", "[discovery_actor]") {
+  auto disk = disk_with_folder();
+  mesh_world world;
+  mesh_place first{world, 1};
+  mesh_place second{world, 2, from_seeds({first.spec()})};
+  auto options = from_seeds({first.spec()});
+  options.saved_at = table_path;
+  options.files = disk;
+  {
+    mesh_place third{world, 3, options};
+    REQUIRE(third.told->await_alive(2));
+  }
+  // What is there without what a power loss takes.
+  options.files = std::make_shared<simulated_files>(disk->snapshot());
+  first.close();
+  options.seeds = {first.spec(), {std::nullopt, {nobody_at().ip, nobody_at().port}}};
+  mesh_place third{world, 3, options};
+  CHECK(third.told->await_alive(1));
+  CHECK(third.knows(second));
+  CHECK(third.told->file_failures.empty());
+}
+
+TEST_CASE("a file of nodes that is damaged is told, and the seeds are asked all the same", "[discovery_actor]") {
+  auto disk = disk_with_folder();
+  mesh_world world;
+  mesh_place first{world, 1};
+  auto options = from_seeds({first.spec()});
+  options.saved_at = table_path;
+  options.files = disk;
+  {
+    mesh_place second{world, 2, options};
+    REQUIRE(second.told->await_alive(1));
+  }
+  REQUIRE(disk->flip_bit(table_path, 40 * 8));
+  mesh_place second{world, 2, options};
+  REQUIRE(second.told->await([&] { return !second.told->file_failures.empty(); }));
+  CHECK(second.told->file_failures == std::vector{errc::format_damaged});
+  CHECK(second.told->await_alive(1));
+}
+
+TEST_CASE("a file of nodes that can not be written is told, and the one before stands", "[discovery_actor]") {
+  auto disk = disk_with_folder();
+  mesh_world world;
+  mesh_place first{world, 1};
+  auto options = from_seeds({first.spec()});
+  options.saved_at = table_path;
+  options.files = disk;
+  mesh_place second{world, 2, options};
+  REQUIRE(second.told->await_alive(1));
+  disk->fail_call(1, errc::no_space);
+  second.close();
+  CHECK(second.told->await([&] { return second.told->file_failures == std::vector{errc::no_space}; }));
+  CHECK_FALSE(disk->status(table_path));
+}
+
+TEST_CASE("who reaches nobody does not forget whom it knew", "[discovery_actor]") {
+  auto disk = disk_with_folder();
+  mesh_world world;
+  mesh_place_options options;
+  options.saved_at = table_path;
+  options.files = disk;
+  {
+    mesh_place first{world, 1};
+    options.seeds = {first.spec()};
+    mesh_place second{world, 2, options};
+    REQUIRE(second.told->await_alive(1));
+  }
+  auto before = read_whole(*disk, table_path, 1 << 20).value();
+  {
+    mesh_place second{world, 2, options};
+    CHECK(second.list());
+  }
+  CHECK(as_text(read_whole(*disk, table_path, 1 << 20).value()) == as_text(before));
+}
+
+TEST_CASE("a node that lies in its answers costs nothing", "[discovery_actor]") {
+  mesh_world world;
+  mesh_place first{world, 1};
+  auto lie = GENERATE(0, 1, 2, 3);
+  CAPTURE(lie);
+  liar_says says = [=, at = first.at()](const point& target) -> std::optional<std::string> {
+    switch (lie) {
+    case 0:
+      return "\xff\xffgarbage";
+    case 1: // Somebody else's address, and the point that was asked for as an id.
+      return encode(discovery_answer{found_answer{{{peer_id::from(target.view()), {at}}}, {}}});
+    case 2: { // Farther than itself.
+      auto far = peer_id::from(target.view());
+      for (auto& part : far.span())
+        part = ~part;
+      return encode(discovery_answer{found_answer{{{far, {{ip_address{{10, 1, 2, 3}, false}, 1}}}}, {}}});
+    }
+    default:
+      return encode(discovery_answer{store_answer{store_outcome::stored}});
+    }
+  };
+  auto options = from_seeds({first.spec()});
+  options.handler = world.sys.spawn(liar, says);
+  {
+    mesh_place bad{world, 2, options};
+    mesh_place third{world, 3, from_seeds({bad.spec(), first.spec()})};
+    mesh_place fourth{world, 4, from_seeds({bad.spec(), first.spec()})};
+    for (auto* each : {&third, &fourth}) {
+      REQUIRE(each->told->await_alive(1));
+      REQUIRE(meets(*each, first));
+    }
+    REQUIRE(meets(third, fourth));
+    REQUIRE(meets(fourth, third));
+    auto record = third.sign(record_kind::provider, 1, "here", some_point(2));
+    REQUIRE(third.publish(record));
+    CHECK(finds(fourth, record.name));
+    CHECK(finds(first, record.name));
+    auto found = fourth.look_up(some_point(3));
+    REQUIRE(found);
+    for (const auto& one : found->nearest())
+      CHECK((one.peer() == first.id().text() || one.peer() == third.id().text() || (lie == 1 && one.peer() == bad.id().text())));
+    CHECK(third.knows(first));
+    CHECK(fourth.knows(first));
+    CHECK(fourth.knows(third));
+  }
+  caf::anon_send_exit(options.handler, caf::exit_reason::user_shutdown);
+}
+
+TEST_CASE("a node of another mesh is refused, and known to nobody", "[discovery_actor]") {
+  mesh_world world;
+  mesh_world other;
+  other.mesh = network_id::from(as_view("another mesh for tests of actors"));
+  mesh_place first{world, 1};
+  mesh_place second{world, 2, from_seeds({first.spec()})};
+  mesh_place alien{other, 3, from_seeds({first.spec(), second.spec(false)})};
+  v1::ConnectPeer request;
+  *request.mutable_address() = to_proto(first.at());
+  CHECK(code_of(ask<v1::PeerConnected>(other.self, alien.links, request)) == errc::peer_refused);
+  REQUIRE(second.told->await_alive(1));
+  CHECK(alien.list()->node_size() == 0);
+  CHECK_FALSE(first.knows(alien));
+  CHECK(code_of(first.publish(alien.sign(record_kind::provider, 1, "here", some_point(1)))) == errc::authentication_failed);
+}
+
+TEST_CASE("who dials us is known only where it is reached", "[discovery_actor]") {
+  mesh_world world;
+  mesh_place first{world, 1};
+  auto options = from_seeds({first.spec()});
+  auto how = GENERATE(0, 1, 2);
+  CAPTURE(how);
+  if (how == 0)
+    options.tells = {nobody_at()};
+  if (how == 1)
+    options.tells = std::vector<endpoint>{};
+  auto where = nobody_at();
+  if (how == 2) {
+    options.at = where;
+    options.tells = {nobody_at(), where};
+  }
+  mesh_place second{world, 2, options};
+  REQUIRE(second.told->await_alive(1));
+  if (how == 2) {
+    CHECK(first.told->await_alive(1));
+    REQUIRE(first.list()->node_size() == 1);
+    // The one that is true comes first; both have the same IP address.
+    CHECK(first.list()->node(0).address_size() == 2);
+    return;
+  }
+  // What the first asks back it asks before it answers again.
+  for (uint64_t i = 0; i < 20; ++i)
+    REQUIRE(second.look_up(some_point(i)));
+  CHECK(first.list()->node_size() == 0);
+}
+
+TEST_CASE("lookups have a maximum, and who waits when a node closes is told", "[discovery_actor]") {
+  mesh_world world;
+  auto silent = world.sys.spawn(liar, liar_says{[](const point&) {
+                                  return std::optional<std::string>{};
+                                }});
+  mesh_place_options options;
+  options.handler = silent;
+  mesh_place mute{world, 1, options};
+  mesh_place second{world, 2, from_seeds({mute.spec()})};
+  REQUIRE(second.told->await_alive(1));
+  using pending_type = decltype(world.self->request(second.discovery, caf::infinite, v1::LookUp{}));
+  std::vector<pending_type> pending;
+  v1::LookUp request;
+  request.set_target(std::string{some_point(1).text()});
+  for (size_t i = 0; i < lookups_waiting_max + 10; ++i)
+    pending.push_back(world.self->request(second.discovery, caf::infinite, request));
+  second.close();
+  std::map<errc, size_t> outcomes;
+  for (auto& each : pending)
+    ++outcomes[code_of(answer_to<v1::LookedUp>(each))];
+  CHECK(outcomes[errc::capacity_exceeded] == 10);
+  CHECK(outcomes[errc::unavailable] == lookups_waiting_max);
+  mute.close();
+  caf::anon_send_exit(silent, caf::exit_reason::user_shutdown);
+}
+
+TEST_CASE("what is asked of discovery wrongly is refused", "[discovery_actor]") {
+  mesh_world world;
+  mesh_place first{world, 1};
+  CHECK(code_of(ask<v1::LookedUp>(world.self, first.discovery, v1::LookUp{})) == errc::invalid_argument);
+  v1::LookUp odd;
+  odd.set_target(std::string{some_point(1).text()});
+  odd.set_kind(4);
+  CHECK(code_of(ask<v1::LookedUp>(world.self, first.discovery, odd)) == errc::invalid_argument);
+  CHECK(code_of(ask<v1::RecordPublished>(world.self, first.discovery, v1::PublishRecord{})) == errc::format_damaged);
+  CHECK(code_of(ask<v1::Done>(world.self, first.discovery, v1::WithdrawRecord{})) == errc::invalid_argument);
+  discovery_parts parts{system_environment(), nullptr, first.links, {}, {}};
+  parts.setup.seeds = {parse_peer_spec("example.org:4001").value()};
+  CHECK(code_of(spawn_discovery_actor(world.sys, parts)) == errc::invalid_argument);
+  parts.setup.seeds.assign(seeds_max + 1, first.spec());
+  CHECK(code_of(spawn_discovery_actor(world.sys, parts)) == errc::invalid_argument);
+}
+
+TEST_CASE("a record is withdrawn by its name, and one that nobody took is told", "[discovery_actor]") {
+  mesh_world world;
+  mesh_place first{world, 1};
+  auto record = first.sign(record_kind::provider, 1, "here", some_point(1));
+  CHECK(first.publish(record) == 0U);
+  v1::WithdrawRecord request;
+  *request.mutable_name() = to_proto(record.name);
+  CHECK(from_proto(request.name()).value() == record.name);
+  CHECK(ask<v1::Done>(world.self, first.discovery, request));
+}
+
+TEST_CASE("a peer's request goes to the part that it is for, and unknown parts are refused by a code", "[peer_router]") {
+  mesh_world world;
+  mesh_place first{world, 1};
+  mesh_place second{world, 2, from_seeds({first.spec()})};
+  REQUIRE(second.told->await_alive(1));
+  auto asks = [&](const std::string& message) {
+    v1::AskPeer request;
+    request.set_peer(std::string{first.id().text()});
+    request.set_timeout_ms(10'000);
+    request.set_message(message);
+    auto pending = world.self->request(second.links, caf::infinite, request, bytes{});
+    result<std::string> outcome = fail(errc::internal, "wait for an answer");
+    pending.receive([&](v1::PeerAnswer& answer, bytes&) { outcome = answer.message(); },
+                    [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
+    return outcome;
+  };
+  auto ping_message = encode(request_message{{}, ping{}});
+  CHECK(decode_answer(as_view(asks(message_to(peer_part::discovery, ping_message)).value())));
+  CHECK(code_of(asks(message_to(peer_part{200}, ping_message))) == errc::format_newer);
+  CHECK(code_of(asks("")) == errc::protocol_violated);
+  CHECK(code_of(asks(message_to(peer_part::discovery, "\xff"))) == errc::protocol_violated);
+  // A part that has ended, and one that nobody serves.
+  REQUIRE(ask<v1::Done>(world.self, first.discovery, caf::close_atom_v));
+  CHECK(code_of(asks(message_to(peer_part::discovery, ping_message))) == errc::unavailable);
+  auto empty = spawn_peer_router(world.sys);
+  v1::PeerRequest request;
+  request.set_message(message_to(peer_part::discovery, ping_message));
+  auto pending = world.self->request(empty, caf::infinite, request, bytes{});
+  errc code{};
+  pending.receive([&](v1::PeerAnswer&, bytes&) {}, [&](caf::error& reason) { code = from_caf(reason).code(); });
+  CHECK(code == errc::unavailable);
+  CHECK(code_of(ask<v1::Done>(world.self, empty, serve_part(peer_part{200}), caf::actor_cast<caf::actor>(empty)))
+        == errc::invalid_argument);
+  caf::anon_send_exit(empty, caf::exit_reason::user_shutdown);
+}
