@@ -65,7 +65,7 @@ bool meets(mesh_place& by, const mesh_place& other) {
 }
 
 /// A peer that answers a sign of life, keeps nothing, and says what it likes of nodes and records,
-/// or nothing.
+/// or nothing; an empty text stands for `unavailable`.
 using liar_says = std::function<std::optional<std::string>(const point& target)>;
 peer_handler_actor::behavior_type liar(peer_handler_actor::pointer self, const liar_says& says) {
   return {
@@ -82,6 +82,8 @@ peer_handler_actor::behavior_type liar(peer_handler_actor::pointer self, const l
           said = says(std::get<find_record>(what).key);
         if (!said)
           return self->make_response_promise<caf::typed_response_promise<v1::PeerAnswer, bytes>>();
+        if (said->empty())
+          return to_caf(error{errc::unavailable, "answer"});
         v1::PeerAnswer answer;
         answer.set_message(std::move(*said));
         return {std::move(answer), bytes{}};
@@ -198,6 +200,11 @@ TEST_CASE("who reaches nobody does not forget whom it knew", "[discovery_actor]"
   options.saved_at = table_path;
   options.files = disk;
   {
+    mesh_place second{world, 2, options};
+    CHECK(second.list());
+  }
+  CHECK(disk->status(table_path).error().code() == errc::not_found);
+  {
     mesh_place first{world, 1};
     options.seeds = {first.spec()};
     mesh_place second{world, 2, options};
@@ -209,6 +216,30 @@ TEST_CASE("who reaches nobody does not forget whom it knew", "[discovery_actor]"
     CHECK(second.list());
   }
   CHECK(as_text(read_whole(*disk, table_path, 1 << 20).value()) == as_text(before));
+}
+
+TEST_CASE("who is not available just when it is asked is asked once more", "[discovery_actor]") {
+  mesh_world world;
+  // As when one of two links goes that crossed.
+  auto asked = std::make_shared<std::set<point>>();
+  auto options = mesh_place_options{};
+  options.handler = world.sys.spawn(liar, liar_says{[asked](const point& target) -> std::optional<std::string> {
+                                      if (asked->insert(target).second)
+                                        return std::string{};
+                                      return encode(discovery_answer{found_answer{}});
+                                    }});
+  {
+    mesh_place first{world, 1, options};
+    mesh_place second{world, 2, from_seeds({first.spec()})};
+    REQUIRE(second.told->await_alive(1));
+    for (uint64_t i = 0; i < 5; ++i) {
+      auto found = second.look_up(some_point(i));
+      REQUIRE(found);
+      CHECK(found->nearest_size() == 1);
+      CHECK(found->unanswered() == 0);
+    }
+  }
+  caf::anon_send_exit(options.handler, caf::exit_reason::user_shutdown);
 }
 
 TEST_CASE("a node that lies in its answers costs nothing", "[discovery_actor]") {
