@@ -102,7 +102,8 @@ private:
   void send(uint64_t number, const endpoint& at);
   void take_answer(uint64_t number, const endpoint& at, const std::string& message);
   void take_failure(uint64_t number, const error& reason);
-  void give_up(uint64_t number);
+  void give_up(uint64_t number, bool has_failed = true);
+  [[nodiscard]] bool may_ask(const peer_id& peer);
 
   void take(lookup_ended& what);
   void take(record_sent& what);
@@ -129,6 +130,7 @@ private:
   discovery engine_;
 
   std::map<uint64_t, asked> asks_;
+  std::map<peer_id, token_bucket> paces_; ///< Of those that ask us.
   std::map<uint64_t, waiting<v1::LookedUp>> lookups_;
   std::multimap<record_name, waiting<v1::RecordPublished>> publications_;
 
@@ -250,7 +252,10 @@ void finder::reach(uint64_t number) {
   request.set_there(true);
   self_->request(links_, is_last ? left : std::min<milliseconds>(left, next_address_after), std::move(request))
       .then([this, number, at](const v1::PeerConnected&) { send(number, at); },
-            [this, number](const caf::error&) {
+            [this, number](const caf::error& reason) {
+              // We dial too many, which is not its fault.
+              if (from_caf(reason).code() == errc::capacity_exceeded)
+                return give_up(number, false);
               ++asks_.at(number).address;
               reach(number);
             });
@@ -286,16 +291,26 @@ void finder::take_failure(uint64_t number, const error& reason) {
     one.address = 0;
     return reach(number);
   }
-  give_up(number);
+  give_up(number, reason.code() != errc::capacity_exceeded);
 }
 
-void finder::give_up(uint64_t number) {
+void finder::give_up(uint64_t number, bool has_failed) {
   asks_.erase(number);
-  engine_.failed(number, now());
+  if (has_failed)
+    engine_.failed(number, now());
+  else
+    engine_.declined(number, now());
   go_on();
 }
 
 // -- requests of other nodes -----------------------------------------------------------------
+
+bool finder::may_ask(const peer_id& peer) {
+  auto at = now().now;
+  if (paces_.size() >= paces_kept && !paces_.contains(peer))
+    std::erase_if(paces_, [&](const auto& each) { return each.second.is_full(at); });
+  return paces_.try_emplace(peer, token_bucket{served_rate}).first->second.try_take(1, at);
+}
 
 caf::result<v1::PeerAnswer, bytes> finder::serve(const v1::PeerRequest& request) {
   constexpr auto attempted = "serve another node";
@@ -304,6 +319,8 @@ caf::result<v1::PeerAnswer, bytes> finder::serve(const v1::PeerRequest& request)
   auto peer = read_id<peer_id>(request.peer(), attempted);
   if (!peer)
     return to_caf(peer.error());
+  if (!may_ask(*peer))
+    return to_caf(error{errc::capacity_exceeded, attempted, "it asks too often"});
   auto message = decode_request(as_view(request.message()));
   if (!message)
     return to_caf(message.error());

@@ -9,6 +9,7 @@
 #include "network/discovery.hpp"
 #include "network/link_actor.hpp"
 #include "network/peer_address.hpp"
+#include "network/token_bucket.hpp"
 
 namespace datamesh::network {
 
@@ -30,6 +31,12 @@ inline constexpr auto rejoin_last = std::chrono::minutes{5};
 inline constexpr size_t seeds_max = 16;
 /// Nodes of the file, by chance, that are asked along with the seeds.
 inline constexpr size_t known_asked = bucket_size;
+/// Requests of one peer that are served, a second and at once; others are answered
+/// `capacity_exceeded`, which is no failure for the one that asked. A store takes 100 us or so of
+/// a core, so that one peer takes a twentieth of it.
+inline constexpr rate served_rate{500, 2000};
+/// Peers whose pace is kept before it is looked who has none any more.
+inline constexpr size_t paces_kept = 1024;
 inline constexpr auto save_every = std::chrono::minutes{10};
 
 /// Is told what nobody asked for.
@@ -37,7 +44,8 @@ using discovery_watch_actor = caf::typed_actor<caf::reacts_to<v1::NodesChanged>,
                                                caf::reacts_to<v1::RecordConflict>, caf::reacts_to<v1::NodesFileFailed>>;
 
 using discovery_actor = caf::typed_actor<
-    // A peer's request of this part: a `peer_handler_actor`, for the router.
+    // A peer's request of this part: a `peer_handler_actor`, for the router. No more than
+    // `served_rate` of one peer.
     caf::replies_to<v1::PeerRequest, bytes>::with<v1::PeerAnswer, bytes>,
     // `capacity_exceeded` when too many wait.
     caf::replies_to<v1::LookUp>::with<v1::LookedUp>,

@@ -295,6 +295,11 @@ void discovery::failed(uint64_t number, discovery_time now) {
   }
 }
 
+void discovery::declined(uint64_t number, discovery_time now) {
+  if (auto was = take_pending(number))
+    end_unanswered(*was, now);
+}
+
 void discovery::violated(uint64_t number, discovery_time now) {
   if (auto was = take_pending(number)) {
     table_.remove(was->whom.id);

@@ -84,6 +84,8 @@ public:
   /// @param reached_at the address at which the node answered
   void answered(uint64_t number, const discovery_answer& what, const ip_address& reached_at, discovery_time now);
   void failed(uint64_t number, discovery_time now);
+  /// It, or this node itself, has too much to do now: that is no sign that it is gone.
+  void declined(uint64_t number, discovery_time now);
   /// What came is no answer at all.
   void violated(uint64_t number, discovery_time now);
   [[nodiscard]] std::optional<discovery_event> take_event();

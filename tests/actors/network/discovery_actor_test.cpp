@@ -310,7 +310,7 @@ TEST_CASE("who dials us is known only where it is reached", "[discovery_actor]")
   mesh_world world;
   mesh_place first{world, 1};
   auto options = from_seeds({first.spec()});
-  auto how = GENERATE(0, 1, 2);
+  auto how = GENERATE(0, 1, 2, 3);
   CAPTURE(how);
   if (how == 0)
     options.tells = {nobody_at()};
@@ -321,9 +321,15 @@ TEST_CASE("who dials us is known only where it is reached", "[discovery_actor]")
     options.at = where;
     options.tells = {nobody_at(), where};
   }
+  // Takes connections, and never says a word.
+  auto silent = asio_transport::listen({endpoint::v4({127, 0, 0, 1}, 0)}, system_environment().clock).value();
+  if (how == 3) {
+    options.at = where;
+    options.tells = {silent->addresses().at(0), where};
+  }
   mesh_place second{world, 2, options};
   REQUIRE(second.told->await_alive(1));
-  if (how == 2) {
+  if (how >= 2) {
     CHECK(first.told->await_alive(1));
     REQUIRE(first.list()->node_size() == 1);
     // The one that is true comes first; both have the same IP address.
@@ -334,6 +340,35 @@ TEST_CASE("who dials us is known only where it is reached", "[discovery_actor]")
   for (uint64_t i = 0; i < 20; ++i)
     REQUIRE(second.look_up(some_point(i)));
   CHECK(first.list()->node_size() == 0);
+}
+
+TEST_CASE("a peer that asks too often is refused, and others are not", "[discovery_actor]") {
+  mesh_world world;
+  mesh_place place{world, 1};
+  auto time = std::make_shared<manual_clock>();
+  auto env = system_environment();
+  env.clock = time;
+  test_node node{2, time};
+  auto identity = std::make_shared<tls_identity>(tls_identity::make(node.seed, time, *env.random).value());
+  discovery_setup setup;
+  setup.mesh = world.mesh;
+  auto discovery = spawn_discovery_actor(world.sys, {env, identity, place.links, setup, {}}).value();
+  auto asks = [&](const peer_id& peer) {
+    v1::PeerRequest request;
+    request.set_peer(std::string{peer.text()});
+    request.set_message(encode(request_message{{}, ping{}}));
+    auto pending = world.self->request(discovery, caf::infinite, request, bytes{});
+    errc code{};
+    pending.receive([&](v1::PeerAnswer&, bytes&) {}, [&](caf::error& reason) { code = from_caf(reason).code(); });
+    return code;
+  };
+  for (uint64_t i = 0; i < served_rate.burst; ++i)
+    REQUIRE(asks(node.id()) == errc{});
+  CHECK(asks(node.id()) == errc::capacity_exceeded);
+  CHECK(asks(place.id()) == errc{});
+  time->advance(1s);
+  CHECK(asks(node.id()) == errc{});
+  CHECK(ask<v1::Done>(world.self, discovery, caf::close_atom_v));
 }
 
 TEST_CASE("lookups have a maximum, and who waits when a node closes is told", "[discovery_actor]") {

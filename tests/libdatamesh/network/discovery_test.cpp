@@ -380,6 +380,20 @@ TEST_CASE("nodes that did not answer are asked again each minute, and known agai
   }
 }
 
+TEST_CASE("a node that has too much to do is not one that is gone", "[discovery]") {
+  node_under_test under;
+  auto who = under.meet(3);
+  lookup_goal goal;
+  goal.target = point_of(who.id);
+  for (unsigned i = 0; i < failures_until_dropped; ++i) {
+    (void) under.engine.look_up(goal);
+    for (const auto& one : under.asks())
+      under.engine.declined(one.number, under.now);
+  }
+  CHECK(under.events<lookup_ended>().size() == failures_until_dropped);
+  CHECK(under.engine.table().alive() == 1);
+}
+
 TEST_CASE("of the addresses that a node is named with, the one where it was reached comes first", "[discovery]") {
   node_under_test under;
   auto who = under.make(3);
