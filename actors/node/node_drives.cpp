@@ -40,6 +40,10 @@ drive_report report_of(const storage::drive_entry& drive) {
     report.shard_bytes = usage->shard_bytes;
     report.disk_total = usage->disk.total;
     report.disk_free = usage->room(storage::room_for::data);
+    if (usage->read_only) {
+      report.state = report.state == "ok" ? "read-only" : report.state;
+      report.reason = error{errc::read_only, "write to drive", drive.folder};
+    }
   } else {
     report.state = "failed";
     report.reason = usage.error();

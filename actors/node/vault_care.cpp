@@ -90,11 +90,13 @@ result<status_report> local_vault::status() const {
     }
   }
   report.margin_min = least.value_or(0);
-  auto faulty = std::count_if(report.drives.begin(), report.drives.end(), [](const auto& drive) { return drive.state != "ok"; });
+  auto closed = std::ranges::count(report.drives, "read-only", &drive_report::state);
+  auto faulty = std::count_if(report.drives.begin(), report.drives.end(), [](const auto& drive) { return drive.state != "ok"; }) - closed;
   using answer = status_report::answer;
   if (report.packs_lost > 0) {
     report.overall = answer::lost;
-    report.sentence = fmt::format("{} of {} packs can not be read: too many of their drives are gone.", report.packs_lost, report.packs);
+    report.sentence =
+        fmt::format("{} of {} packs can not be read: too many of their drives are gone.", report.packs_lost, report.packs);
   } else if (report.packs_degraded > 0) {
     report.overall = answer::degraded;
     report.sentence =
@@ -106,6 +108,8 @@ result<status_report> local_vault::status() const {
                                           : fmt::format("All {} packs have their full redundancy.", report.packs);
     if (faulty > 0)
       report.sentence += faulty == 1 ? std::string{" One drive is not in service."} : fmt::format(" {} drives are not in service.", faulty);
+    if (closed > 0)
+      report.sentence += closed == 1 ? std::string{" One drive takes no writes."} : fmt::format(" {} drives take no writes.", closed);
   }
   return report;
 }

@@ -29,9 +29,11 @@ std::vector<drive_candidate> drive_table::candidates(const list& drives, room_fo
   for (const auto& drive : drives) {
     if (!drive.store)
       continue;
-    drive_candidate candidate{drive.id, drive.state(), 0};
-    if (auto usage = drive.store->usage())
+    drive_candidate candidate{drive.id, drive.state()};
+    if (auto usage = drive.store->usage()) {
       candidate.bytes_free = usage->room(what);
+      candidate.read_only = usage->read_only;
+    }
     result.push_back(candidate);
   }
   return result;

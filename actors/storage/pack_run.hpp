@@ -62,6 +62,7 @@ struct pack_run {
   std::vector<bool> stored;   ///< By shard index.
   std::set<drive_id> refused; ///< Drives that failed this pack.
   bool full = false;          ///< One of them for want of room.
+  std::set<drive_id> closed;  ///< Those of them whose file system is read-only.
   std::set<drive_id> answers_due;
   std::map<drive_id, std::set<uint8_t>> asked; ///< Shards that a drive may have, whatever it answered.
   size_t removals_due = 0;

@@ -2,6 +2,8 @@
 
 #include "storage/convert.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 
@@ -12,6 +14,11 @@ namespace {
 constexpr auto answer_timeout = std::chrono::minutes{5};
 /// Who failed waits no longer for a drive to make room again.
 constexpr auto removal_timeout = std::chrono::seconds{10};
+
+error closed_drives(const std::vector<std::string>& folders) {
+  return error{errc::read_only, folders.size() == 1 ? "store on the drive" : "store on drives",
+               fmt::format("{}", fmt::join(folders, ", "))};
+}
 
 } // namespace
 
@@ -28,7 +35,7 @@ void pack_storer::store(const run_ptr& run) {
   if (first_round && run->refused.empty()) {
     auto placed = place(candidates, how_, run->record.seal.id.view(), shard_bytes);
     if (!placed)
-      return tell_.settled(run, fail(placed.error()));
+      return tell_.settled(run, fail(placed.error().code() == errc::read_only ? closed_drives(closed_folders(run)) : placed.error()));
     for (size_t i = 0; i < placed->size(); ++i)
       if ((*placed)[i])
         by_drive[*(*placed)[i]].push_back(i);
@@ -80,7 +87,10 @@ void pack_storer::store_on(const run_ptr& run, const drive_table::list& drives, 
           },
           [this, run, id](caf::error& reason) {
             run->refused.insert(id);
-            run->full = run->full || from_caf(reason).code() == errc::drive_full;
+            auto code = from_caf(reason).code();
+            run->full = run->full || code == errc::drive_full;
+            if (code == errc::read_only)
+              run->closed.insert(id);
             settle_one(run, id);
           });
 }
@@ -101,9 +111,20 @@ void pack_storer::all_answered(const run_ptr& run, bool try_others) {
     return store(run);
   if (stored < how_.shards_min()) {
     remove_all(run);
+    if (auto closed = closed_folders(run); enough_if_written(how_, stored, closed.size()))
+      return tell_.settled(run, fail(closed_drives(closed)));
     return tell_.settled(run, fail(run->full ? errc::drive_full : errc::too_few_drives, "store a pack", run->record.seal.id.brief()));
   }
   tell_.settled(run, {});
+}
+
+std::vector<std::string> pack_storer::closed_folders(const run_ptr& run) const {
+  auto drives = drives_->all();
+  std::vector<std::string> folders;
+  for (const auto& candidate : drive_table::candidates(*drives, room_for::data))
+    if (candidate.state == drive_state::ok && (candidate.read_only || run->closed.count(candidate.id) > 0))
+      folders.push_back(drive_table::find(*drives, candidate.id)->folder);
+  return folders;
 }
 
 /// Those that refused may have stored it all the same, or store it later: the request to

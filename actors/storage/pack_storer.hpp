@@ -35,6 +35,8 @@ private:
   void settle_one(const run_ptr& run, const drive_id& drive);
   void all_answered(const run_ptr& run, bool try_others);
   void remove_all(const run_ptr& run);
+  /// Folders of drives that would take shards of *run* if their file systems were not read-only.
+  [[nodiscard]] std::vector<std::string> closed_folders(const run_ptr& run) const;
 
   packer_actor::pointer self_;
   std::shared_ptr<drive_table> drives_;

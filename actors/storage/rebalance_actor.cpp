@@ -57,8 +57,11 @@ private:
       auto usage = drive.store->usage();
       if (!usage)
         continue;
-      auto room = usage->room(room_for::data);
-      loads_[drive.id] = {usage->shard_bytes, room, drive.state() != drive_state::ok};
+      auto leaving = drive.state() != drive_state::ok;
+      // It gets nothing and lets nothing go.
+      if (usage->read_only && !leaving)
+        continue;
+      loads_[drive.id] = {usage->shard_bytes, usage->room(room_for::data), leaving};
     }
   }
 

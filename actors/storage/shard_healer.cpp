@@ -67,9 +67,10 @@ std::optional<drive_id> shard_healer::choose_drive(const pack_record& pack, uint
   auto drives = context_->drives->all();
   const auto& old = pack.drives[index];
   const auto* there = old.is_zero() ? nullptr : drive_table::find(*drives, old);
-  if (!elsewhere && there != nullptr && there->state() == drive_state::ok)
-    return old;
   auto candidates = drive_table::candidates(*drives, room_for::data);
+  auto read_only = std::any_of(candidates.begin(), candidates.end(), [&](const auto& drive) { return drive.id == old && drive.read_only; });
+  if (!elsewhere && there != nullptr && there->state() == drive_state::ok && !read_only)
+    return old;
   std::vector<drive_id> taken;
   for (size_t i = 0; i < pack.drives.size(); ++i)
     if (i != index && !pack.drives[i].is_zero())

@@ -363,7 +363,14 @@ std::vector<command_spec> drive_commands() {
        .example = "datamesh drive add /mnt/d",
        .arguments = {{.name = "DIR", .kind = kind::folder, .repeated = true}},
        .groups = group_node},
-      {.name = "list", .summary = "List the drives and how they are", .example = "datamesh drive list", .groups = group_node},
+      {.name = "list",
+       .summary = "List the drives and how they are",
+       .text =
+           "STATE is 'ok', or 'read-only': its file system takes no writes, so the drive is read and gets no data until that is mounted "
+           "read-write, when it is used again by itself. 'draining': it gets no new data. 'failed': a write to it could not be made "
+           "durable; what it has is read, and belongs elsewhere. 'missing': it is not there.",
+       .example = "datamesh drive list",
+       .groups = group_node},
       {.name = "drain",
        .summary = "Give a drive no new data; 'rebalance' empties it",
        .example = "datamesh drive drain /mnt/a && datamesh rebalance",

@@ -298,7 +298,7 @@ outcome<int> run_drive_adopt(session& s) {
   auto there = (*n)->drives();
   for (auto& drive : there)
     for (auto& folder : s.arguments())
-      if ((drive.state == "ok" || drive.state == "draining") && same_folder(drive.folder, folder))
+      if (drive.state != "failed" && drive.state != "missing" && same_folder(drive.folder, folder))
         return refuse(errc::already_exists, fmt::format("'{}' is a drive of this node", printable(folder)), "datamesh drive list");
   // One that is missing may be what is adopted now, at its new place.
   std::erase_if(there, [](auto& drive) { return drive.state == "missing"; });
@@ -383,7 +383,7 @@ outcome<rebalance_summary> empty_drive(session& s, node& n, vault& v, const driv
   if (folder)
     if (auto added = n.add_drive(*folder); !added)
       return refuse(drive_refused(added.error()));
-  if (old.state == "ok")
+  if (old.state == "ok" || old.state == "read-only")
     if (auto drained = n.drain_drive(old.id.hex()); !drained && !may_still_be_emptied(drained.error().code()))
       return refuse(drained.error());
   auto moved = s.with_progress([&](const job_options& job) { return v.rebalance(false, job); });

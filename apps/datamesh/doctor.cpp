@@ -176,7 +176,9 @@ void check_drive(checkup& all, const drive_report& drive, const output& out) {
     return all.tell(finding::warn, "drive", text, "datamesh rebalance");
   if (drive.state != "ok")
     return all.tell(finding::fail, "drive", text,
-                    drive.state == "missing" ? "ls -l " + drive.folder : "datamesh drive replace " + drive.folder + " NEW");
+                    drive.state == "read-only" ? "findmnt --target " + drive.folder
+                    : drive.state == "missing" ? "ls -l " + drive.folder
+                                               : "datamesh drive replace " + drive.folder + " NEW");
   // Drives of a daemon may be closed to who asks; the daemon itself looks at them.
   if (::access(drive.folder.c_str(), W_OK) != 0 && errno == EACCES)
     return all.tell(finding::ok, "drive", text + ", closed to this user");

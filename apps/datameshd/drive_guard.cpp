@@ -23,7 +23,7 @@ uint64_t share(uint64_t of, uint64_t percent) {
 drive_changes::health drive_changes::judge(const drive_report& drive, const drive_limits& limits, health before) {
   if (drive.state == "missing")
     return health::missing;
-  if (drive.state == "failed")
+  if (drive.state == "failed" || drive.state == "read-only")
     return health::failed;
   if (drive.state == "draining")
     return health::draining;

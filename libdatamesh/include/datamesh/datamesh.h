@@ -124,7 +124,7 @@ typedef struct datamesh_drive {
   size_t struct_size; /* of the library's */
   const char* id;     /* hex */
   const char* folder;
-  const char* state; /* "ok", "draining", "failed", "missing" */
+  const char* state; /* "ok", "read-only", "draining", "failed", "missing" */
   uint64_t shards;
   uint64_t shard_bytes;
   uint64_t disk_total;

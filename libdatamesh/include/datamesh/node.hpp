@@ -333,7 +333,7 @@ struct vault_stats {
 struct drive_report {
   drive_id id;
   std::string folder;
-  std::string state; ///< "ok", "draining", "failed", "missing"
+  std::string state; ///< "ok", "read-only", "draining", "failed", "missing"
   uint64_t shards = 0;
   uint64_t shard_bytes = 0;
   uint64_t disk_total = 0;

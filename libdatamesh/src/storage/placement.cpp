@@ -37,7 +37,7 @@ std::vector<ranked_drive> rank(std::span<const drive_candidate> drives, std::spa
   std::vector<ranked_drive> result;
   result.reserve(drives.size());
   for (const auto& drive : drives) {
-    if (drive.state != drive_state::ok || drive.bytes_free < shard_bytes)
+    if (drive.state != drive_state::ok || drive.read_only || drive.bytes_free < shard_bytes)
       continue;
     auto weight = static_cast<double>(std::max<uint64_t>(drive.bytes_free, 1));
     auto shards = static_cast<size_t>(std::count(taken.begin(), taken.end(), drive.id));
@@ -105,6 +105,10 @@ std::string to_string(const policy& p) {
   return fmt::format("{}+{}", p.k, p.m);
 }
 
+bool enough_if_written(const policy& how, size_t placed, size_t read_only) noexcept {
+  return read_only > 0 && (how.level == domain_level::block || placed + read_only >= how.shards_min());
+}
+
 result<std::vector<std::optional<drive_id>>> place(std::span<const drive_candidate> drives, const policy& how, byte_view seed,
                                                    uint64_t shard_bytes) {
   auto count = static_cast<size_t>(how.k) + how.m;
@@ -132,8 +136,12 @@ result<std::vector<std::optional<drive_id>>> place(std::span<const drive_candida
     // With room enough on them, would they be enough?
     auto ok = static_cast<size_t>(std::ranges::count(drives, drive_state::ok, &drive_candidate::state));
     auto full = ok >= (how.level == domain_level::drive ? how.shards_min() : 1);
-    return fail(full ? errc::drive_full : errc::too_few_drives, "place shards",
-                fmt::format("{}: {} of at least {} placed", to_string(how), placed, how.shards_min()));
+    auto closed = static_cast<size_t>(
+        std::ranges::count_if(drives, [](const auto& drive) { return drive.state == drive_state::ok && drive.read_only; }));
+    return fail(enough_if_written(how, placed, closed) ? errc::read_only
+                : full                                 ? errc::drive_full
+                                                       : errc::too_few_drives,
+                "place shards", fmt::format("{}: {} of at least {} placed", to_string(how), placed, how.shards_min()));
   }
   return answer;
 }

@@ -40,18 +40,22 @@ struct drive_candidate {
   drive_id id;
   drive_state state = drive_state::ok;
   uint64_t bytes_free = 0; ///< Above the drive's reserve.
+  bool read_only = false;  ///< Takes no shard, whatever is free.
 };
 
 /// The drive of each shard, by shard index. At level drive all differ; drives that
-/// are not ok or lack room for *shard_bytes* are left out, and the tail of the answer
+/// are not ok, read-only or lack room for *shard_bytes* are left out, and the tail of the answer
 /// is empty (nullopt) where drives run short. At level block shards share drives
 /// evenly as far as each has room. Deterministic: *seed* (the pack id) and the drives
-/// decide, not their order. When fewer than *shards_min* can be placed, `drive_full` if
-/// room is all that lacks, else `too_few_drives`. `policy_invalid` for k = 0 or k+m > 128. A new drive takes the place of one
-/// drive of a pack, so at most one shard of it has to move; which index lies where
-/// among the drives that stay is of no matter. @pre Ids differ.
+/// decide, not their order. When fewer than *shards_min* can be placed, `read_only` if the
+/// drives that are would be enough with the others, `drive_full` if room is what lacks, else `too_few_drives`. `policy_invalid` for k = 0
+/// or k+m > 128. A new drive takes the place of one drive of a pack, so at most one shard of it has to move; which index lies where among
+/// the drives that stay is of no matter. @pre Ids differ.
 [[nodiscard]] result<std::vector<std::optional<drive_id>>> place(std::span<const drive_candidate> drives, const policy& how, byte_view seed,
                                                                  uint64_t shard_bytes);
+
+/// Whether *placed* shards would be enough with those that *read_only* drives do not take.
+[[nodiscard]] bool enough_if_written(const policy& how, size_t placed, size_t read_only) noexcept;
 
 /// One drive for a single shard that is to be rebuilt or moved: the next best by the
 /// order of `place`. Drives in *taken* hold shards of the pack, named once a shard:

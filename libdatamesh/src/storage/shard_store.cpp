@@ -633,6 +633,9 @@ result<drive_usage> shard_store::usage() const {
   usage.shard_bytes = totals.shard_bytes;
   usage.disk = *space;
   usage.reserve = reserve_of(impl_->options, *space);
+  // Asked of the file system each time: it may be mounted anew, either way.
+  auto opened = impl_->files().open_write(marker_path(folder()));
+  usage.read_only = !opened && opened.error().code() == errc::read_only;
   return usage;
 }
 

@@ -57,12 +57,13 @@ struct drive_usage {
   uint64_t shard_count = 0;
   uint64_t shard_bytes = 0; ///< Headers and bodies.
   disk_space disk;
-  uint64_t reserve = 0; ///< Bytes of the disk that `store` leaves alone.
+  uint64_t reserve = 0;   ///< Bytes of the disk that `store` leaves alone.
+  bool read_only = false; ///< The file system takes no writes now.
 
   /// Bytes that may be stored.
   [[nodiscard]] uint64_t room(room_for what) const noexcept {
     auto kept = what == room_for::upkeep ? reserve / 2 : reserve;
-    return disk.available > kept ? disk.available - kept : 0;
+    return !read_only && disk.available > kept ? disk.available - kept : 0;
   }
 };
 

@@ -518,6 +518,72 @@ TEST_CASE("a drive that takes no writes is replaced, and says so when it is to b
   check_without_any_two(h, {1, 3, 4, 5}, texts);
 }
 
+TEST_CASE("read-only drives are told of, a put says which they are, and they are used again", "[drives]") {
+  house h{4, disk::simulated};
+  auto texts = put_some(h);
+  auto& simulated = dynamic_cast<simulated_files&>(h.files());
+  auto close = [&](size_t drive) {
+    simulated.end_drive(1, h.drive(drive), drive_end::read_only);
+  };
+  close(2);
+  auto reports = h.node().drives();
+  CHECK(reports[0].state == "ok");
+  CHECK(reports[0].disk_free > 0);
+  CHECK(reports[1].state == "read-only");
+  CHECK(reports[1].disk_free == 0);
+  REQUIRE(reports[1].reason);
+  CHECK(reports[1].reason->code() == errc::read_only);
+  auto status = must(h.vault().status());
+  CHECK(status.overall == status_report::answer::safe);
+  CHECK(status.sentence.ends_with(" One drive takes no writes."));
+  // Nothing is moved on or off it.
+  CHECK(must(h.vault().rebalance()).shards_moved == 0);
+
+  auto short_of_one = noise(60, mib);
+  CHECK(h.put_text("/short of one", short_of_one).shards_short == 1);
+  close(3);
+  auto refused = [&](bool reopened) {
+    CAPTURE(reopened);
+    auto put = h.vault().put(put_stream_request{std::make_shared<text_source>(noise(61, mib)), "/refused"});
+    REQUIRE_FALSE(put.has_value());
+    CHECK(put.error().code() == errc::read_only);
+    auto message = put.error().message();
+    CAPTURE(message);
+    CHECK(message.find(h.drive(1)) == std::string::npos);
+    CHECK(message.find(h.drive(2)) != std::string::npos);
+    CHECK(message.find(h.drive(3)) != std::string::npos);
+  };
+  refused(false);
+  h.reopen();
+  refused(true);
+  for (const auto& [path, text] : texts)
+    CHECK(h.get_text(path) == text);
+  simulated.plug_in(h.drive(2));
+  simulated.plug_in(h.drive(3));
+  CHECK(h.node().drives()[2].state == "ok");
+  CHECK(h.put_text("/again", noise(62, mib)).shards_short == 0);
+  CHECK(must(h.vault().verify({.repair = true})).shards_unplaced == 0);
+  CHECK(must(h.vault().status()).sentence.find("drive") == std::string::npos);
+  CHECK(h.get_text("/short of one") == short_of_one);
+}
+
+TEST_CASE("a put during which drives become read-only says so", "[drives]") {
+  hooked_house hooked{4};
+  auto& h = hooked.h;
+  // Found by the write alone, as on a server that exports it so.
+  hooked.files->set([&](std::string_view call, const std::string& path) -> result<void> {
+    if (call == "create_unnamed" && (path.starts_with(h.drive(2)) || path.starts_with(h.drive(4))))
+      return fail(errc::read_only, "create", path);
+    return {};
+  });
+  auto put = h.vault().put(put_stream_request{std::make_shared<text_source>(noise(63, 2 * mib)), "/refused"});
+  REQUIRE_FALSE(put.has_value());
+  CHECK(put.error().code() == errc::read_only);
+  CHECK(put.error().message().find(h.drive(4)) != std::string::npos);
+  hooked.files->set({});
+  CHECK(h.put_text("/again", noise(63, 2 * mib)).shards_short == 0);
+}
+
 TEST_CASE("a cleanup goes on past a drive that takes no deletions, and the next one makes up for it", "[drives]") {
   house h{4, disk::simulated};
   auto texts = put_some(h);

@@ -120,6 +120,18 @@ TEST_CASE("the guard finds a drive that was pulled out and one that is full befo
     REQUIRE(heard.size() == 2);
     CHECK(heard[1].level == severity::info);
   }
+  SECTION("read-only, and mounted anew") {
+    files->end_drive(1, h.drive(1), test::drive_end::read_only);
+    guard.tick();
+    guard.tick();
+    REQUIRE(heard.size() == 1);
+    CHECK(heard[0].level == severity::error);
+    CHECK(heard[0].code == errc::read_only);
+    files->plug_in(h.drive(1));
+    guard.tick();
+    REQUIRE(heard.size() == 2);
+    CHECK(heard[1].level == severity::info);
+  }
   SECTION("full") {
     files->set_capacity(files->used() + 4096);
     guard.tick();

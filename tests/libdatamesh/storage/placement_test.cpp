@@ -212,6 +212,39 @@ TEST_CASE("fewer drives than the minimum are refused", "[placement]") {
   CHECK(count_of(*bare) == 2);
 }
 
+TEST_CASE("read-only drives get nothing, and are named as the reason where they would be enough", "[placement]") {
+  auto seed = test::seed();
+  CAPTURE(seed);
+  test::seeded_random random{seed};
+  auto pack = random.make(32);
+  auto drives = make_equal_drives(random, 6);
+  auto code = [&] {
+    auto placed = place(drives, four_two, pack, 1000);
+    return placed ? std::optional<errc>{} : placed.error().code();
+  };
+  drives[2].read_only = true;
+  auto placed = place(drives, four_two, pack, 1000);
+  REQUIRE(placed);
+  CHECK(count_of(*placed) == 5);
+  CHECK(!set_of(*placed).contains(drives[2].id));
+  auto others = std::vector{drives[0].id, drives[1].id, drives[3].id, drives[4].id, drives[5].id};
+  CHECK(!place_one(drives, others, domain_level::drive, pack, 1000));
+
+  drives[3].read_only = true;
+  CHECK(code() == errc::read_only);
+  // One of the two reasons is enough.
+  drives[3].read_only = false;
+  drives[3].bytes_free = 999;
+  CHECK(code() == errc::read_only);
+  drives[4].bytes_free = 999;
+  CHECK(code() == errc::drive_full);
+  drives[3].state = drives[4].state = drive_state::failed;
+  CHECK(code() == errc::too_few_drives);
+
+  policy ten_two{10, 2, domain_level::block};
+  CHECK(place(std::span{drives}.subspan(2, 1), ten_two, pack, 1000).error().code() == errc::read_only);
+}
+
 TEST_CASE("level block shares the drives evenly as far as they have room", "[placement]") {
   auto seed = test::seed();
   CAPTURE(seed);

@@ -859,8 +859,12 @@ TEST_CASE("a drive that takes no writes is read from its start on, and stores ag
     CHECK(code_of(drive->store(later)) == refusal);
     CHECK(code_of(drive->remove(keys_of(small))) == refusal);
     CHECK(drive->state() == drive_state::ok);
+    CHECK(drive->usage()->read_only == (how == test::drive_end::read_only));
+    CHECK(drive->usage()->room(room_for::data) == 0);
   }
   room.disk->plug_in(room.folder);
+  CHECK(!drive->usage()->read_only);
+  CHECK(drive->usage()->room(room_for::data) > 0);
   REQUIRE(drive->store(later));
   REQUIRE(drive->remove(keys_of(small)));
   drive.reset();
