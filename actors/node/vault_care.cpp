@@ -76,11 +76,14 @@ result<status_report> local_vault::status() const {
         continue;
       auto good = 0;
       auto there = 0; // A failed drive is read, but not relied upon.
-      for (const auto& id : pack.drives)
-        if (const auto* drive = id.is_zero() ? nullptr : storage::drive_table::find(*drives, id); drive != nullptr) {
-          ++there;
-          good += drive->store->state() != storage::drive_state::failed;
-        }
+      for (size_t i = 0; i < pack.drives.size(); ++i) {
+        const auto& id = pack.drives[i];
+        const auto* drive = id.is_zero() || pack.is_faulty(i) ? nullptr : storage::drive_table::find(*drives, id);
+        if (drive == nullptr)
+          continue;
+        ++there;
+        good += drive->store->state() != storage::drive_state::failed;
+      }
       auto margin = good - pack.seal.shape.k;
       least = std::min(least.value_or(margin), margin);
       ++report.packs;
@@ -96,7 +99,7 @@ result<status_report> local_vault::status() const {
   if (report.packs_lost > 0) {
     report.overall = answer::lost;
     report.sentence =
-        fmt::format("{} of {} packs can not be read: too many of their drives are gone.", report.packs_lost, report.packs);
+        fmt::format("{} of {} packs can not be read: too many of their shards are gone or damaged.", report.packs_lost, report.packs);
   } else if (report.packs_degraded > 0) {
     report.overall = answer::degraded;
     report.sentence =

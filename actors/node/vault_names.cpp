@@ -142,8 +142,10 @@ result<std::optional<int>> margin_of(const storage::vault_context& context, cons
         return fail(pack.error());
       auto good = 0;
       if (*pack)
-        for (const auto& drive : (*pack)->drives)
-          good += !drive.is_zero() && storage::drive_table::find(*drives, drive) != nullptr;
+        for (size_t i = 0; i < (*pack)->drives.size(); ++i) {
+          const auto& drive = (*pack)->drives[i];
+          good += !drive.is_zero() && !(*pack)->is_faulty(i) && storage::drive_table::find(*drives, drive) != nullptr;
+        }
       auto margin = *pack ? good - (*pack)->seal.shape.k : -1;
       least = std::min(least.value_or(margin), margin);
     }

@@ -83,6 +83,17 @@ result<std::vector<pack_id>> read_packs(const Strings& raw) {
   return packs;
 }
 
+result<std::vector<seen_shard>> read_shards(const google::protobuf::RepeatedPtrField<v1::MarkPacks::Shard>& raw) {
+  std::vector<seen_shard> shards;
+  for (const auto& row : raw) {
+    auto shard = from_proto(row);
+    if (!shard)
+      return fail(shard.error());
+    shards.push_back(*shard);
+  }
+  return shards;
+}
+
 result<void> commit_now(catalog_state& state, const v1::CommitCatalog& request) {
   catalog_commit commit;
   commit.operations_in_pack = request.operations_in_pack();
@@ -143,7 +154,14 @@ result<void> mark_now(catalog_state& state, const v1::MarkPacks& request) {
   auto whole = read_packs(request.whole());
   if (!lost || !whole)
     return fail((lost ? whole : lost).error());
-  return state.names->mark_packs(*lost, *whole);
+  auto faulty = read_shards(request.faulty());
+  auto good = read_shards(request.good());
+  if (!faulty || !good)
+    return fail((faulty ? good : faulty).error());
+  auto marked = lost->empty() && whole->empty() ? result<void>{} : state.names->mark_packs(*lost, *whole);
+  if (marked && !(faulty->empty() && good->empty()))
+    marked = state.names->mark_shards(*faulty, *good);
+  return marked;
 }
 
 void remember_now(catalog_state& state, const v1::RememberSources& request) {

@@ -26,7 +26,7 @@ using catalog_actor = caf::typed_actor<
     caf::replies_to<v1::CommitCatalog>::with<v1::Done>,
     // Stamps and commits operations that carry no data.
     caf::replies_to<v1::ApplyOperations>::with<v1::Done>,
-    // Durable when it is answered.
+    // Durable when it is answered, but for marks of shards.
     caf::replies_to<v1::MarkPacks>::with<v1::Done>,
     // Answered when they are found, not when they are durable; lost ones cost time alone.
     caf::replies_to<v1::RememberSources>::with<v1::Done>,

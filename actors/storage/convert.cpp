@@ -185,4 +185,24 @@ result<shard_key> from_proto(const v1::ShardName& message) {
   return shard_key{*pack, static_cast<uint8_t>(message.index())};
 }
 
+v1::MarkPacks::Shard to_proto(const seen_shard& shard) {
+  v1::MarkPacks::Shard message;
+  message.set_pack(write_id(shard.pack));
+  message.set_index(shard.index);
+  message.set_drive(write_id(shard.drive));
+  return message;
+}
+
+result<seen_shard> from_proto(const v1::MarkPacks::Shard& message) {
+  auto pack = read_id<pack_id>(message.pack());
+  if (!pack)
+    return fail(pack.error());
+  auto drive = read_id<drive_id>(message.drive());
+  if (!drive)
+    return fail(drive.error());
+  if (message.index() >= shard_count_max)
+    return fail(errc::format_damaged, "read a shard's index", pack->brief());
+  return seen_shard{*pack, static_cast<uint8_t>(message.index()), *drive};
+}
+
 } // namespace datamesh::storage

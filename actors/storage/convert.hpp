@@ -39,4 +39,7 @@ template <class Id>
 [[nodiscard]] v1::ShardName to_proto(const shard_key& key);
 [[nodiscard]] result<shard_key> from_proto(const v1::ShardName& message);
 
+[[nodiscard]] v1::MarkPacks::Shard to_proto(const seen_shard& shard);
+[[nodiscard]] result<seen_shard> from_proto(const v1::MarkPacks::Shard& message);
+
 } // namespace datamesh::storage

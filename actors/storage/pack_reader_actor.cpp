@@ -173,7 +173,7 @@ public:
         continue;
       auto age = pace_.now() - one->begun;
       if (age >= read_deadline) {
-        note_bad(one->pack, one->shard, error{errc::timed_out, "read shard"});
+        note_bad(one->pack, one->shard, one->drive, error{errc::timed_out, "read shard"});
         auto answered = one->answered;
         end_asking(number);
         answered(answer::none);
@@ -215,7 +215,7 @@ private:
     const auto& id = what->pack.drives[from.shard];
     const auto* drive = id.is_zero() ? nullptr : drive_table::find(*what->drives, id);
     if (drive == nullptr) {
-      note_bad(pack, from.shard, error{id.is_zero() ? errc::shard_missing : errc::drive_missing, "read shard"});
+      note_bad(pack, from.shard, id, error{id.is_zero() ? errc::shard_missing : errc::drive_missing, "read shard"});
       return answered(answer::bad);
     }
     if (state_.missing.count({pack, from.shard}) > 0)
@@ -234,8 +234,8 @@ private:
     // `look` ends it at `read_deadline`, by the clock of the environment.
     self_->request(drive->reader(), until_answered, std::move(request), std::move(out))
         .then([this, number](v1::Done&) { end_asking(number, answer::good); },
-              [this, number, pack, shard = from.shard](caf::error& reason) {
-                note_bad(pack, shard, from_caf(reason));
+              [this, number, pack, shard = from.shard, id](caf::error& reason) {
+                note_bad(pack, shard, id, from_caf(reason));
                 end_asking(number, answer::bad);
               });
   }
@@ -276,12 +276,13 @@ private:
     return count >= what.pack.seal.shape.k;
   }
 
-  void note_bad(const pack_id& pack, uint8_t shard, const error& reason) {
+  void note_bad(const pack_id& pack, uint8_t shard, const drive_id& drive, const error& reason) {
     if (reason.code() != errc::shard_damaged)
       state_.missing.insert({pack, shard});
     // A missing drive is one piece of news, not one a shard; who opened it told it.
     if (!state_.bad.insert({pack, shard}).second || reason.code() == errc::drive_missing)
       return;
+    mark(pack, shard, drive, reason);
     event found;
     found.kind = event_kind::damage_found;
     found.level = severity::warning;
@@ -290,6 +291,17 @@ private:
     found.detail = reason.message();
     found.code = reason.code();
     state_.context->events->publish(std::move(found));
+  }
+
+  /// The catalog learns what is proved: on a drive in service the shard is not there, or
+  /// its bytes do not have their root. Nobody waits for that.
+  void mark(const pack_id& pack, uint8_t shard, const drive_id& drive, const error& reason) {
+    auto proved = reason.code() == errc::shard_missing || reason.code() == errc::shard_damaged;
+    if (!proved || drive.is_zero() || !state_.context->catalog_writer)
+      return;
+    v1::MarkPacks marks;
+    *marks.add_faulty() = to_proto(seen_shard{pack, shard, drive});
+    caf::anon_send(state_.context->catalog_writer, std::move(marks));
   }
 
   /// Tells once that a drive hangs; true when it does.

@@ -110,6 +110,7 @@ private:
         note_whole(packs[i]);
       else if (auto treated = treat(packs[i], bad[i]); !treated)
         return treated;
+      note_shards(packs[i], bad[i]);
       if (auto moved = bring_elsewhere(packs[i].seal.id, leaving[i]); !moved)
         return moved;
     }
@@ -126,21 +127,25 @@ private:
     }
     v1::CheckShard request;
     *request.mutable_shard() = to_proto(shard_key{pack.seal.id, index});
-    request.set_deep(task_.request.deep);
+    // What was found damaged by its bytes is good by its bytes alone.
+    request.set_deep(task_.request.deep || pack.is_faulty(index));
     const auto& reader = task_.request.background ? drive->care : drive->reader();
     auto leaving = drive->store->state() == drive_state::failed;
     asked.push_back({number, index, leaving, self_->request(reader, step_timeout, std::move(request))});
   }
 
-  /// Reports what is bad of a pack, and rebuilds it when asked to.
-  result<void> treat(const pack_record& pack, const bad_shards& bad) {
+  /// Reports what is bad of a pack, and rebuilds it when asked to; what then is where it
+  /// was is bad no more.
+  result<void> treat(const pack_record& pack, bad_shards& bad) {
     std::vector<uint8_t> wanted;
     for (const auto& [index, reason] : bad) {
       wanted.push_back(index);
       auto missing = reason.code() == errc::shard_missing || reason.code() == errc::drive_missing;
       ++(missing ? summary_.shards_missing : summary_.shards_damaged);
       // A missing drive is one piece of news, not one a shard.
-      if (reason.code() != errc::drive_missing)
+      if (reason.code() == errc::drive_missing)
+        tell_if_away(pack.drives[index], reason);
+      else
         report(event_kind::damage_found, severity::warning, fmt::format("{}.{}", pack.seal.id.hex(), index), reason.message(),
                reason.code());
     }
@@ -156,6 +161,8 @@ private:
       return fail(healed.error());
     }
     note_whole(pack);
+    if (healed->unplaced == 0)
+      bad.clear();
     summary_.shards_repaired += healed->stored;
     summary_.shards_unplaced += healed->unplaced;
     if (healed->stored > 0)
@@ -182,6 +189,14 @@ private:
       report(event_kind::damage_healed, severity::info, id.hex(), fmt::format("{} shards brought off failed drives", moved->stored),
              std::nullopt);
     return {};
+  }
+
+  /// A drive that was there when the node opened, and is not now.
+  void tell_if_away(const drive_id& id, const error& reason) {
+    auto drives = context_->drives->all();
+    const auto* drive = drive_table::find(*drives, id);
+    if (drive != nullptr && away_.insert(id).second)
+      report(event_kind::drive_changed, severity::warning, drive->folder, reason.message(), errc::drive_missing);
   }
 
   static size_t missing_drives(const bad_shards& bad) {
@@ -225,9 +240,23 @@ private:
       marks_.add_whole(write_id(pack.seal.id));
   }
 
+  void note_shards(const pack_record& pack, const bad_shards& bad) {
+    for (size_t i = 0; i < pack.drives.size(); ++i) {
+      auto index = static_cast<uint8_t>(i);
+      auto found = bad.find(index);
+      auto known = pack.is_faulty(index);
+      auto proved = found != bad.end() && (found->second.code() == errc::shard_missing || found->second.code() == errc::shard_damaged);
+      if (proved && !known && !pack.drives[i].is_zero())
+        *marks_.add_faulty() = to_proto(seen_shard{pack.seal.id, index, pack.drives[i]});
+      else if (found == bad.end() && known)
+        *marks_.add_good() = to_proto(seen_shard{pack.seal.id, index, pack.drives[i]});
+    }
+  }
+
   /// What is lost is stored anew when it comes by; what came back is not.
   result<void> mark_packs() {
-    if (task_.request.dry_run || (marks_.lost_size() == 0 && marks_.whole_size() == 0))
+    auto found = marks_.lost_size() + marks_.whole_size() + marks_.faulty_size() + marks_.good_size();
+    if (task_.request.dry_run || found == 0)
       return {};
     auto marked = ask<v1::Done>(self_, context_->catalog_writer, step_timeout, marks_);
     return marked ? result<void>{} : fail(marked.error());
@@ -256,6 +285,7 @@ private:
   uint64_t pack_total_ = 0;
   std::unordered_set<chunk_id> lost_chunks_;
   v1::MarkPacks marks_;
+  std::set<drive_id> away_; ///< That were told of.
 };
 
 } // namespace

@@ -97,6 +97,10 @@ size_t pack_record::shards_present() const noexcept {
   return static_cast<size_t>(std::count_if(drives.begin(), drives.end(), [](const drive_id& d) { return !d.is_zero(); }));
 }
 
+bool pack_record::is_faulty(size_t shard) const noexcept {
+  return std::binary_search(faulty.begin(), faulty.end(), shard);
+}
+
 catalog::catalog() : impl_(std::make_unique<impl>()) {}
 
 catalog::~catalog() = default;
@@ -248,6 +252,25 @@ result<void> catalog::mark_packs(const std::vector<pack_id>& lost, const std::ve
     batch.erase(id_key(row_kind::lost, pack));
   if (auto good = self.store->write(batch, durability::synced); !good)
     return fail(good.error().within("mark lost packs"));
+  return {};
+}
+
+result<void> catalog::mark_shards(const std::vector<seen_shard>& faulty, const std::vector<seen_shard>& good) {
+  auto& self = *impl_;
+  if (self.refusal)
+    return fail(*self.refusal);
+  if (!self.store->writable())
+    return {};
+  fold next{*self.store, self.head};
+  for (const auto& shard : faulty)
+    mark_shard(next, shard, true);
+  for (const auto& shard : good)
+    mark_shard(next, shard, false);
+  auto done = next.rows.outcome();
+  if (auto batch = next.rows.take_batch(); done && !batch.empty())
+    done = self.store->write(batch, durability::relaxed);
+  if (!done)
+    return fail(done.error().within("mark shards"));
   return {};
 }
 

@@ -36,8 +36,18 @@ struct pack_record {
   bool condemned = false;
   bool lost = false;           ///< Fewer than k shards were good when a verify last looked.
   bool copied_forward = false; ///< Cleanup moved its living chunks elsewhere.
+  /// Shards that were found missing or damaged where `drives` says they are, sorted.
+  std::vector<uint8_t> faulty;
 
   [[nodiscard]] size_t shards_present() const noexcept;
+  [[nodiscard]] bool is_faulty(size_t shard) const noexcept;
+};
+
+/// A shard where it was looked at.
+struct seen_shard {
+  pack_id pack;
+  uint8_t index = 0;
+  drive_id drive;
 };
 
 /// Where a chunk is.
@@ -197,6 +207,12 @@ public:
   /// have enough again. `find_chunk` finds nothing in a lost one, so that its chunks are
   /// stored anew when they come by. No part of the fold, and gone after a rebuild.
   [[nodiscard]] result<void> mark_packs(const std::vector<pack_id>& lost, const std::vector<pack_id>& whole);
+
+  /// Notes which shards were found missing or damaged, and which of these are good after
+  /// all. Those that lie elsewhere by now and those of packs that are condemned or gone are
+  /// passed over; so are all where the store takes no writes. May be forgotten in a crash:
+  /// who reads finds them again. No part of the fold; a new place of a shard ends it.
+  [[nodiscard]] result<void> mark_shards(const std::vector<seen_shard>& faulty, const std::vector<seen_shard>& good);
 
   /// Operations that are durable here but in no pack yet, oldest first.
   [[nodiscard]] result<std::vector<operation>> pending_operations(size_t limit) const;

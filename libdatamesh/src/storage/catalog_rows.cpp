@@ -703,6 +703,7 @@ size_t key_size(row_kind kind) {
   case row_kind::table:
   case row_kind::condemned:
   case row_kind::lost:
+  case row_kind::faulty:
     return 1 + 32;
   case row_kind::copy:
     return 1 + 32 + 32;

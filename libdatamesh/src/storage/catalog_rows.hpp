@@ -27,6 +27,7 @@ enum class row_kind : char {
   condemned = 'z',  ///< pack -> nothing
   checkpoint = 'k', ///< checkpoint_note
   lost = 'l',       ///< pack -> nothing; seen on this machine's drives, no part of the fold
+  faulty = 'f',     ///< pack -> indexes of shards, one byte each, sorted; like `lost`
   source = 's',     ///< node -> source_mark; of this machine, no part of the fold
 };
 

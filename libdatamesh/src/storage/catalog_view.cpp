@@ -312,6 +312,7 @@ result<std::vector<pack_record>> catalog::packs(const std::optional<pack_id>& af
     }
     pack->condemned = is_condemned(q.rows, pack->seal.id);
     pack->lost = is_lost(q.rows, pack->seal.id);
+    pack->faulty = faulty_shards(q.rows, pack->seal.id);
     result.push_back(std::move(*pack));
     return result.size() < limit;
   });

@@ -1,5 +1,7 @@
 #include "storage/chunk_index.hpp"
 
+#include <algorithm>
+
 namespace datamesh::storage {
 
 namespace {
@@ -108,6 +110,14 @@ void count_pack(fold& f, const pack_record& pack, bool more) {
   t.shard_bytes += sign * shard_bytes_of(pack);
 }
 
+void put_faulty(fold& f, const pack_id& id, const std::vector<uint8_t>& shards) {
+  auto key = id_key(row_kind::faulty, id);
+  if (shards.empty())
+    f.rows.erase(std::move(key));
+  else
+    f.rows.put(std::move(key), {shards.begin(), shards.end()});
+}
+
 } // namespace
 
 void add_pack(fold& f, const catalog_commit::new_pack& pack) {
@@ -131,6 +141,11 @@ void place_pack(fold& f, const pack_record& record) {
   count_pack(f, *known, false);
   count_pack(f, record, true);
   f.rows.put(id_key(row_kind::pack, id), encode_pack(record));
+  // What was found of a shard was found at its old place.
+  auto faulty = known->faulty;
+  std::erase_if(faulty, [&](auto i) { return i >= record.drives.size() || record.drives[i] != known->drives[i]; });
+  if (faulty != known->faulty)
+    put_faulty(f, id, faulty);
   if (record.condemned)
     condemn_pack(f, id);
 }
@@ -152,6 +167,32 @@ void forget_pack(fold& f, const pack_id& id) {
   f.rows.erase(id_key(row_kind::pack, id));
   f.rows.erase(id_key(row_kind::table, id));
   f.rows.erase(id_key(row_kind::lost, id));
+  if (!known->faulty.empty())
+    f.rows.erase(id_key(row_kind::faulty, id));
+}
+
+std::vector<uint8_t> faulty_shards(const row_source& rows, const pack_id& id) {
+  auto key = id_key(row_kind::faulty, id);
+  auto value = rows.get(key);
+  std::vector<uint8_t> shards;
+  if (value)
+    shards.assign(value->begin(), value->end());
+  if (value && (shards.empty() || shards.back() >= shard_count_max || !std::ranges::is_sorted(shards, std::less_equal<>{})))
+    rows.damaged(key);
+  return shards;
+}
+
+void mark_shard(fold& f, const seen_shard& shard, bool faulty) {
+  auto pack = load_pack(f.rows, shard.pack);
+  auto there = pack && !pack->condemned && shard.index < pack->drives.size() && pack->drives[shard.index] == shard.drive;
+  if (!there || pack->is_faulty(shard.index) == faulty)
+    return;
+  auto marked = pack->faulty;
+  if (faulty)
+    marked.insert(std::ranges::upper_bound(marked, shard.index), shard.index);
+  else
+    std::erase(marked, shard.index);
+  put_faulty(f, shard.pack, marked);
 }
 
 bool is_lost(const row_source& rows, const pack_id& id) {
@@ -174,6 +215,7 @@ std::optional<pack_record> load_pack(const row_source& rows, const pack_id& id) 
   }
   record->condemned = is_condemned(rows, id);
   record->lost = is_lost(rows, id);
+  record->faulty = faulty_shards(rows, id);
   return record;
 }
 

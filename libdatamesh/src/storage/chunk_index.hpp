@@ -22,6 +22,12 @@ void forget_pack(fold& into, const pack_id& id);
 /// Fewer than k of its shards were good when a verify last looked.
 [[nodiscard]] bool is_lost(const row_source& rows, const pack_id& id);
 
+/// Sorted; see `pack_record`.
+[[nodiscard]] std::vector<uint8_t> faulty_shards(const row_source& rows, const pack_id& id);
+
+/// See `catalog::mark_shards`.
+void mark_shard(fold& into, const seen_shard& shard, bool faulty);
+
 [[nodiscard]] bool is_condemned(const row_source& rows, const pack_id& id);
 
 [[nodiscard]] std::optional<pack_record> load_pack(const row_source& rows, const pack_id& id);

@@ -71,7 +71,12 @@ result<shard_reader::source> shard_reader::open(const shard_key& key, const geom
     auto file = files_->open_read(shard_path(folder_, key), hint);
     if (!file) {
       auto code = file.error().code();
-      return fail(file.error().as(code == errc::not_found ? errc::shard_missing : code, "open shard", name_of(key)));
+      if (code == errc::not_found) {
+        // Below an empty mount point, or on another disk, no shard is there and none is gone.
+        auto there = read_marker(*files_, folder_);
+        code = there && *there == index_.drive() ? errc::shard_missing : errc::drive_missing;
+      }
+      return fail(file.error().as(code, "open shard", name_of(key)));
     }
     return source{shape, std::move(*file)};
   }

@@ -363,6 +363,129 @@ TEST_CASE("verify finds, repair heals, and what is beyond repair is named", "[dr
   }
 }
 
+/// The shard files of the one pack that has any, by index.
+std::map<size_t, std::string> shards_of_the_pack(house& h, size_t drives) {
+  std::map<size_t, std::string> found;
+  for (size_t drive = 1; drive <= drives; ++drive)
+    for (const auto& file : shard_files(h, drive))
+      REQUIRE(found.emplace(std::stoul(file.substr(file.rfind('.') + 1)), file).second);
+  return found;
+}
+
+/// What the catalog was told before is in it.
+status_report status_behind(house& h) {
+  must(h.vault().make_folder("/behind"));
+  must(h.vault().remove("/behind"));
+  return must(h.vault().status());
+}
+
+TEST_CASE("what a read finds gone or damaged is known from then on, and a quick repair mends it", "[drives]") {
+  house h{6};
+  auto text = noise(70, 2 * mib);
+  h.put_text("/file", text);
+  auto shards = shards_of_the_pack(h, 6);
+  REQUIRE(shards.size() == 6);
+  must(h.files().remove(shards[1]));
+  flip_bit(h, shards[2], 200'000);
+  CHECK(must(h.vault().status()).overall == status_report::answer::safe);
+  auto by = GENERATE(0, 1, 2);
+  CAPTURE(by);
+  if (by == 0)
+    CHECK(h.get_text("/file") == text);
+  else if (by == 1)
+    CHECK(h.get_text("/file", {600'000, 900'000}) == text.substr(600'000, 900'000));
+  else
+    CHECK(must(h.vault().verify({.deep = true})).shards_damaged == 1);
+  for (int round = 0; round < 2; ++round) {
+    auto status = status_behind(h);
+    CHECK(status.overall == status_report::answer::degraded);
+    CHECK(status.packs_degraded == 1);
+    CHECK(status.margin_min == 0);
+    CHECK(must(h.vault().info("/file")).margin == 0);
+    h.reopen();
+  }
+  CHECK(h.get_text("/file") == text);
+  // Nobody else looks at the bytes in a quick one.
+  auto found = must(h.vault().verify({}));
+  CHECK(found.shards_missing == 1);
+  CHECK(found.shards_damaged == 1);
+  CHECK(status_behind(h).overall == status_report::answer::degraded);
+  auto healed = must(h.vault().verify({.repair = true}));
+  CHECK(healed.shards_repaired == 2);
+  for (int round = 0; round < 2; ++round) {
+    CHECK(status_behind(h).overall == status_report::answer::safe);
+    CHECK(must(h.vault().info("/file")).margin == 2);
+    h.reopen();
+  }
+  CHECK(must(h.vault().verify({.deep = true})).shards_damaged == 0);
+}
+
+TEST_CASE("a shard that was found gone and is back is good after the next look", "[drives]") {
+  house h{4};
+  auto text = noise(71, mib);
+  h.put_text("/file", text);
+  auto gone = shards_of_the_pack(h, 4)[0];
+  must(h.files().rename(gone, h.path("kept")));
+  CHECK(h.get_text("/file") == text);
+  CHECK(status_behind(h).overall == status_report::answer::degraded);
+  must(h.files().rename(h.path("kept"), gone));
+  auto dry = must(h.vault().verify({.dry_run = true}));
+  CHECK(dry.shards_missing == 0);
+  CHECK(status_behind(h).overall == status_report::answer::degraded);
+  CHECK(must(h.vault().verify({})).shards_missing == 0);
+  CHECK(status_behind(h).overall == status_report::answer::safe);
+}
+
+TEST_CASE("more gone than parity is told by status after a read", "[drives]") {
+  house h{4};
+  h.put_text("/file", noise(72, mib));
+  for (const auto& [index, file] : shards_of_the_pack(h, 4))
+    if (index != 3)
+      must(h.files().remove(file));
+  auto to = std::make_shared<text_sink>();
+  CHECK(code_of(h.vault().get("/file", to)) == errc::damaged);
+  auto status = status_behind(h);
+  CHECK(status.overall == status_report::answer::lost);
+  CHECK(status.packs_lost == 1);
+  CHECK(must(h.vault().info("/file")).margin == -1);
+}
+
+TEST_CASE("a read of a drive that is away, or that fails to read, tells nothing of its shards", "[drives]") {
+  auto text = noise(73, mib);
+  SECTION("its folder is gone") {
+    house h{4};
+    h.put_text("/file", text);
+    for (size_t drive = 1; drive <= 4; ++drive) {
+      must(h.files().rename(h.drive(drive), h.path("elsewhere")));
+      auto empty = drive % 2 == 0;
+      if (empty)
+        must(h.files().make_folder(h.drive(drive)));
+      CHECK(h.get_text("/file") == text);
+      CHECK(must(h.vault().verify({})).shards_missing == 1);
+      if (empty)
+        must(h.files().remove_folder(h.drive(drive)));
+      must(h.files().rename(h.path("elsewhere"), h.drive(drive)));
+    }
+    CHECK(status_behind(h).overall == status_report::answer::safe);
+    CHECK(must(h.vault().info("/file")).margin == 2);
+  }
+  SECTION("its reads fail") {
+    hooked_house hooked{4};
+    auto& h = hooked.h;
+    h.put_text("/file", text);
+    auto call = GENERATE(as<std::string_view>{}, "open_read", "read");
+    CAPTURE(call);
+    for (size_t drive = 1; drive <= 4; ++drive) {
+      hooked.files->set([folder = h.drive(drive) + "/shards", call](std::string_view now, const std::string& path) -> result<void> {
+        return now == call && path.starts_with(folder) ? fail(errc::io_failed, "read", path) : result<void>{};
+      });
+      CHECK(h.get_text("/file") == text);
+    }
+    hooked.files->set({});
+    CHECK(status_behind(h).overall == status_report::answer::safe);
+  }
+}
+
 TEST_CASE("a get goes on behind files that are lost beyond parity, and counts nothing of them as resumed", "[drives]") {
   house h{6};
   auto whole = noise(33, 18 * mib);

@@ -47,6 +47,7 @@ struct memory_disk {
   bool write_fails = false;
   errc refusal = errc::no_space;
   bool keeps_refused = false; ///< What a refused write had for its content is there all the same.
+  bool read_only = false;
 };
 
 class memory_store : public ordered_store {
@@ -86,7 +87,7 @@ public:
     return {};
   }
   bool writable() const override {
-    return !refuses_;
+    return !refuses_ && !disk_->read_only;
   }
   uint64_t disk_bytes() const override {
     return disk_->content.size();

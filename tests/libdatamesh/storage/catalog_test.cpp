@@ -357,6 +357,65 @@ TEST_CASE("forgetting a pack keeps chunks of which another known pack has a copy
   CHECK(f.names->check());
 }
 
+TEST_CASE("shards that were found faulty stay so until they are good or elsewhere", "[catalog]") {
+  fixture f;
+  add(*f.names, {new_pack(pack(1), {chunk(1)}), new_pack(pack(2), {chunk(2)})});
+  auto record = *f.names->find_pack(pack(1)).value();
+  auto seen = [&](uint64_t of, uint8_t index) {
+    return seen_shard{pack(of), index, record.drives[index]};
+  };
+  auto faulty = [&](uint64_t of) {
+    auto found = f.names->find_pack(pack(of)).value()->faulty;
+    auto all = f.names->packs(std::nullopt, 10).value();
+    for (const auto& listed : all)
+      CHECK((listed.seal.id != pack(of) || listed.faulty == found));
+    return found;
+  };
+  using indexes = std::vector<uint8_t>;
+  CHECK(faulty(1).empty());
+  REQUIRE(f.names->mark_shards({seen(1, 4), seen(1, 1), seen(2, 0)}, {}));
+  CHECK(faulty(1) == indexes{1, 4});
+  CHECK(faulty(2) == indexes{0});
+  CHECK(f.names->find_pack(pack(1)).value()->is_faulty(4));
+  CHECK_FALSE(f.names->find_pack(pack(1)).value()->is_faulty(0));
+
+  SECTION("what is known or not so is not written") {
+    auto writes = f.disk->writes;
+    REQUIRE(f.names->mark_shards({seen(1, 4), seen(7, 1), {pack(1), 2, numbered<drive_id>(9)}, {pack(1), 77, numbered<drive_id>(1)}},
+                                 {seen(1, 3), seen(7, 2)}));
+    CHECK(f.disk->writes == writes);
+    f.disk->read_only = true;
+    REQUIRE(f.names->mark_shards({seen(1, 2)}, {seen(1, 4)}));
+    CHECK(f.disk->writes == writes);
+    CHECK(faulty(1) == indexes{1, 4});
+  }
+  SECTION("one is good again") {
+    REQUIRE(f.names->mark_shards({}, {seen(1, 4)}));
+    CHECK(faulty(1) == indexes{1});
+    REQUIRE(f.names->mark_shards({}, {seen(1, 1)}));
+    CHECK(faulty(1).empty());
+  }
+  SECTION("one gets another place, the other is not touched") {
+    catalog_commit placed;
+    record.drives[1] = numbered<drive_id>(9);
+    placed.placed = {record};
+    REQUIRE(f.names->commit(placed));
+    CHECK(faulty(1) == indexes{4});
+  }
+  SECTION("none is sought of a condemned pack") {
+    f.apply({condemn_packs{{pack(1)}}});
+    REQUIRE(f.names->mark_shards({seen(1, 5)}, {}));
+    CHECK(faulty(1) == indexes{1, 4});
+  }
+  SECTION("a pack takes them with it") {
+    catalog_commit gone;
+    gone.forgotten = {pack(1), pack(2)};
+    REQUIRE(f.names->commit(gone));
+    add(*f.names, {new_pack(pack(1), {chunk(1)})});
+    CHECK(faulty(1).empty());
+  }
+}
+
 TEST_CASE("a pack is condemned also when the operation came before it", "[catalog]") {
   fixture f;
   f.apply({condemn_packs{{pack(1)}}});

@@ -895,6 +895,24 @@ TEST_CASE("a drive that is pulled out serves again when it is back", "[shard_sto
   CHECK(drive->store(pack));
 }
 
+TEST_CASE("no shard is missing where the drive is not", "[shard_store]") {
+  drive_room room;
+  auto drive = room.format_and_open();
+  auto pack = make_pack(room.random, in_files);
+  REQUIRE(drive->store(pack));
+  REQUIRE(room.disk->remove(shard_path(room.folder, key_of(pack[0]))));
+  CHECK(code_of(drive->check_quick(key_of(pack[0]))) == errc::shard_missing);
+  auto away = room.folder + "-away";
+  REQUIRE(room.disk->rename(room.folder, away));
+  CHECK(code_of(drive->check_quick(key_of(pack[1]))) == errc::drive_missing);
+  // An empty mount point, and another drive that is mounted there.
+  REQUIRE(make_folders(*room.disk, room.folder));
+  CHECK(code_of(drive->check_quick(key_of(pack[1]))) == errc::drive_missing);
+  REQUIRE(write_marker(*room.disk, room.folder, drive_id::from(as_view("another drive   "))));
+  CHECK(code_of(drive->check_quick(key_of(pack[1]))) == errc::drive_missing);
+  CHECK(code_of(drive->check_quick(key_of(pack[0]))) == errc::drive_missing);
+}
+
 TEST_CASE("a sector that does not read is damage to its shard", "[shard_store]") {
   drive_room room;
   auto drive = room.format_and_open();
