@@ -154,6 +154,12 @@ outcome<int> run_version(session&);
 // Parts that several commands print.
 [[nodiscard]] json_line drive_json(const drive_report& drive, json_line line = json_line{"item"});
 [[nodiscard]] std::string drive_table(const output& out, const std::vector<drive_report>& drives);
+[[nodiscard]] std::vector<std::string> folders_of(const std::vector<drive_report>& drives);
+/// Why a folder was not added, with what to do about it.
+[[nodiscard]] failure drive_refused(const error& why);
+void warn_if_full(output& out, const drive_report& drive);
+/// Shows a recovery phrase, and leaves no copy of it in memory.
+void print_phrase(output& out, const std::string& phrase);
 [[nodiscard]] if_exists conflict_of(const settings& set);
 /// Sets *key* in the configuration file, which is made when it is missing.
 [[nodiscard]] outcome<void> write_setting(const session& s, const std::string& key, const std::string& value);

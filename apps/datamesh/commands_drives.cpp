@@ -1,0 +1,331 @@
+// drive: the folders that shards lie in.
+#include "display.hpp"
+#include "drive_folders.hpp"
+#include "session.hpp"
+#include "units.hpp"
+
+#include <algorithm>
+#include <functional>
+
+namespace datamesh::cli {
+
+/// The reserve of a drive grows with its disk and is 64 MiB at least.
+void warn_if_full(output& out, const drive_report& drive) {
+  if (drive.disk_total > 0 && drive.disk_free == 0)
+    out.warn(fmt::format("nothing fits on {}: of {}, less is free than a drive leaves alone", printable(drive.folder),
+                         out.size(drive.disk_total)));
+}
+
+std::vector<std::string> folders_of(const std::vector<drive_report>& drives) {
+  std::vector<std::string> folders;
+  for (auto& drive : drives)
+    folders.push_back(drive.folder);
+  return folders;
+}
+
+failure drive_refused(const error& why) {
+  failure told{why};
+  if (why.code() == errc::already_exists)
+    told.next = "datamesh drive list, or name an empty folder; 'datamesh drive adopt DIR' takes over a drive of another node";
+  return told;
+}
+
+namespace {
+
+/// Nothing is done to any of the folders when one of them can not be a drive beside those in *there*.
+outcome<int> each_drive(session& s, const char* action, const std::vector<std::string>& there,
+                        const std::function<result<drive_report>(const std::string&)>& take) {
+  auto folders = s.arguments();
+  std::transform(folders.begin(), folders.end(), folders.begin(), absolute_path);
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  if (auto good = check_drive_folders(folders, (*n)->home(), there); !good)
+    return refuse(good.error());
+  for (auto& folder : folders) {
+    auto drive = take(folder);
+    if (!drive)
+      return refuse(drive_refused(drive.error()));
+    s.out.line(drive_json(*drive));
+    s.out.print("{} {}, id {}.", action, printable(drive->folder), drive->id.brief());
+    warn_if_full(s.out, *drive);
+  }
+  s.out.line(json_line{"summary"}.add("drives", s.arguments().size()));
+  return 0;
+}
+
+/// The drive that *word* means, as the node understands it.
+outcome<drive_report> find_drive(node& n, const std::string& word) {
+  auto path = absolute_path(word);
+  std::optional<drive_report> found;
+  for (auto& drive : n.drives()) {
+    if (drive.folder == path || drive.folder == word || same_folder(drive.folder, path))
+      return drive;
+    if (word.size() >= 2 && drive.id.hex().starts_with(word)) {
+      if (found)
+        return refuse(errc::invalid_argument, fmt::format("several drives begin with '{}'", printable(word)), "datamesh drive list");
+      found = drive;
+    }
+  }
+  if (!found)
+    return refuse(errc::not_found, fmt::format("no drive is '{}'", printable(word)), "datamesh drive list");
+  return *found;
+}
+
+void tell_drive_change(session& s, const drive_report& drive, const std::string& would, const std::string& did) {
+  s.out.line(json_line{"summary"}.add("dry_run", s.dry_run()).add("id", drive.id.hex()).name("folder", drive.folder));
+  s.out.print("{} {}.", s.dry_run() ? would : did, printable(drive.folder));
+}
+
+} // namespace
+
+json_line drive_json(const drive_report& drive, json_line line) {
+  line.add("id", drive.id.hex())
+      .name("folder", drive.folder)
+      .add("state", drive.state)
+      .add("shards", drive.shards)
+      .add("shard_bytes", drive.shard_bytes)
+      .add("disk_total", drive.disk_total)
+      .add("disk_free", drive.disk_free);
+  if (drive.reason)
+    line.add("error", facts_of(drive.reason->code()).name).add("reason", drive.reason->message());
+  return line;
+}
+
+std::string drive_table(const output& out, const std::vector<drive_report>& drives) {
+  using align = text_table::align;
+  text_table table{{align::left, align::left, align::right, align::right, align::right, align::left}};
+  table.heading({"ID", "STATE", "SHARDS", "STORED", "FREE", "FOLDER"});
+  for (auto& drive : drives) {
+    table.row({drive.id.brief(), drive.state, grouped(drive.shards), out.size(drive.shard_bytes),
+               drive.disk_total > 0 ? out.size(drive.disk_free) : "-", printable(drive.folder)});
+  }
+  return table.render();
+}
+
+outcome<int> run_drive_add(session& s) {
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  return each_drive(s, "Added", folders_of((*n)->drives()), [&](const std::string& folder) { return (*n)->add_drive(folder); });
+}
+
+outcome<int> run_drive_adopt(session& s) {
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  auto there = (*n)->drives();
+  for (auto& drive : there)
+    for (auto& folder : s.arguments())
+      if (drive.state != "failed" && drive.state != "missing" && same_folder(drive.folder, folder))
+        return refuse(errc::already_exists, fmt::format("'{}' is a drive of this node", printable(folder)), "datamesh drive list");
+  // One that is missing may be what is adopted now, at its new place.
+  std::erase_if(there, [](auto& drive) { return drive.state == "missing"; });
+  return each_drive(s, "Adopted", folders_of(there), [&](const std::string& folder) { return (*n)->adopt_drive(folder); });
+}
+
+outcome<int> run_drive_list(session& s) {
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  auto drives = (*n)->drives();
+  for (auto& drive : drives)
+    s.out.line(drive_json(drive));
+  auto text = drive_table(s.out, drives);
+  for (auto& drive : drives)
+    if (drive.reason)
+      text += fmt::format("{}: {}\n", printable(drive.folder), printable(drive.reason->message()));
+  s.out.page(text);
+  s.out.line(json_line{"summary"}.add("drives", drives.size()));
+  return 0;
+}
+
+outcome<int> run_drive_drain(session& s) {
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  auto drive = find_drive(**n, s.arguments()[0]);
+  if (!drive)
+    return refuse(drive.error());
+  if (!s.dry_run())
+    if (auto done = (*n)->drain_drive(drive->id.hex()); !done)
+      return refuse(done.error());
+  tell_drive_change(s, *drive, "Would drain", "Draining");
+  if (!s.dry_run())
+    s.out.note("It gets no new data. To empty it, run: datamesh rebalance");
+  return 0;
+}
+
+namespace {
+
+/// Where another drive is out of service its shards wait for its replacement: that is no
+/// trouble of this one's.
+void tell_unplaced(session& s, const std::vector<drive_report>& drives, const drive_id& replaced, uint64_t count) {
+  for (const auto& drive : drives)
+    if (drive.id != replaced && (drive.state == "missing" || drive.state == "failed"))
+      return s.out.note("{} shards wait until {} is replaced, too: datamesh drive replace {} DIR", grouped(count), printable(drive.folder),
+                        printable(drive.folder));
+  s.out.warn(fmt::format("{} shards could be rebuilt, but no drive takes them yet; run: datamesh repair", count));
+}
+
+} // namespace
+
+namespace {
+
+/// Opens the vaults beside the chosen one that need no question, so that the node knows
+/// whether their packs need a drive; *names* gets all of them.
+std::vector<vault> open_others(session& s, node& n, const std::string& chosen, std::vector<std::string>& names) {
+  std::vector<vault> opened;
+  auto all = n.vaults();
+  if (!all)
+    return opened;
+  for (const auto& facts : *all) {
+    if (facts.name == chosen)
+      continue;
+    names.push_back(facts.name);
+    auto with = s.credential_for(facts, false);
+    if (!with)
+      continue;
+    if (auto other = n.open_vault(facts.name, *with))
+      opened.push_back(std::move(*other));
+  }
+  return opened;
+}
+
+/// A drive that takes no writes is emptied all the same, and one that failed is so anyway.
+bool may_still_be_emptied(errc code) {
+  return code == errc::read_only || code == errc::drive_full || code == errc::no_space || code == errc::drive_failed;
+}
+
+/// Adds the new drive, unless an earlier try did, and moves to it what the old one has.
+outcome<rebalance_summary> empty_drive(session& s, node& n, vault& v, const drive_report& old, const std::optional<std::string>& folder) {
+  if (folder)
+    if (auto added = n.add_drive(*folder); !added)
+      return refuse(drive_refused(added.error()));
+  if (old.state == "ok" || old.state == "read-only")
+    if (auto drained = n.drain_drive(old.id.hex()); !drained && !may_still_be_emptied(drained.error().code()))
+      return refuse(drained.error());
+  auto moved = s.with_progress([&](const job_options& job) { return v.rebalance(false, job); });
+  if (!moved)
+    return refuse(moved.error());
+  return *moved;
+}
+
+/// Why *old* stays, with what is to be done for it to go.
+failure old_stays(const error& reason, const drive_report& old, const std::string& folder, const std::vector<std::string>& others) {
+  failure why{reason};
+  if (reason.code() != errc::conflict)
+    return why;
+  if (others.empty())
+    why.next =
+        fmt::format("datamesh repair && datamesh drive replace {0} {1}; or, to give up what only it has: datamesh drive remove {0} --force",
+                    shell_word(old.folder), shell_word(folder));
+  else
+    why.next =
+        fmt::format("datamesh --vault {2} drive replace {0} {1}, for each vault of this node; then: datamesh drive remove {0} --force",
+                    shell_word(old.folder), shell_word(folder), others.front());
+  return why;
+}
+
+} // namespace
+
+outcome<int> run_drive_replace(session& s) {
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  auto old = find_drive(**n, s.arguments()[0]);
+  if (!old)
+    return refuse(old.error());
+  auto folder = absolute_path(s.arguments()[1]);
+  auto others = (*n)->drives();
+  // An earlier try may have added it.
+  auto there = std::any_of(others.begin(), others.end(),
+                           [&](auto& drive) { return drive.id != old->id && drive.state == "ok" && same_folder(drive.folder, folder); });
+  // A new disk may be mounted where the old one was.
+  std::erase_if(others, [&](auto& drive) { return drive.id == old->id && drive.state == "missing"; });
+  if (!there)
+    if (auto good = check_drive_folders({folder}, (*n)->home(), folders_of(others)); !good)
+      return refuse(good.error());
+  json_line line{"summary"};
+  line.add("dry_run", s.dry_run()).add("old", old->id.hex()).name("new_folder", folder);
+  if (s.dry_run()) {
+    s.out.print("Would add {}, move {} off {} and take it out of the node.", printable(folder), counted(old->shards, "shard", "shards"),
+                printable(old->folder));
+    s.out.line(line.add("shards_moved", 0).add("shards_repaired", 0).add("removed", false));
+    return 0;
+  }
+  auto v = s.open_vault();
+  if (!v)
+    return refuse(v.error());
+  auto moved = empty_drive(s, **n, **v, *old, there ? std::nullopt : std::optional{folder});
+  if (!moved)
+    return refuse(moved.error());
+  auto mended = s.with_progress([&](const job_options& job) { return (*v)->verify({.repair = true}, job); });
+  if (!mended)
+    return refuse(mended.error());
+  std::vector<std::string> other_names;
+  auto other_vaults = open_others(s, **n, (*v)->name(), other_names);
+  auto removed = (*n)->remove_drive(old->id.hex());
+  // Nothing is lost with what is away, where all packs can be read without it.
+  auto given_up = !removed && old->state == "missing" && mended->packs_lost == 0;
+  if (given_up)
+    removed = (*n)->remove_drive(old->id.hex(), true);
+  line.add("shards_moved", moved->shards_moved).add("shards_repaired", mended->shards_repaired).add("removed", removed.has_value());
+  s.out.print("Moved {} and rebuilt {}.", counted(moved->shards_moved, "shard", "shards"), grouped(mended->shards_repaired));
+  if (mended->shards_unplaced > 0)
+    tell_unplaced(s, (*n)->drives(), old->id, mended->shards_unplaced);
+  s.out.line(line);
+  if (!removed)
+    return refuse(old_stays(removed.error(), *old, folder, other_names));
+  s.out.print("{} is no drive of this node any more.", printable(old->folder));
+  if (given_up)
+    for (const auto& name : other_names)
+      s.out.note("What vault '{0}' had there is not rebuilt yet; run: datamesh --vault {0} repair", name);
+  return 0;
+}
+
+outcome<int> run_drive_remove(session& s) {
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  auto drive = find_drive(**n, s.arguments()[0]);
+  if (!drive)
+    return refuse(drive.error());
+  auto force = s.set.flag("force");
+  if (!s.dry_run()) {
+    // Only open vaults can tell what of them is on it. Who forces need not have the keys.
+    std::vector<vault> others;
+    std::vector<std::string> names;
+    if (drive->state == "missing" || drive->shards > 0)
+      if (auto v = s.open_vault(!force))
+        others = open_others(s, **n, (*v)->name(), names);
+    auto done = (*n)->remove_drive(drive->id.hex());
+    if (!done && done.error().code() == errc::conflict && force) {
+      s.out.warn(fmt::format("without --force it is refused to {}", printable(done.error().attempted())));
+      auto sure =
+          s.confirm(fmt::format("Take {} with {} out of the node?", printable(drive->folder), counted(drive->shards, "shard", "shards")));
+      if (!sure)
+        return refuse(sure.error());
+      if (!*sure)
+        return refuse(not_confirmed("the drive stays"));
+      done = (*n)->remove_drive(drive->id.hex(), true);
+    }
+    if (!done) {
+      failure why{done.error()};
+      if (why.code == errc::conflict && drive->state == "missing")
+        why.next = fmt::format(
+            "datamesh drive replace {0} NEW; or, when it does not come back: datamesh drive remove {0} --force && datamesh repair",
+            shell_word(drive->folder));
+      else if (why.code == errc::conflict && drive->state == "failed")
+        why.next =
+            fmt::format("datamesh rebalance && datamesh drive remove {0}, or: datamesh drive replace {0} NEW", shell_word(drive->folder));
+      else if (why.code == errc::conflict)
+        why.next = fmt::format("datamesh drive drain {0} && datamesh rebalance && datamesh drive remove {0}", shell_word(drive->folder));
+      return refuse(std::move(why));
+    }
+  }
+  tell_drive_change(s, *drive, "Would remove", "Removed");
+  return 0;
+}
+
+} // namespace datamesh::cli

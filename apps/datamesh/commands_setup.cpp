@@ -1,0 +1,346 @@
+// init and vault: what a node is made of, and the vaults in it.
+#include "display.hpp"
+#include "drive_folders.hpp"
+#include "session.hpp"
+#include "units.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include <unistd.h>
+
+namespace datamesh::cli {
+
+void print_phrase(output& out, const std::string& phrase) {
+  out.print("{}", out.paint(tone::strong, "Recovery phrase, shown this once. Whoever has it can read everything: write it down."));
+  out.print("");
+  // Six words a line are easy to copy by hand; line breaks do not matter when it is typed.
+  std::string text = "    ";
+  size_t words = 0;
+  for (auto c : phrase) {
+    text += c;
+    if ((c == '-' || c == ' ') && ++words % 6 == 0)
+      text += "\n    ";
+  }
+  out.print("{}", text);
+  explicit_bzero(text.data(), text.size());
+  out.print("");
+}
+
+namespace {
+
+std::string policy_text(const status_report& report, size_t drives) {
+  if (report.policy_level == "block")
+    return fmt::format("{} over blocks of one drive: damaged blocks are mended, the loss of the drive is not survived", report.policy);
+  auto plus = report.policy.find('+');
+  auto parity = plus == std::string::npos ? std::string{} : report.policy.substr(plus + 1);
+  return fmt::format("{} over {} drives: any {} of them may be lost", report.policy, drives, parity);
+}
+
+/// The node that an interrupted `init` left without a vault, or null when there is none.
+outcome<node*> unfinished_node(session& s) {
+  // A home that is not there yet is made here, unless a daemon was named.
+  if (s.set.text("socket").empty()) {
+    auto opened = node::open(s.options());
+    if (opened)
+      s.adopt(std::move(*opened));
+    else if (opened.error().code() == errc::no_vault)
+      return nullptr;
+  }
+  auto found = s.open_node();
+  if (!found)
+    return refuse(found.error());
+  auto* n = *found;
+  auto vaults = n->vaults();
+  if (!vaults)
+    return refuse(vaults.error());
+  if (!vaults->empty())
+    return refuse(errc::vault_exists, fmt::format("there is a node with a vault '{}' in {}", vaults->front().name, printable(n->home())),
+                  "datamesh vault create NAME, datamesh drive add DIR, or another --home");
+  return n;
+}
+
+/// What of *folders* is no drive of the unfinished node *n*, which may be null, and can
+/// become one: asked before anything is made.
+outcome<std::vector<std::string>> new_drives(const node* n, const std::string& home, std::vector<std::string> folders) {
+  auto there = n != nullptr ? folders_of(n->drives()) : std::vector<std::string>{};
+  if (auto good = check_drive_folders(folders, n != nullptr ? n->home() : home, there); !good)
+    return refuse(good.error());
+  std::erase_if(folders, [&](auto& folder) {
+    return std::any_of(there.begin(), there.end(), [&](auto& drive) { return same_folder(drive, folder); });
+  });
+  if (auto good = check_no_drives(folders); !good)
+    return refuse(good.error());
+  return folders;
+}
+
+/// "~/d" as a shell would understand it.
+std::string from_home(const std::string& folder) {
+  auto home = process_variables()("HOME");
+  return folder.starts_with("~/") && home ? *home + folder.substr(1) : folder;
+}
+
+/// Asks for what the command line does not say. Each question names its option.
+outcome<void> ask_for_setup(session& s) {
+  s.out.note("A drive is a folder, best each on a disk of its own. An empty line ends the list.");
+  std::vector<std::string> folders;
+  for (;;) {
+    auto folder = ask_line(fmt::format("Drive {} (--drive):", folders.size() + 1), s.cancel);
+    if (!folder)
+      return refuse(folder.error());
+    if (folder->empty())
+      break;
+    folders.push_back(from_home(*folder));
+  }
+  s.set.answer("drive", folders);
+  if (folders.empty())
+    return {};
+  auto settled = s.set.given("password-file") || s.set.given("password-command") || s.set.given("no-password");
+  if (!settled) {
+    auto without = ask("Open it without a password, on this machine only? (--no-password)", s.cancel);
+    if (!without)
+      return refuse(without.error());
+    if (*without)
+      s.set.answer("no-password", {"true"});
+  }
+  s.out.note("This runs: {}", s.as_typed());
+  return {};
+}
+
+outcome<int> make_vault(session& s, node& n, const std::string& name, const std::optional<credential>& password) {
+  auto trust = s.set.flag("trust-device") || s.set.flag("no-password");
+  auto made = n.create_vault({.name = name, .password = password, .trust_this_device = trust});
+  if (!made)
+    return refuse(made.error());
+  auto drives = n.drives();
+  auto opened = n.open_vault(name, trust || !password ? credential::this_device() : *password);
+  auto report = opened ? opened->status() : result<status_report>{datamesh::fail(opened.error())};
+  json_line line{"summary"};
+  line.name("vault", name).add("id", made->id.hex()).name("home", n.home()).add("recovery_phrase", made->recovery_phrase);
+  if (report)
+    line.add("policy", report->policy).add("policy_level", report->policy_level);
+  std::vector<json_line> list;
+  for (auto& drive : drives)
+    list.push_back(drive_json(drive, {}));
+  for (auto& drive : drives)
+    warn_if_full(s.out, drive);
+  if (drives.size() == 1)
+    s.out.warn("with one drive only bit rot is repaired; add others with: datamesh drive add DIR");
+  s.out.if_lost(failure{errc::io_failed, fmt::format("vault '{}' was made, but its recovery phrase was not shown", name),
+                        fmt::format("datamesh key recovery --vault {}, which makes another phrase and shows it", printable(name))});
+  s.out.line(line.add("drives", list));
+  auto& out = s.out;
+  out.print("Made vault '{}', id {}.", printable(name), made->id.hex());
+  out.print("");
+  out.print("Home      {}", printable(n.home()));
+  out.print("Drives    {}", drives.size());
+  if (report)
+    out.print("Policy    {}", policy_text(*report, drives.size()));
+  out.print("Opens by  {}", !password ? "this machine alone, and the recovery phrase"
+                            : trust   ? "password, this machine, and the recovery phrase"
+                                      : "password and the recovery phrase");
+  out.print("");
+  print_phrase(out, made->recovery_phrase);
+  explicit_bzero(made->recovery_phrase.data(), made->recovery_phrase.size());
+  if (!out.lost())
+    out.if_lost({});
+  return 0;
+}
+} // namespace
+
+outcome<int> run_init(session& s) {
+  if (s.set.list("drive").empty() && !s.out.json() && isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1)
+    if (auto asked = ask_for_setup(s); !asked)
+      return refuse(asked.error());
+  auto folders = s.set.list("drive");
+  if (folders.empty())
+    return refuse(errc::usage, "'init' needs at least one --drive DIR", "datamesh init --drive DIR");
+  auto n = unfinished_node(s);
+  if (!n)
+    return refuse(n.error());
+  // Before anything is made: without drives or a password there is to be nothing half done.
+  std::transform(folders.begin(), folders.end(), folders.begin(), absolute_path);
+  auto wanted = new_drives(*n, s.set.text("home"), std::move(folders));
+  if (!wanted)
+    return refuse(wanted.error());
+  auto password = s.new_password();
+  if (!password)
+    return refuse(password.error());
+  if (*n == nullptr) {
+    auto made = node::create(s.options());
+    if (!made) {
+      failure why{made.error()};
+      if (why.code == errc::not_a_folder || why.code == errc::permission_denied || why.code == errc::read_only
+          || why.code == errc::no_space)
+        why.next =
+            fmt::format("see what '{}' is and who may write there, or name another home with --home DIR", printable(s.set.text("home")));
+      return refuse(std::move(why));
+    }
+    n = s.adopt(std::move(*made));
+  }
+  for (auto& folder : *wanted)
+    if (auto added = (*n)->add_drive(folder); !added)
+      return refuse(drive_refused(added.error()));
+  auto made = make_vault(s, **n, s.set.text("name"), *password);
+  if (!made)
+    return made;
+  s.out.print("Next:");
+  s.out.print("  datamesh put FILE...");
+  s.out.print("  datamesh ls");
+  s.out.print("  datamesh get /NAME --to FOLDER");
+  return 0;
+}
+
+outcome<int> run_vault_list(session& s) {
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  auto all = (*n)->vaults();
+  if (!all)
+    return refuse(all.error());
+  auto chosen = s.chosen_vault();
+  text_table table{{text_table::align::left, text_table::align::left, text_table::align::left, text_table::align::left}};
+  table.heading({"", "NAME", "ID", "OPENS BY"});
+  for (auto& facts : *all) {
+    std::vector<std::string> kinds;
+    for (auto& lock : facts.locks)
+      kinds.push_back(lock.kind);
+    auto current = chosen && chosen->name == facts.name;
+    json_line line{"item"};
+    line.name("name", facts.name).add("current", current).add("opens_by", kinds);
+    if (facts.id)
+      line.add("id", facts.id->hex());
+    s.out.line(line);
+    table.row({current ? "*" : "", printable(facts.name), facts.id ? facts.id->brief() : "key file damaged",
+               fmt::format("{}", fmt::join(kinds, ", "))});
+  }
+  s.out.page(table.render());
+  s.out.line(json_line{"summary"}.add("vaults", all->size()));
+  return 0;
+}
+
+outcome<int> run_vault_create(session& s) {
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  auto password = s.new_password();
+  if (!password)
+    return refuse(password.error());
+  return make_vault(s, **n, s.arguments()[0], *password);
+}
+
+outcome<int> run_vault_use(session& s) {
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  auto all = (*n)->vaults();
+  if (!all)
+    return refuse(all.error());
+  auto& name = s.arguments()[0];
+  if (std::none_of(all->begin(), all->end(), [&](auto& facts) { return facts.name == name; }))
+    return refuse(errc::no_vault, fmt::format("there is no vault '{}' here", printable(name)), "datamesh vault list");
+  if (!s.dry_run())
+    if (auto written = write_setting(s, "vault", name); !written)
+      return refuse(written.error());
+  s.out.line(json_line{"summary"}.add("dry_run", s.dry_run()).name("vault", name).name("config", s.config_file));
+  s.out.print("{} '{}' when no --vault is given.", s.dry_run() ? "Would use" : "Commands use", printable(name));
+  return 0;
+}
+
+namespace {
+
+int vault_destroyed(session& s, const destroy_summary& sum) {
+  auto& name = s.arguments()[0];
+  for (auto& folder : sum.drives_left)
+    s.out.warn(
+        fmt::format("{} is not in service and may keep shards, which nobody can read; when it is back, run: datamesh vault destroy {}",
+                    printable(folder), printable(name)));
+  s.out.line(json_line{"summary"}
+                 .add("dry_run", s.dry_run())
+                 .name("vault", name)
+                 .add("packs", sum.packs)
+                 .add("shards_removed", sum.shards_removed)
+                 .add("bytes_freed", sum.bytes_freed)
+                 .names("drives_left", sum.drives_left));
+  s.out.print("{} vault '{}'.", s.dry_run() ? "Would destroy" : "Destroyed", printable(name));
+  if (sum.shards_removed > 0)
+    s.out.print("Removed {}: {} are free.", counted(sum.shards_removed, "shard", "shards"), s.out.size(sum.bytes_freed));
+  else if (s.set.flag("key-only") && !s.dry_run())
+    s.out.note("Its shards stay on the drives. Nobody can read them.");
+  return 0;
+}
+
+/// Why a removal of shards ended early; the key of the vault is gone.
+failure shards_left(const session& s, std::string what) {
+  return {
+      errc::cancelled, std::move(what),
+      fmt::format("datamesh vault destroy {}, or the next cleanup of any vault, removes the rest of them", printable(s.arguments()[0]))};
+}
+
+/// The key goes first: who interrupts what follows is told that it is gone.
+bool is_gone(node& n, const std::string& name) {
+  auto all = n.vaults();
+  return all && std::none_of(all->begin(), all->end(), [&](auto& facts) { return facts.name == name; });
+}
+
+outcome<destroy_summary> destroy(session& s, node& n, const vault_facts& facts) {
+  if (s.set.flag("key-only")) {
+    if (auto done = n.destroy_vault(facts.name); !done)
+      return refuse(done.error());
+    return destroy_summary{};
+  }
+  // Without a key there is nothing to open: an earlier removal goes on.
+  auto with = facts.locks.empty() ? outcome<credential>{credential::this_device()} : s.credential_for(facts);
+  if (!with)
+    return refuse(with.error());
+  auto done = s.with_progress([&](const job_options& job) { return n.destroy_vault(facts.name, *with, job); });
+  if (done)
+    return *done;
+  failure why{done.error()};
+  if (why.code == errc::cancelled && is_gone(n, facts.name))
+    return refuse(
+        shards_left(s, fmt::format("vault '{}' is destroyed and nobody can read it any more, but not all of its shards are removed",
+                                   printable(facts.name))));
+  if (why.code != errc::locked && why.code != errc::authentication_failed && why.code != errc::no_vault && why.code != errc::cancelled)
+    why.next = fmt::format("datamesh vault destroy {} --key-only, which needs no password and leaves the shards", printable(facts.name));
+  return refuse(std::move(why));
+}
+
+} // namespace
+
+outcome<int> run_vault_destroy(session& s) {
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  auto& name = s.arguments()[0];
+  auto all = (*n)->vaults();
+  if (!all)
+    return refuse(all.error());
+  auto found = std::find_if(all->begin(), all->end(), [&](auto& facts) { return facts.name == name; });
+  if (found == all->end()) {
+    // Its key may be gone already, and shards of it left.
+    auto rest = s.dry_run() ? result<destroy_summary>{datamesh::fail(errc::no_vault, "destroy vault", name)}
+                            : (*n)->destroy_vault(name, credential::this_device(), {.cancel = s.cancel});
+    if (!rest && rest.error().code() == errc::cancelled)
+      return refuse(shards_left(s, fmt::format("vault '{}' was destroyed before, and not all of its shards are removed", printable(name))));
+    if (!rest && rest.error().code() != errc::no_vault && rest.error().code() != errc::name_invalid)
+      return refuse(rest.error());
+    if (!rest)
+      return refuse(errc::no_vault, fmt::format("there is no vault '{}' here", printable(name)), "datamesh vault list");
+    return vault_destroyed(s, *rest);
+  }
+  if (!s.dry_run() && !s.set.flag("yes")) {
+    auto sure =
+        ask_for(fmt::format("Everything in '{}' will be unreadable for ever. Type its name to go on:", printable(name)), name, s.cancel);
+    if (!sure)
+      return refuse(sure.error());
+    if (!*sure)
+      return refuse(not_confirmed("the vault stays"));
+  }
+  auto done = s.dry_run() ? outcome<destroy_summary>{destroy_summary{}} : destroy(s, **n, *found);
+  if (!done)
+    return refuse(done.error());
+  return vault_destroyed(s, *done);
+}
+
+} // namespace datamesh::cli
