@@ -34,7 +34,7 @@ struct pack_record {
   uint32_t table_offset = 0;
   uint32_t table_sealed_length = 0;
   bool condemned = false;
-  bool lost = false;           ///< Fewer than k shards were good when a verify last looked.
+  bool lost = false;           ///< Fewer than k shards were good when a verify or reads last looked.
   bool copied_forward = false; ///< Cleanup moved its living chunks elsewhere.
   /// Shards that were found missing or damaged where `drives` says they are, sorted.
   std::vector<uint8_t> faulty;
@@ -210,8 +210,9 @@ public:
 
   /// Notes which shards were found missing or damaged, and which of these are good after
   /// all. Those that lie elsewhere by now and those of packs that are condemned or gone are
-  /// passed over; so are all where the store takes no writes. May be forgotten in a crash:
-  /// who reads finds them again. No part of the fold; a new place of a shard ends it.
+  /// passed over; so are all where the store takes no writes. A pack with fewer than k others is
+  /// lost, until `mark_packs` says otherwise. May be forgotten in a crash: who reads finds them again. No part of the fold; a new place of
+  /// a shard ends it.
   [[nodiscard]] result<void> mark_shards(const std::vector<seen_shard>& faulty, const std::vector<seen_shard>& good);
 
   /// Operations that are durable here but in no pack yet, oldest first.

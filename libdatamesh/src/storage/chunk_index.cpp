@@ -193,6 +193,8 @@ void mark_shard(fold& f, const seen_shard& shard, bool faulty) {
   else
     std::erase(marked, shard.index);
   put_faulty(f, shard.pack, marked);
+  if (faulty && pack->shards_present() < pack->seal.shape.k + marked.size())
+    f.rows.put(id_key(row_kind::lost, shard.pack), {});
 }
 
 bool is_lost(const row_source& rows, const pack_id& id) {

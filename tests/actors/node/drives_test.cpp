@@ -510,6 +510,21 @@ TEST_CASE("a get goes on behind files that are lost beyond parity, and counts no
   CHECK(h.read("back/whole") == whole);
 }
 
+TEST_CASE("what a read found lost is stored anew when it comes by", "[drives]") {
+  house h{6};
+  auto text = noise(30, 2 * mib);
+  h.put_text("/lost", text);
+  for (size_t drive = 1; drive <= 3; ++drive)
+    for (const auto& file : shard_files(h, drive))
+      must(h.files().remove(file));
+  CHECK(code_of(get_text(h.vault(), "/lost")) == errc::damaged);
+  CHECK(status_behind(h).packs_lost == 1);
+  auto again = h.put_text("/again", text);
+  CHECK(again.bytes_new_plain == 2 * mib);
+  CHECK(h.get_text("/again") == text);
+  CHECK(h.get_text("/lost") == text);
+}
+
 TEST_CASE("a drained drive is emptied by a rebalance, and may then be removed", "[drives]") {
   house h{4};
   std::vector<std::string> texts;

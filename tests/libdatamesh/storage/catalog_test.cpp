@@ -389,6 +389,16 @@ TEST_CASE("shards that were found faulty stay so until they are good or elsewher
     CHECK(f.disk->writes == writes);
     CHECK(faulty(1) == indexes{1, 4});
   }
+  SECTION("with fewer than k others the pack is lost until a look at all says otherwise") {
+    auto is_lost = [&] {
+      return f.names->find_pack(pack(1)).value()->lost;
+    };
+    CHECK_FALSE(is_lost()); // Of 4+2 two may go.
+    REQUIRE(f.names->mark_shards({seen(1, 0)}, {}));
+    CHECK(is_lost());
+    REQUIRE(f.names->mark_packs({}, {pack(1)}));
+    CHECK_FALSE(is_lost());
+  }
   SECTION("one is good again") {
     REQUIRE(f.names->mark_shards({}, {seen(1, 4)}));
     CHECK(faulty(1) == indexes{1});
