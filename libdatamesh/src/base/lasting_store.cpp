@@ -66,6 +66,11 @@ result<void> lasting_store::reopen() {
   return {};
 }
 
+void lasting_store::close() {
+  std::unique_lock guard{mutex_};
+  store_.reset();
+}
+
 template <class Use>
 auto lasting_store::with_store(Use use) const -> decltype(use(std::declval<ordered_store&>())) {
   std::shared_lock guard{mutex_};

@@ -28,6 +28,9 @@ public:
   /// view it answers `unavailable` and nothing has happened. After any other error nothing
   /// can be read until it succeeds.
   [[nodiscard]] result<void> reopen();
+  /// Closes the store, for good unless it is opened anew: who comes late is answered
+  /// `unavailable`. Waits for `get` and `scan`. Counts as a write.
+  void close();
 
   result<std::optional<std::string>> get(std::string_view key) const override;
   result<void> scan(std::string_view first, std::string_view last,

@@ -152,7 +152,7 @@ result<void> catalog::make_writable() {
   auto why = self.refusal ? self.refusal : refused();
   if (!why)
     return {};
-  if (!self.store || !self.stamped.empty() || !disk_refuses(why->code()))
+  if (!self.stamped.empty() || !disk_refuses(why->code()))
     return fail(*why);
   self.refusal = why; // Until all of what follows succeeds.
   if (auto opened = self.store->reopen(); !opened)
@@ -361,16 +361,16 @@ result<void> catalog::begin_writing() {
 
 result<void> catalog::close() {
   auto& self = *impl_;
-  if (!self.store)
+  if (self.closed)
     return {};
   // Numbers that were skipped are known as such once there are some behind them.
   auto closed = self.skipped || self.interrupted ? result<void>{} : self.mark(false);
   if (closed)
     closed = self.store->flush();
-  // Whoever still holds this object must not keep the next process out.
-  self.store.reset();
-  if (!self.refusal)
-    self.refusal = error{errc::unavailable, "write to a closed catalog"};
+  // Whoever still holds this object must not keep the next process out, and is told so.
+  self.store->close();
+  self.closed = true;
+  self.refusal = error{errc::unavailable, "write to a closed catalog"};
   if (!closed)
     return fail(closed.error().within("close catalog"));
   return {};

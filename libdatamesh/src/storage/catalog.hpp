@@ -219,7 +219,7 @@ public:
   [[nodiscard]] result<std::vector<operation>> pending_operations(size_t limit) const;
 
   /// Brings the store into the state in which it opens fastest, marks it clean, and
-  /// closes it, whatever the outcome. @pre Nobody else uses the catalog, now or later.
+  /// closes it, whatever the outcome: who reads later is answered `unavailable`.
   [[nodiscard]] result<void> close();
 
   /// True when the last process that wrote did not `close`: packs may be on drives

@@ -18,6 +18,7 @@ struct catalog::impl {
   uint64_t floor = 0;                     ///< Nothing at or below it is handed out any more; as a clock it is in the head.
   bool skipped = false;                   ///< No operation behind the floor is committed yet.
   std::vector<stamped_operation> stamped; ///< And not committed.
+  bool closed = false;
   std::atomic<bool> interrupted = false;
   std::optional<error> refusal; ///< Why no more is written.
 

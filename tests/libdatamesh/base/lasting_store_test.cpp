@@ -107,6 +107,35 @@ TEST_CASE("a store is not opened anew under those who hold a view, and waits for
   CHECK(room.has("b"));
 }
 
+TEST_CASE("whoever reads a store while it is closed, or later, is told that it is", "[store]") {
+  auto rocksdb = GENERATE(false, true);
+  CAPTURE(rocksdb);
+  full_disk room{rocksdb};
+  CHECK(room.write("a") == errc{});
+  std::atomic<bool> reads = false;
+  std::atomic<size_t> wrong = 0;
+  std::thread reader{[&] {
+    for (;;) {
+      auto value = room.store->get("a");
+      reads = true;
+      if (!value) {
+        wrong += value.error().code() != errc::unavailable;
+        return;
+      }
+      wrong += !value->has_value();
+      auto seen = room.store->snapshot()->get("a");
+      wrong += !seen && seen.error().code() != errc::unavailable;
+    }
+  }};
+  while (!reads)
+    std::this_thread::yield();
+  room.store->close();
+  reader.join();
+  CHECK(wrong == 0);
+  CHECK(room.write("b") == errc::unavailable);
+  CHECK_FALSE(room.store->writable());
+}
+
 TEST_CASE("a store that can not be opened anew answers so, until it can", "[store]") {
   auto rocksdb = GENERATE(false, true);
   CAPTURE(rocksdb);
