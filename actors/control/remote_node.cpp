@@ -350,6 +350,11 @@ public:
     request.mutable_remove_key_lock()->set_number(number);
     return done(std::move(request));
   }
+  result<bytes> key_file() const override {
+    auto request = on_vault(handle_);
+    request.mutable_key_file();
+    return to_->ask(std::move(request)).map([](const reply& got) { return bytes::copy_of(as_view(got.message.key_file())); });
+  }
   result<uint32_t> rotate_epoch() override {
     auto request = on_vault(handle_);
     request.mutable_rotate_epoch();
@@ -495,6 +500,14 @@ public:
     v1::ControlRequest request;
     request.mutable_rebuild_catalog()->set_name(name);
     request.mutable_rebuild_catalog()->mutable_with()->set_kind(static_cast<uint32_t>(with.type()));
+    return to_->ask(std::move(request), with.secret(), job).map([](const reply& got) { return read(got.message.rebuilt()); });
+  }
+  result<rebuild_summary> restore_vault(const std::string& name, const bytes& key_file, const credential& with,
+                                        const job_options& job) override {
+    v1::ControlRequest request;
+    request.mutable_restore_vault()->set_name(name);
+    request.mutable_restore_vault()->set_key_file(std::string{as_text(key_file)});
+    request.mutable_restore_vault()->mutable_with()->set_kind(static_cast<uint32_t>(with.type()));
     return to_->ask(std::move(request), with.secret(), job).map([](const reply& got) { return read(got.message.rebuilt()); });
   }
   const std::string& home() const noexcept override {

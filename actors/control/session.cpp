@@ -216,6 +216,7 @@ bool session::is_long(const v1::ControlRequest& request) {
   case request_case::kCloseVault:
   case request_case::kDestroyVault:
   case request_case::kRebuildCatalog:
+  case request_case::kRestoreVault:
   case request_case::kPut:
   case request_case::kPutStream:
   case request_case::kGet:
@@ -307,7 +308,7 @@ job_options session::options_for(const v1::ControlRequest& request) {
 result<session::reply> session::carry_out(const v1::ControlRequest& request, byte_view secret) {
   if (request.what_case() == request_case::WHAT_NOT_SET)
     return fail(errc::format_newer, "serve a request of a kind that this version does not know");
-  if (request.what_case() <= request_case::kRebuildCatalog && request.what_case() != request_case::kCloseVault)
+  if (request.what_case() <= request_case::kRestoreVault && request.what_case() != request_case::kCloseVault)
     return on_node(request, secret);
   auto found = vaults_.find(request.vault());
   if (found == vaults_.end())
@@ -381,9 +382,10 @@ result<session::reply> session::on_vault_list(const v1::ControlRequest& request,
           write(*to.message.mutable_vaults()->add_vaults(), facts);
         }
     });
-  const auto& opening = request.has_destroy_vault() ? request.destroy_vault()
-                        : request.has_open_vault()  ? request.open_vault()
-                                                    : request.rebuild_catalog();
+  const auto& opening = request.has_destroy_vault()   ? request.destroy_vault()
+                        : request.has_open_vault()    ? request.open_vault()
+                        : request.has_restore_vault() ? request.restore_vault()
+                                                      : request.rebuild_catalog();
   auto name = owner_.kept_as(request.has_create_vault() ? request.create_vault().name() : opening.name());
   if (!name)
     return fail(name.error());
@@ -411,6 +413,9 @@ result<session::reply> session::on_vault_list(const v1::ControlRequest& request,
                        [](reply& to, const destroy_summary& from) { write(*to.message.mutable_destroyed(), from); });
   if (request.has_rebuild_catalog())
     return made<reply>(node_.rebuild_catalog(*name, *with, options_for(request)),
+                       [](reply& to, const rebuild_summary& from) { write(*to.message.mutable_rebuilt(), from); });
+  if (request.has_restore_vault())
+    return made<reply>(node_.restore_vault(*name, bytes::copy_of(as_view(opening.key_file())), *with, options_for(request)),
                        [](reply& to, const rebuild_summary& from) { write(*to.message.mutable_rebuilt(), from); });
   if (vaults_.size() >= vaults_max)
     return fail(errc::capacity_exceeded, "open more vaults over one connection");
@@ -581,6 +586,8 @@ result<session::reply> session::on_keys(vault& in, const v1::ControlRequest& req
     auto next = credential_of(request.change_password(), secret);
     return next ? made<reply>(in.change_password(*next)) : fail(next.error());
   }
+  case request_case::kKeyFile:
+    return made<reply>(in.key_file(), [](reply& to, const bytes& file) { to.message.set_key_file(std::string{as_text(file)}); });
   case request_case::kAddRecoveryPhrase:
     return made<reply>(in.add_recovery_phrase(), [](reply& to, const std::string& phrase) {
       to.message.mutable_phrase();

@@ -45,6 +45,7 @@ public:
   [[nodiscard]] virtual result<rebalance_summary> rebalance(bool dry_run, const job_options& job) = 0;
 
   [[nodiscard]] virtual result<std::vector<key_lock>> key_locks() const = 0;
+  [[nodiscard]] virtual result<bytes> key_file() const = 0;
   [[nodiscard]] virtual result<void> change_password(const credential& next) = 0;
   [[nodiscard]] virtual result<std::string> add_recovery_phrase() = 0;
   [[nodiscard]] virtual result<void> trust_this_device() = 0;
@@ -74,6 +75,9 @@ public:
   [[nodiscard]] virtual result<destroy_summary> destroy_vault(const std::string& name, const credential& with, const job_options& job) = 0;
   [[nodiscard]] virtual result<rebuild_summary> rebuild_catalog(const std::string& name, const credential& with,
                                                                 const job_options& job) = 0;
+
+  [[nodiscard]] virtual result<rebuild_summary> restore_vault(const std::string& name, const bytes& key_file, const credential& with,
+                                                              const job_options& job) = 0;
 
   [[nodiscard]] virtual const std::string& home() const noexcept = 0;
 };

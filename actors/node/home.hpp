@@ -34,8 +34,8 @@ public:
   [[nodiscard]] bool exists() const;
   /// Makes an empty node. `vault_exists` when there is one.
   [[nodiscard]] result<void> create();
-  /// Takes the lock that keeps a second process out. Null where the home is read-only: then
-  /// nobody can write there, and this object does not, though it become writable.
+  /// Takes the lock that keeps a second process out. Null where the home is read-only and
+  /// can not be locked: then this object does not write there, though it become writable.
   [[nodiscard]] result<std::unique_ptr<file_lock>> lock();
 
   [[nodiscard]] result<std::vector<known_drive>> drives() const;

@@ -51,6 +51,8 @@ public:
   [[nodiscard]] result<void> destroy_vault(const std::string& name) override;
   [[nodiscard]] result<destroy_summary> destroy_vault(const std::string& name, const credential& with, const job_options& job) override;
   [[nodiscard]] result<rebuild_summary> rebuild_catalog(const std::string& name, const credential& with, const job_options& job) override;
+  [[nodiscard]] result<rebuild_summary> restore_vault(const std::string& name, const bytes& key_file, const credential& with,
+                                                      const job_options& job) override;
 
   [[nodiscard]] const std::string& home() const noexcept override;
 
@@ -123,6 +125,11 @@ result<destroy_summary> local_node::destroy_vault(const std::string& name, const
 
 result<rebuild_summary> local_node::rebuild_catalog(const std::string& name, const credential& with, const job_options& job) {
   return core_->rebuild_catalog(name, with, job);
+}
+
+result<rebuild_summary> local_node::restore_vault(const std::string& name, const bytes& key_file, const credential& with,
+                                                  const job_options& job) {
+  return core_->restore_vault(name, key_file, with, job);
 }
 
 const std::string& local_node::home() const noexcept {
@@ -210,6 +217,11 @@ result<destroy_summary> node::destroy_vault(const std::string& name, const crede
 
 result<rebuild_summary> node::rebuild_catalog(const std::string& name, const credential& with, const job_options& job) {
   return impl_->door->rebuild_catalog(name, with, job);
+}
+
+result<rebuild_summary> node::restore_vault(const std::string& name, const bytes& key_file, const credential& with,
+                                            const job_options& job) {
+  return impl_->door->restore_vault(name, key_file, with, job);
 }
 
 const std::string& node::home() const noexcept {

@@ -263,6 +263,46 @@ result<rebuild_summary> node_core::rebuild_catalog(const std::string& name, cons
   return summary;
 }
 
+result<rebuild_summary> node_core::restore_vault(const std::string& name, const bytes& key_file, const credential& with,
+                                                 const job_options& job) {
+  constexpr auto attempt = "restore vault";
+  if (auto valid = node_home::check_vault_name(name); !valid)
+    return fail(valid.error());
+  auto unlocker = unlocker_for(with);
+  if (!unlocker)
+    return fail(unlocker.error());
+  auto file = crypto::key_file::open(key_file, *unlocker);
+  if (!file)
+    return fail(file.error().within(attempt, name));
+  auto here = home.vault_names();
+  if (!here)
+    return fail(here.error());
+  for (const auto& other : *here)
+    if (auto encoded = home.key_file(other)) {
+      auto known = crypto::key_file::inspect(*encoded);
+      if (known && known->vault == file->keys().vault)
+        return fail(errc::vault_exists, attempt, name);
+    }
+  std::shared_ptr<vault_runtime> made; // Outlives the lock, which its closing takes.
+  std::lock_guard guard{mutex_};
+  if (home.key_file(name) || open_.count(name) > 0)
+    return fail(errc::vault_exists, attempt, name);
+  // What an interrupted removal left must not become part of it.
+  if (auto half = home.is_half_removed(name); !half)
+    return fail(half.error());
+  else if (*half)
+    if (auto cleared = home.remove_vault(name); !cleared)
+      return fail(cleared.error());
+  if (auto saved = home.set_key_file(name, key_file); !saved)
+    return fail(saved.error().within(attempt, name));
+  rebuild_summary summary;
+  auto runtime = start_rebuilding(name, std::move(*file), job, summary);
+  if (!runtime)
+    return fail(runtime.error());
+  made = std::move(*runtime);
+  return summary;
+}
+
 /// @pre the lock is held and the vault is not open
 result<std::shared_ptr<vault_runtime>> node_core::start_rebuilding(const std::string& name, crypto::key_file keys, const job_options& job,
                                                                    rebuild_summary& summary) {

@@ -59,6 +59,8 @@ public:
   /// Throws the catalog away and makes it again. Interrupted, it goes on when the
   /// vault is opened next.
   [[nodiscard]] result<rebuild_summary> rebuild_catalog(const std::string& name, const credential& with, const job_options& job);
+  [[nodiscard]] result<rebuild_summary> restore_vault(const std::string& name, const bytes& key_file, const credential& with,
+                                                      const job_options& job);
   /// Removes key and catalog, then the shards when *with* is given.
   [[nodiscard]] result<destroy_summary> destroy_vault(const std::string& name, const credential* with, const job_options& job);
   /// Removes what is left of destroyed vaults, of *name* or of all, from drives that are there.

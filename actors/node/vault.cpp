@@ -122,6 +122,10 @@ result<std::vector<key_lock>> vault::key_locks() const {
   return impl_->door->key_locks();
 }
 
+result<bytes> vault::key_file() const {
+  return impl_->door->key_file();
+}
+
 result<void> vault::change_password(const credential& next) {
   return impl_->door->change_password(next);
 }

@@ -61,6 +61,7 @@ result<status_report> local_vault::status() const {
     report.policy = storage::to_string(*how);
     report.policy_level = how->level == storage::domain_level::block ? "block" : "drive";
   }
+  context.drives->look();
   auto drives = context.drives->all();
   std::optional<int> least;
   std::optional<pack_id> after;
@@ -79,7 +80,7 @@ result<status_report> local_vault::status() const {
       for (size_t i = 0; i < pack.drives.size(); ++i) {
         const auto& id = pack.drives[i];
         const auto* drive = id.is_zero() || pack.is_faulty(i) ? nullptr : storage::drive_table::find(*drives, id);
-        if (drive == nullptr)
+        if (drive == nullptr || !drive->is_there())
           continue;
         ++there;
         good += drive->store->state() != storage::drive_state::failed;
@@ -227,6 +228,11 @@ result<void> local_vault::remove_key_lock(uint32_t number) {
   if (auto removed = runtime.keys.remove_lock(number); !removed)
     return removed;
   return runtime.save_keys();
+}
+
+result<bytes> local_vault::key_file() const {
+  std::lock_guard guard{runtime_->key_mutex};
+  return runtime_->core->home.key_file(runtime_->name);
 }
 
 result<uint32_t> local_vault::rotate_epoch() {

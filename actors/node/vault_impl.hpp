@@ -44,6 +44,7 @@ public:
   [[nodiscard]] result<rebalance_summary> rebalance(bool dry_run, const job_options& job) override;
 
   [[nodiscard]] result<std::vector<key_lock>> key_locks() const override;
+  [[nodiscard]] result<bytes> key_file() const override;
   [[nodiscard]] result<void> change_password(const credential& next) override;
   [[nodiscard]] result<std::string> add_recovery_phrase() override;
   [[nodiscard]] result<void> trust_this_device() override;

@@ -143,8 +143,9 @@ result<std::optional<int>> margin_of(const storage::vault_context& context, cons
       auto good = 0;
       if (*pack)
         for (size_t i = 0; i < (*pack)->drives.size(); ++i) {
-          const auto& drive = (*pack)->drives[i];
-          good += !drive.is_zero() && !(*pack)->is_faulty(i) && storage::drive_table::find(*drives, drive) != nullptr;
+          const auto& id = (*pack)->drives[i];
+          const auto* drive = id.is_zero() || (*pack)->is_faulty(i) ? nullptr : storage::drive_table::find(*drives, id);
+          good += drive != nullptr && drive->is_there();
         }
       auto margin = *pack ? good - (*pack)->seal.shape.k : -1;
       least = std::min(least.value_or(margin), margin);
@@ -174,6 +175,8 @@ result<list_page> local_vault::list(const list_request& what) const {
   auto path = clean_path(what.path);
   auto limit = std::clamp<size_t>(what.limit, 1, list_limit_max);
   list_page page;
+  if (what.health)
+    context.drives->look();
   auto add = [&](const node_view& view, std::string at) -> result<void> {
     auto row = entry_of(view, std::move(at));
     if (what.health) {
@@ -219,6 +222,7 @@ result<entry> local_vault::info(const std::string& path) const {
     return fail(tags.error());
   row.tags = std::move(*tags);
   std::erase_if(row.tags, [](const auto& tag) { return tag.first == removed_from; });
+  context.drives->look();
   auto margin = margin_of(context, *node);
   if (!margin)
     return fail(margin.error());

@@ -86,7 +86,10 @@ result<void> vault_runtime::start(bool fresh_catalog) {
 }
 
 result<void> vault_runtime::adopt() {
-  auto adopted = wait_for<rebuild_summary>({}, [this](auto job, auto done) {
+  auto running = begin({});
+  if (!running)
+    return fail(errc::unavailable, "take in what a crash left", name);
+  auto adopted = wait_on<rebuild_summary>(running, [this](auto job, auto done) {
     storage::start_adopt(context, {false, job, std::move(done)});
   });
   if (!adopted)
@@ -96,7 +99,7 @@ result<void> vault_runtime::adopt() {
 }
 
 void vault_runtime::mend() {
-  std::lock_guard guard{mending_};
+  std::unique_lock guard{mending_};
   // What a job has under way must not be taken for something left behind.
   if (!jobs.idle())
     return;
@@ -113,6 +116,11 @@ std::shared_ptr<storage::job> vault_runtime::begin(const job_options& options) {
   if (numbered.job == 0)
     numbered.job = core->next_job();
   return jobs.begin(numbered, core->env, core->events);
+}
+
+std::shared_ptr<storage::job> vault_runtime::begin_when_mended(const job_options& options) {
+  std::shared_lock guard{mending_};
+  return begin(options);
 }
 
 result<void> vault_runtime::apply(const std::vector<storage::operation_body>& bodies) {

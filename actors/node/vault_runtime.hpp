@@ -7,6 +7,7 @@
 #include "node/node_core.hpp"
 
 #include <future>
+#include <shared_mutex>
 
 namespace datamesh {
 
@@ -47,11 +48,18 @@ public:
   template <class T>
   [[nodiscard]] result<T> wait_for(const job_options& options,
                                    const std::function<void(std::shared_ptr<storage::job>, completion<T>)>& start) {
-    auto promise = std::make_shared<std::promise<result<T>>>();
-    auto future = promise->get_future();
-    auto job = begin(options);
+    auto job = begin_when_mended(options);
     if (!job)
       return fail(errc::unavailable, "run a job", name);
+    return wait_on<T>(job, start);
+  }
+
+  /// Runs *start* in *job*, ends it, and waits for its answer.
+  template <class T>
+  [[nodiscard]] result<T> wait_on(const std::shared_ptr<storage::job>& job,
+                                  const std::function<void(std::shared_ptr<storage::job>, completion<T>)>& start) {
+    auto promise = std::make_shared<std::promise<result<T>>>();
+    auto future = promise->get_future();
     start(job, [this, promise, job](result<T> outcome) {
       jobs.end(job);
       promise->set_value(std::move(outcome));
@@ -71,7 +79,7 @@ public:
       else
         done(std::move(outcome));
     };
-    auto job = begin(options);
+    auto job = begin_when_mended(options);
     if (!job)
       return deliver(fail(errc::unavailable, "run a job", name));
     start(job, [this, job, deliver](result<T> outcome) {
@@ -82,9 +90,10 @@ public:
 
 private:
   [[nodiscard]] result<void> adopt();
+  [[nodiscard]] std::shared_ptr<storage::job> begin_when_mended(const job_options& options);
   void close();
 
-  std::mutex mending_;
+  std::shared_mutex mending_; ///< Held alone by `mend`: what begins meanwhile would look like something left behind.
 };
 
 } // namespace datamesh

@@ -55,6 +55,8 @@ public:
 
 private:
   result<void> list_drives() {
+    context_->drives->look();
+    complete_ = context_->drives->complete();
     for (const auto& drive : *context_->drives->all()) {
       if (!drive.store)
         continue;
@@ -132,8 +134,12 @@ private:
 
   result<void> take_in(const pack_id& id, const found_pack& pack) {
     auto present = static_cast<size_t>(std::count_if(pack.drives.begin(), pack.drives.end(), [](const auto& d) { return !d.is_zero(); }));
-    if (present < pack.shape.k)
-      return {}; // Left over from a put that failed; nobody was told that it is there.
+    if (present < pack.shape.k) {
+      // Left over from a put that failed, and nobody was told that it is there; unless the
+      // rest lies on drives that are away.
+      summary_.packs_unreadable += complete_ ? 0 : 1;
+      return {};
+    }
     auto seal = seal_of(id, pack);
     if (!seal) {
       ++summary_.packs_unreadable;
@@ -317,6 +323,7 @@ private:
   pack_reader_actor reader_;
   crypto::aead cipher_;
   rebuild_summary summary_;
+  bool complete_ = false; ///< All drives are in service.
   std::map<pack_id, found_pack> found_;
   std::vector<found_checkpoint> found_parts_; ///< In packs that were taken in.
   std::vector<checkpoint_header> headers_;    ///< Of all checkpoints that were found.

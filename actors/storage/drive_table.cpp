@@ -5,10 +5,17 @@ namespace datamesh::storage {
 namespace {
 
 bool in_service(const drive_entry& drive) {
-  return drive.store && drive.store->state() != drive_state::failed;
+  return drive.is_there() && drive.store->state() != drive_state::failed;
 }
 
 } // namespace
+
+void drive_table::look() const {
+  auto drives = all();
+  for (const auto& drive : *drives)
+    if (drive.store)
+      *drive.away = !drive.store->is_in_place();
+}
 
 bool drive_table::complete() const {
   auto drives = all();

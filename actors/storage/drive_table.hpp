@@ -29,11 +29,18 @@ struct drive_entry {
   std::optional<error> reason; ///< Why it is missing.
   /// It is to be emptied, and takes no write that would say so.
   bool leaving = false;
+  /// Where `drive_table::look` last found it not to be in its folder.
+  std::shared_ptr<std::atomic<bool>> away = std::make_shared<std::atomic<bool>>(false);
 
   /// @pre `store`
   [[nodiscard]] drive_state state() const {
     auto kept = store->state();
     return kept == drive_state::ok && leaving ? drive_state::draining : kept;
+  }
+
+  /// It is open, and was in its folder when that was last looked at.
+  [[nodiscard]] bool is_there() const {
+    return store && !*away;
   }
 
   [[nodiscard]] const drive_reader_actor& reader() const {
@@ -74,6 +81,9 @@ public:
         return drive.store ? &drive : nullptr;
     return nullptr;
   }
+
+  /// Looks which drives are in their folders; a few calls of the file system for each.
+  void look() const;
 
   /// False when a drive is missing or failed.
   [[nodiscard]] bool complete() const;

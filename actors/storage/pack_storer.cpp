@@ -91,6 +91,8 @@ void pack_storer::store_on(const run_ptr& run, const drive_table::list& drives, 
             run->full = run->full || code == errc::drive_full;
             if (code == errc::read_only)
               run->closed.insert(id);
+            if (code == errc::drive_missing)
+              drives_->look();
             settle_one(run, id);
           });
 }

@@ -77,6 +77,7 @@ public:
     auto files = state_.task.files ? state_.task.files : context.env.files;
     // Who wants a conflict told, or another name, gets that for an unchanged file, too.
     // What lies on drives that are away may have to be stored anew.
+    context.drives->look();
     if (state_.task.conflict != if_exists::version || !context.drives->complete())
       for (auto& root : state_.task.roots)
         root.compare_contents = true;

@@ -63,13 +63,15 @@ result<slices> shard_healer::bodies_of(const pack_record& pack, const std::vecto
   return bodies;
 }
 
-std::optional<drive_id> shard_healer::choose_drive(const pack_record& pack, uint8_t index, bool elsewhere) const {
+std::optional<drive_id> shard_healer::choose_drive(const pack_record& pack, uint8_t index, bool elsewhere,
+                                                   const std::set<drive_id>& refused) const {
   auto drives = context_->drives->all();
   const auto& old = pack.drives[index];
   const auto* there = old.is_zero() ? nullptr : drive_table::find(*drives, old);
   auto candidates = drive_table::candidates(*drives, room_for::data);
-  auto read_only = std::any_of(candidates.begin(), candidates.end(), [&](const auto& drive) { return drive.id == old && drive.read_only; });
-  if (!elsewhere && there != nullptr && there->state() == drive_state::ok && !read_only)
+  std::erase_if(candidates, [&](const auto& drive) { return refused.count(drive.id) > 0; });
+  auto takes = std::any_of(candidates.begin(), candidates.end(), [&](const auto& drive) { return drive.id == old && !drive.read_only; });
+  if (!elsewhere && there != nullptr && there->state() == drive_state::ok && takes)
     return old;
   std::vector<drive_id> taken;
   for (size_t i = 0; i < pack.drives.size(); ++i)
@@ -106,8 +108,15 @@ result<shard_healer::outcome> shard_healer::rebuild(const pack_record& pack, con
   outcome done;
   auto placed = pack;
   for (size_t i = 0; i < wanted.size(); ++i) {
-    auto where = choose_drive(placed, wanted[i], elsewhere);
-    if (!where || !store(pack, wanted[i], (*bodies)[i], *where)) {
+    // The drive that it was on first, then others: one that is full or can not write there
+    // keeps nothing from being healed.
+    std::set<drive_id> refused;
+    auto where = choose_drive(placed, wanted[i], elsewhere, refused);
+    while (where && !store(pack, wanted[i], (*bodies)[i], *where)) {
+      refused.insert(*where);
+      where = choose_drive(placed, wanted[i], elsewhere, refused);
+    }
+    if (!where) {
       ++done.unplaced;
       continue;
     }

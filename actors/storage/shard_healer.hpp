@@ -6,6 +6,8 @@
 #include "storage/ask.hpp"
 #include "storage/pack_reader_actor.hpp"
 
+#include <set>
+
 namespace datamesh::storage {
 
 class shard_healer {
@@ -28,7 +30,8 @@ public:
 
 private:
   [[nodiscard]] result<slices> bodies_of(const pack_record& pack, const std::vector<uint8_t>& wanted);
-  [[nodiscard]] std::optional<drive_id> choose_drive(const pack_record& pack, uint8_t index, bool elsewhere) const;
+  [[nodiscard]] std::optional<drive_id> choose_drive(const pack_record& pack, uint8_t index, bool elsewhere,
+                                                     const std::set<drive_id>& refused) const;
   [[nodiscard]] result<void> store(const pack_record& pack, uint8_t index, const bytes& body, const drive_id& where);
 
   caf::blocking_actor* self_;

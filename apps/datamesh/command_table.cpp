@@ -65,8 +65,8 @@ std::vector<command_spec> start_commands() {
        .text =
            "Makes the node's home, turns each --drive folder into a drive and creates a vault. Folders that are missing are made. No drive "
            "lies in another one, in the home or around it.\n\n"
-           "The recovery phrase is printed once and kept nowhere. It opens the vault when the password is forgotten and this machine is "
-           "gone: write it down.\n\n"
+           "The recovery phrase is printed once and kept nowhere. It opens the vault when the password is forgotten: write it down. "
+           "Should the home be lost, it takes a copy of the key file, too; 'key export' makes one.\n\n"
            "With one drive data is protected against bit rot only; with several, the loss of whole drives is survived, too.\n\n"
            "Where a daemon serves the home, or --socket names one, its node is given the drives and the vault, and no other is made.\n\n"
            "Without --drive a terminal is asked for what is needed, and the command line that this comes to is shown.",
@@ -420,6 +420,19 @@ std::vector<command_spec> vault_commands() {
        .arguments = {{.name = "NAME", .kind = kind::vault_name}},
        .options = {dry_run},
        .groups = group_node},
+      {.name = "restore",
+       .summary = "Bring a vault back from a copy of its key file, and its drives",
+       .text =
+           "For a new machine, or when the home is lost. KEYFILE is what 'key export' wrote; the vault's password, or with --phrase-file "
+           "its recovery phrase, opens it. Each --drive is taken over with what is on it; where there is no node yet, one is made. "
+           "Then the catalog is made again from the drives, as by 'rebuild'.",
+       .example = "datamesh vault restore /media/stick/main.key --drive /mnt/a --drive /mnt/b --drive /mnt/c\n"
+                  "datamesh vault restore main.key --phrase-file -",
+       .arguments = {{.name = "KEYFILE", .kind = kind::path}},
+       .options =
+           {{.name = "drive", .letter = 'd', .kind = kind::folder, .placeholder = "DIR", .text = "A drive to take over.", .repeated = true},
+            {.name = "name", .kind = kind::new_name, .placeholder = "NAME", .text = "Name of the vault.", .fallback = "main"}},
+       .groups = group_node | group_vault},
       {.name = "destroy",
        .summary = "Destroy a vault: its data can never be read again",
        .text = "Asks for the vault's name on a terminal. The key goes first, and with it all that could read the data; then the vault's "
@@ -453,6 +466,14 @@ std::vector<command_spec> key_commands() {
        .summary = "Add another recovery phrase and print it once",
        .text = "Older phrases stay valid until they are removed with 'key remove'.",
        .example = "datamesh key recovery",
+       .groups = group_node | group_vault},
+      {.name = "export",
+       .summary = "Copy the vault's key file to a safe place",
+       .text = "Without its key file nobody can open a vault, and it lies in the home alone. FILE is sealed: it may be kept anywhere, best "
+               "away from this machine. A later change of passwords or keys wants a new copy. 'vault restore' is the way back.",
+       .example = "datamesh key export /media/stick/main.key",
+       .arguments = {{.name = "FILE", .kind = kind::path}},
+       .options = {{.name = "force", .letter = 'f', .text = "Replace a file that is there."}},
        .groups = group_node | group_vault},
       {.name = "trust-device",
        .summary = "Let this machine open the vault without a password",

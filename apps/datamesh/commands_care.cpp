@@ -302,6 +302,25 @@ outcome<int> run_rebalance(session& s) {
   return 0;
 }
 
+outcome<int> rebuilt(session& s, const std::string& vault, const rebuild_summary& sum) {
+  s.out.line(json_line{"summary"}
+                 .add("packs", sum.packs)
+                 .add("packs_unreadable", sum.packs_unreadable)
+                 .add("operations", sum.operations)
+                 .add("files", sum.files)
+                 .add("operations_missing", sum.operations_missing));
+  s.out.print("Rebuilt the catalog of '{}': {} from {} in {}.", printable(vault), counted(sum.files, "file", "files"),
+              counted(sum.operations, "operation", "operations"), counted(sum.packs, "pack", "packs"));
+  if (sum.packs_unreadable > 0)
+    return verdict(s, errc::degraded,
+                   counted(sum.packs_unreadable, "pack", "packs") + " could not be read; if a drive is away, attach it and rebuild again");
+  if (sum.operations_missing > 0)
+    return verdict(s, errc::degraded,
+                   counted(sum.operations_missing, "operation", "operations")
+                       + " missing; if a drive is away, attach it and rebuild again");
+  return 0;
+}
+
 outcome<int> run_rebuild(session& s) {
   auto facts = s.chosen_vault();
   if (!facts)
@@ -315,21 +334,7 @@ outcome<int> run_rebuild(session& s) {
   auto sum = s.with_progress([&](const job_options& job) { return (*n)->rebuild_catalog(facts->name, *with, job); });
   if (!sum)
     return refuse(sum.error());
-  s.out.line(json_line{"summary"}
-                 .add("packs", sum->packs)
-                 .add("packs_unreadable", sum->packs_unreadable)
-                 .add("operations", sum->operations)
-                 .add("files", sum->files)
-                 .add("operations_missing", sum->operations_missing));
-  s.out.print("Rebuilt the catalog of '{}': {} from {} in {}.", printable(facts->name), counted(sum->files, "file", "files"),
-              counted(sum->operations, "operation", "operations"), counted(sum->packs, "pack", "packs"));
-  if (sum->packs_unreadable > 0)
-    return verdict(s, errc::degraded, counted(sum->packs_unreadable, "pack", "packs") + " could not be read");
-  if (sum->operations_missing > 0)
-    return verdict(s, errc::degraded,
-                   counted(sum->operations_missing, "operation", "operations")
-                       + " missing; if a drive is away, attach it and rebuild again");
-  return 0;
+  return rebuilt(s, facts->name, *sum);
 }
 
 } // namespace datamesh::cli

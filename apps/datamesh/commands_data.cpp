@@ -292,6 +292,12 @@ json_line get_json(const get_summary& sum) {
   return line;
 }
 
+/// With --force only what is no file stays in the way.
+std::string advice_where_taken(bool force) {
+  return force ? "move away what is there and no file, or bring it into another folder with --to FOLDER"
+               : "run it again with --force, which replaces files, or into another folder with --to FOLDER";
+}
+
 /// *target* is empty where standard output was written.
 int finish_get(session& s, const get_summary& sum, const std::string& target = {}) {
   tell_limit(s.out, sum.waits);
@@ -302,7 +308,7 @@ int finish_get(session& s, const get_summary& sum, const std::string& target = {
                        {.what = "brought back",
                         .done = sum.files + sum.folders + sum.symlinks > 0,
                         .summary = get_json(sum),
-                        .next_if_taken = "run it again with --force, which replaces files, or into another folder with --to FOLDER",
+                        .next_if_taken = advice_where_taken(!target.empty() && s.set.flag("force")),
                         .next = target.empty() ? std::string{} : advice_for_target(sum.failures, target)});
 }
 
@@ -503,8 +509,7 @@ outcome<int> run_get(session& s) {
       .paths = *paths, .target_folder = folder, .target_name = s.set.text("as"), .overwrite = s.set.flag("force"), .version = *version};
   auto sum = s.with_progress([&](const job_options& job) { return (*v)->get(request, job); }, bytes_of_paths(**v, *paths));
   if (!sum && sum.error().code() == errc::already_exists)
-    return refuse(errc::already_exists, sum.error().message(),
-                  "run it again with --force, which replaces files, or into another folder with --to FOLDER");
+    return refuse(errc::already_exists, sum.error().message(), advice_where_taken(s.set.flag("force")));
   if (!sum && sum.error().code() == errc::name_invalid)
     return refuse(errc::name_invalid, sum.error().message(), "choose another NAME for --as, without '/'; the folder is what --to names");
   if (!sum && sum.error().code() == errc::capacity_exceeded)

@@ -1,5 +1,6 @@
 // key: who may open a vault.
 #include "display.hpp"
+#include "drive_folders.hpp"
 #include "session.hpp"
 #include "units.hpp"
 
@@ -79,6 +80,25 @@ outcome<int> run_key_recovery(session& s) {
   explicit_bzero(phrase->data(), phrase->size());
   if (s.out.lost())
     s.out.if_lost(take_back(**v, *before));
+  return 0;
+}
+
+outcome<int> run_key_export(session& s) {
+  auto v = s.open_vault();
+  if (!v)
+    return refuse(v.error());
+  auto sealed = (*v)->key_file();
+  if (!sealed)
+    return refuse(sealed.error());
+  auto file = absolute_path(s.arguments()[0]);
+  auto files = system_files();
+  if (!s.set.flag("force") && files->status(file))
+    return refuse(errc::already_exists, fmt::format("'{}' is there", printable(file)), "run it again with --force, or name another FILE");
+  if (auto written = write_whole(*files, file, *sealed, 0600); !written)
+    return refuse(written.error());
+  s.out.line(json_line{"summary"}.name("vault", (*v)->name()).name("file", file).add("bytes", sealed->size()));
+  s.out.print("Copied the key file of '{}' to {}.", printable((*v)->name()), printable(file));
+  s.out.note("What opens the vault opens it there, too. Should this home be lost: datamesh vault restore FILE --drive DIR...");
   return 0;
 }
 

@@ -188,7 +188,7 @@ outcome<std::vector<std::pair<std::string, std::string>>> move_plan(session& s, 
   if (sources->size() > 1 && !into_folder)
     return refuse(there ? errc::not_a_folder : errc::not_found,
                   fmt::format("'{}' is no folder that several sources could go into", printable(*target)),
-                  "datamesh mkdir " + shell_word(*target));
+                  there ? "name a folder as the last argument" : "datamesh mkdir " + shell_word(*target));
   std::vector<std::pair<std::string, std::string>> plan;
   for (auto& source : *sources) {
     auto name = source.substr(source.rfind('/') + 1);

@@ -229,6 +229,57 @@ outcome<int> run_vault_create(session& s) {
   return make_vault(s, **n, s.arguments()[0], *password);
 }
 
+namespace {
+
+constexpr size_t key_file_max = 1 << 20;
+
+/// The node in the home, made where there is none.
+outcome<node*> node_or_new(session& s) {
+  auto opened = s.set.text("socket").empty() ? node::open(s.options()) : result<std::unique_ptr<node>>{datamesh::fail(errc::locked)};
+  if (opened)
+    return s.adopt(std::move(*opened));
+  if (opened.error().code() != errc::no_vault)
+    return s.open_node();
+  auto made = node::create(s.options());
+  if (!made)
+    return refuse(made.error());
+  return s.adopt(std::move(*made));
+}
+
+} // namespace
+
+outcome<int> run_vault_restore(session& s) {
+  auto path = absolute_path(s.arguments()[0]);
+  auto key = read_whole(*system_files(), path, key_file_max);
+  if (!key)
+    return refuse(key.error());
+  vault_facts facts;
+  facts.name = s.set.text("name");
+  auto with = s.credential_for(facts);
+  if (!with)
+    return refuse(with.error());
+  auto n = node_or_new(s);
+  if (!n)
+    return refuse(n.error());
+  auto folders = s.set.list("drive");
+  std::transform(folders.begin(), folders.end(), folders.begin(), absolute_path);
+  auto there = folders_of((*n)->drives());
+  std::erase_if(folders, [&](auto& folder) {
+    return std::any_of(there.begin(), there.end(), [&](auto& drive) { return same_folder(drive, folder); });
+  });
+  if (auto good = check_drive_folders(folders, (*n)->home(), there); !good)
+    return refuse(good.error());
+  for (auto& folder : folders)
+    if (auto adopted = (*n)->adopt_drive(folder); !adopted)
+      return refuse(adopted.error());
+  if ((*n)->drives().empty())
+    return refuse(errc::usage, "'vault restore' needs the drives that the vault is on", "datamesh vault restore KEYFILE --drive DIR");
+  auto sum = s.with_progress([&](const job_options& job) { return (*n)->restore_vault(facts.name, *key, *with, job); });
+  if (!sum)
+    return refuse(sum.error());
+  return rebuilt(s, facts.name, *sum);
+}
+
 outcome<int> run_vault_use(session& s) {
   auto n = s.open_node();
   if (!n)

@@ -173,7 +173,7 @@ void check_drive(checkup& all, const drive_report& drive, const output& out) {
   auto free = drive.disk_total > 0 ? fmt::format(", {} of {} free", out.size(drive.disk_free), out.size(drive.disk_total)) : "";
   auto text = fmt::format("{} is {}{}{}", drive.folder, drive.state, free, drive.reason ? ": " + drive.reason->message() : "");
   if (drive.state == "draining")
-    return all.tell(finding::warn, "drive", text, "datamesh rebalance");
+    return all.tell(finding::warn, "drive", text, drive.shards == 0 ? "datamesh drive remove " + drive.folder : "datamesh rebalance");
   if (drive.state != "ok")
     return all.tell(finding::fail, "drive", text,
                     drive.state == "read-only" ? "findmnt --target " + drive.folder

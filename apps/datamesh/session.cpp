@@ -72,8 +72,9 @@ failure in_use(const std::string& home, const error& why) {
   if (name.empty())
     return {errc::locked, why.message(), fmt::format("fuser -v {}, to see which process holds it", printable(home + "/lock"))};
   return {errc::locked, fmt::format("process {} ({}) has the node in {} open", process, name, home),
-          name == "datameshd" ? "add --socket with the socket that the daemon's settings name"
-                              : fmt::format("wait until process {} ends, or start datameshd, which serves several at once", process)};
+          name == "datameshd"
+              ? "add --socket with the socket that the daemon's settings name; or, where many commands run at once, try again"
+              : fmt::format("wait until process {} ends, or start datameshd, which serves several at once", process)};
 }
 
 } // namespace
@@ -381,6 +382,7 @@ command_function find_command(std::string_view path) {
       {"vault list", run_vault_list},
       {"vault create", run_vault_create},
       {"vault use", run_vault_use},
+      {"vault restore", run_vault_restore},
       {"vault destroy", run_vault_destroy},
       {"key list", run_key_list},
       {"key change-password", run_key_change_password},
@@ -388,6 +390,7 @@ command_function find_command(std::string_view path) {
       {"key trust-device", run_key_trust_device},
       {"key remove", run_key_remove},
       {"key rotate", run_key_rotate},
+      {"key export", run_key_export},
       {"config show", run_config_show},
       {"config check", run_config_check},
       {"config set", run_config_set},

@@ -136,6 +136,7 @@ outcome<int> run_drive_remove(session&);
 outcome<int> run_vault_list(session&);
 outcome<int> run_vault_create(session&);
 outcome<int> run_vault_use(session&);
+outcome<int> run_vault_restore(session&);
 outcome<int> run_vault_destroy(session&);
 outcome<int> run_key_list(session&);
 outcome<int> run_key_change_password(session&);
@@ -143,6 +144,7 @@ outcome<int> run_key_recovery(session&);
 outcome<int> run_key_trust_device(session&);
 outcome<int> run_key_remove(session&);
 outcome<int> run_key_rotate(session&);
+outcome<int> run_key_export(session&);
 outcome<int> run_config_show(session&);
 outcome<int> run_config_check(session&);
 outcome<int> run_config_set(session&);
@@ -155,6 +157,8 @@ outcome<int> run_version(session&);
 [[nodiscard]] json_line drive_json(const drive_report& drive, json_line line = json_line{"item"});
 [[nodiscard]] std::string drive_table(const output& out, const std::vector<drive_report>& drives);
 [[nodiscard]] std::vector<std::string> folders_of(const std::vector<drive_report>& drives);
+/// Tells what a rebuild of *vault*'s catalog found.
+[[nodiscard]] outcome<int> rebuilt(session& s, const std::string& vault, const rebuild_summary& sum);
 /// Why a folder was not added, with what to do about it.
 [[nodiscard]] failure drive_refused(const error& why);
 void warn_if_full(output& out, const drive_report& drive);

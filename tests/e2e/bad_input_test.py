@@ -3,10 +3,12 @@
 store. Each gets a clear error, and what was stored stays."""
 
 import errno
+import fcntl
 import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import unittest
@@ -356,6 +358,27 @@ class BadInput(unittest.TestCase):
         self.store.check_content()
 
 
+    def test_a_lost_home_comes_back_from_the_key_file_and_the_drives(self):
+        self.begin()
+        phrase = self.store.good("key recovery").summary["recovery_phrase"]
+        key = self.store.path("main.key")
+        self.store.good("key export", key)
+        self.assertEqual(os.stat(key).st_mode & 0o777, 0o600)
+        self.assertEqual(self.store.json("key export", key).failure["error"], "DM-ALREADY-EXISTS")
+        self.store.good("key export", key, "--force")
+        shutil.rmtree(self.store.path("store", "home"))
+        words = self.store.write("phrase", phrase.encode())
+        os.chmod(words, 0o600)
+        drives = [word for drive in self.store.drives for word in ("--drive", drive)]
+        nothing = self.store.json("vault restore", self.store.path("no.key"), *drives, "--phrase-file", words)
+        self.assertEqual(nothing.failure["error"], "DM-NOT-FOUND")
+        back = self.store.good("vault restore", key, *drives, "--phrase-file", words)
+        self.assertEqual(back.summary["packs_unreadable"], 0)
+        self.assertEqual(self.store.json("vault restore", key, "--phrase-file", words).failure["error"], "DM-VAULT-EXISTS")
+        self.store.good("key trust-device", "--phrase-file", words)
+        self.store.check_content()
+
+
 class Mounted(BadInput):
     """Drives that are file systems of their own. Where nothing can be mounted, these are skipped."""
 
@@ -388,6 +411,26 @@ class Mounted(BadInput):
         fits = content(9, 10_000_000)
         self.store.good("put", self.store.write("work/fits", fits))
         self.store.may_become("/fits", fits, True)
+        self.store.check_content()
+
+    def test_a_read_only_home_is_read_by_one_at_a_time(self):
+        home = self.store.path("store", "home")
+        os.makedirs(home)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "datamesh-test", home], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", home], check=False, capture_output=True)
+        self.begin()
+        self.remount(home, "ro")
+        self.store.check_content()
+        refused = self.store.json("put", self.store.write("work/second", b"x"))
+        self.assertIn(refused.failure["error"], ("DM-READ-ONLY",), refused.all)
+        # What another command holds while it runs.
+        with open(os.path.join(home, "lock"), "rb") as lock:
+            fcntl.fcntl(lock, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0))
+            self.assertEqual(self.store.json("status").code, 11)
+            self.remount(home, "rw")
+            self.assertEqual(self.store.json("status").code, 11)
+        self.store.good("put", self.store.path("work/second"))
+        self.store.may_become("/second", b"x", True)
         self.store.check_content()
 
     def test_drives_that_became_read_only_are_read_around(self):

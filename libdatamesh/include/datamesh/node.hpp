@@ -469,6 +469,9 @@ public:
 
   // Keys.
   [[nodiscard]] result<std::vector<key_lock>> key_locks() const;
+  /// The key file as it is: sealed, some KiB, so it may be kept anywhere. With it, what opens
+  /// the vault, and the drives, `node::restore_vault` brings all back where the home is lost.
+  [[nodiscard]] result<bytes> key_file() const;
   [[nodiscard]] result<void> change_password(const credential& next);
   /// Adds a recovery phrase and answers it; it is shown once.
   [[nodiscard]] result<std::string> add_recovery_phrase();
@@ -551,6 +554,11 @@ public:
   /// that is away left is removed by the next call with that name, which asks no
   /// credential when the key is gone, or by the next cleanup of any vault.
   [[nodiscard]] result<destroy_summary> destroy_vault(const std::string& name, const credential& with, const job_options& job = {});
+  /// Makes a vault of what `vault::key_file` gave, and its catalog from the packs on the
+  /// drives. `vault_exists` when the name, or the vault under another one, is here;
+  /// `wrong_password` when *with* does not open it, `key_file_damaged`. A device can not.
+  [[nodiscard]] result<rebuild_summary> restore_vault(const std::string& name, const bytes& key_file, const credential& with,
+                                                      const job_options& job = {});
   /// Makes the catalog again from packs and key alone.
   [[nodiscard]] result<rebuild_summary> rebuild_catalog(const std::string& name, const credential& with, const job_options& job = {});
 

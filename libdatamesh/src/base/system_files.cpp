@@ -495,13 +495,21 @@ int lock_description(int file) {
   return rc < 0 && errno == EINVAL ? ::flock(file, LOCK_EX | LOCK_NB) : rc;
 }
 
-// Also where the file system became read-only under the holder.
-bool is_held(const std::string& path) {
-  auto file = open_path("lock", path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+// Of a file that may only be read. A shared lock keeps out who comes to write, also when
+// the file system becomes writable meanwhile; that it is the only one is asked behind it,
+// so of two that come at once both may be refused.
+int lock_for_reading(int file) {
   struct flock whole {};
-  whole.l_type = F_WRLCK;
+  whole.l_type = F_RDLCK;
   whole.l_whence = SEEK_SET;
-  return file && ::fcntl(file->get(), F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+  if (::fcntl(file, F_OFD_SETLK, &whole) < 0)
+    return errno == EINVAL ? ::flock(file, LOCK_EX | LOCK_NB) : -1;
+  whole.l_type = F_WRLCK;
+  whole.l_pid = 0;
+  if (::fcntl(file, F_OFD_GETLK, &whole) < 0)
+    return -1;
+  errno = EAGAIN;
+  return whole.l_type == F_UNLCK ? 0 : -1;
 }
 
 // For people who wonder who holds the lock. Without room for it there is no such note.
@@ -718,16 +726,19 @@ public:
 
   [[nodiscard]] result<std::unique_ptr<file_lock>> lock(const std::string& path) override {
     auto file = open_path("lock", path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0600);
-    if (!file && file.error().code() == errc::read_only && is_held(path))
-      return fail(errc::locked, "lock", path);
+    auto read_only = !file && file.error().code() == errc::read_only;
+    if (read_only)
+      if (auto readable = open_path("lock", path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK))
+        file = std::move(readable);
     if (!file)
       return fail(file.error());
-    if (retry([&] { return lock_description(file->get()); }) < 0) {
+    if (retry([&] { return read_only ? lock_for_reading(file->get()) : lock_description(file->get()); }) < 0) {
       if (errno == EAGAIN || errno == EACCES)
         return fail(errc::locked, "lock", path);
       return fail(from_errno(errno, "lock", path));
     }
-    note_holder(file->get());
+    if (!read_only)
+      note_holder(file->get());
     return std::make_unique<posix_lock>(std::move(*file));
   }
 

@@ -84,6 +84,10 @@ struct shard_store::impl {
   [[nodiscard]] const std::string& folder() const {
     return options.folder;
   }
+  [[nodiscard]] bool is_in_place() const {
+    auto there = read_marker(files(), folder());
+    return there && *there == id;
+  }
   void tell(severity level, std::string_view what, const error& cause) const;
   error fail_drive(const error& cause, const char* attempt);
   error sync_refused(const error& cause, const char* attempt);
@@ -119,8 +123,11 @@ void shard_store::impl::tell(severity level, std::string_view what, const error&
 }
 
 // The page cache may hold as clean what never reached the disk, and a later run
-// would take it for durable: the failure is written down, away from the index.
+// would take it for durable: the failure is written down, away from the index. A drive
+// that was pulled out is none that failed, and nothing is written where it is not.
 error shard_store::impl::fail_drive(const error& cause, const char* attempt) {
+  if (!is_in_place())
+    return cause.as(errc::drive_missing, attempt, folder());
   broken = true;
   state = drive_state::failed;
   tell(severity::critical, "A sync failed; the drive takes no more writes.", cause);
@@ -131,7 +138,7 @@ error shard_store::impl::fail_drive(const error& cause, const char* attempt) {
 }
 
 error shard_store::impl::sync_refused(const error& cause, const char* attempt) {
-  if (cause.code() == errc::no_space || cause.code() == errc::read_only)
+  if (cause.code() == errc::no_space || cause.code() == errc::read_only || cause.code() == errc::not_found)
     return refusal(cause, attempt, folder());
   return fail_drive(cause, attempt);
 }
@@ -637,6 +644,10 @@ result<drive_usage> shard_store::usage() const {
   auto opened = impl_->files().open_write(marker_path(folder()));
   usage.read_only = !opened && opened.error().code() == errc::read_only;
   return usage;
+}
+
+bool shard_store::is_in_place() const {
+  return impl_->is_in_place();
 }
 
 result<void> shard_store::flush() {

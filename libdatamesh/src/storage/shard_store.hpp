@@ -138,6 +138,10 @@ public:
 
   [[nodiscard]] result<drive_usage> usage() const;
 
+  /// False where the folder is no more that of this drive: an empty mount point, or another
+  /// disk. A look at the file system.
+  [[nodiscard]] bool is_in_place() const;
+
   /// Brings the index into the state in which it opens fastest.
   [[nodiscard]] result<void> flush();
 

@@ -510,6 +510,58 @@ TEST_CASE("a get goes on behind files that are lost beyond parity, and counts no
   CHECK(h.read("back/whole") == whole);
 }
 
+TEST_CASE("with drives pulled from an open node nothing that can not be read counts as safe or known", "[drives]") {
+  house h{6};
+  auto text = noise(35, 2 * mib);
+  h.put_text("/file", text);
+  CHECK(must(h.vault().info("/file")).margin == 2);
+  for (size_t drive = 1; drive <= 3; ++drive)
+    must(h.files().rename(h.drive(drive), h.path("away" + std::to_string(drive))));
+  CHECK(must(h.vault().status()).overall == status_report::answer::lost);
+  CHECK(must(h.vault().info("/file")).margin == -1);
+  put_stream_request again{std::make_shared<text_source>(text), "/again"};
+  CHECK_FALSE(h.vault().put(again).has_value());
+  CHECK(h.list() == std::vector<std::string>{"/file"});
+  for (size_t drive = 1; drive <= 3; ++drive)
+    must(h.files().rename(h.path("away" + std::to_string(drive)), h.drive(drive)));
+  CHECK(must(h.vault().status()).overall == status_report::answer::safe);
+  CHECK(h.get_text("/file") == text);
+}
+
+TEST_CASE("a rebuild without drives that it needs tells of packs that it can not read", "[drives]") {
+  house h{6};
+  h.put_text("/file", noise(36, 2 * mib));
+  h.close();
+  for (size_t drive = 1; drive <= 3; ++drive)
+    must(h.files().rename(h.drive(drive), h.path("away" + std::to_string(drive))));
+  auto node = must(datamesh::node::open(h.options));
+  CHECK(must(node->rebuild_catalog("main", credential::this_device())).packs_unreadable > 0);
+  node.reset();
+  for (size_t drive = 1; drive <= 3; ++drive)
+    must(h.files().rename(h.path("away" + std::to_string(drive)), h.drive(drive)));
+  node = must(datamesh::node::open(h.options));
+  auto made = must(node->rebuild_catalog("main", credential::this_device()));
+  CHECK(made.packs_unreadable == 0);
+  CHECK(made.files == 1);
+}
+
+TEST_CASE("a shard is healed elsewhere when the drive that it was on takes none", "[drives]") {
+  hooked_house hooked{7};
+  auto& h = hooked.h;
+  auto text = noise(37, 2 * mib);
+  h.put_text("/file", text);
+  size_t broken = 1;
+  while (shard_files(h, broken).empty())
+    ++broken;
+  must(h.files().remove(shard_files(h, broken).front()));
+  hooked.break_drive(broken, errc::no_space);
+  auto healed = must(h.vault().verify({.repair = true}));
+  CHECK(healed.shards_repaired == 1);
+  CHECK(healed.shards_unplaced == 0);
+  CHECK(must(h.vault().status()).overall == status_report::answer::safe);
+  CHECK(h.get_text("/file") == text);
+}
+
 TEST_CASE("what a read found lost is stored anew when it comes by", "[drives]") {
   house h{6};
   auto text = noise(30, 2 * mib);

@@ -80,6 +80,36 @@ TEST_CASE("after a rotation old data is readable and new data is sealed anew", "
   CHECK(h.get_text("/new") == new_text);
 }
 
+TEST_CASE("a vault comes back from its drives and a copy of its key file alone", "[keys]") {
+  house h{4};
+  auto phrase = must(h.vault().add_recovery_phrase());
+  auto with = credential::recovery_phrase(phrase);
+  auto text = noise(3, 300'000);
+  h.put_text("/kept", text);
+  auto key = must(h.vault().key_file());
+  CHECK(code_of(h.node().restore_vault("again", key, with)) == errc::vault_exists);
+  h.close();
+  auto fresh = h.options;
+  fresh.home = h.path("another home");
+  auto node = must(datamesh::node::create(fresh));
+  for (size_t drive = 1; drive <= 4; ++drive)
+    must(node->adopt_drive(h.drive(drive)));
+  CHECK(code_of(node->restore_vault("back", key, credential::password("wrong"))) == errc::wrong_password);
+  CHECK(code_of(node->restore_vault("back", key.slice(0, key.size() / 2), with)) == errc::key_file_damaged);
+  CHECK(code_of(node->restore_vault("../back", key, with)) == errc::name_invalid);
+  CHECK(must(node->vaults()).empty());
+  auto made = must(node->restore_vault("back", key, with));
+  CHECK(made.files == 1);
+  CHECK(made.packs_unreadable == 0);
+  CHECK(code_of(node->restore_vault("back", key, with)) == errc::vault_exists);
+  CHECK(code_of(node->restore_vault("twice", key, with)) == errc::vault_exists);
+  auto back = must(node->open_vault("back", with));
+  CHECK(must(get_text(back, "/kept")) == text);
+  must(put_text(back, "/more", "more"));
+  CHECK(must(get_text(back, "/more")) == "more");
+  must(back.trust_this_device());
+}
+
 TEST_CASE("two vaults of one node do not see each other", "[keys]") {
   house h{3};
   must(h.node().create_vault({.name = "second", .trust_this_device = true}));

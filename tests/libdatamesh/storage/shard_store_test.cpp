@@ -532,6 +532,26 @@ TEST_CASE("a store that would touch the reserve is refused and writes nothing", 
   CHECK(drive->remove(keys_of(kept)));
 }
 
+TEST_CASE("a drive that is pulled out while shards are removed did not fail", "[shard_store]") {
+  drive_room room;
+  auto drive = room.format_and_open();
+  auto pack = make_pack(room.random, in_files);
+  REQUIRE(drive->store(pack));
+  CHECK(drive->is_in_place());
+  REQUIRE(room.disk->rename(room.folder, "/mnt/away"));
+  REQUIRE(room.disk->make_folder(room.folder));
+  CHECK_FALSE(drive->is_in_place());
+  CHECK_FALSE(drive->remove(keys_of(pack)));
+  CHECK(drive->state() == drive_state::ok);
+  CHECK(room.disk->list(room.folder)->empty());
+  drive.reset();
+  REQUIRE(room.disk->remove_folder(room.folder));
+  REQUIRE(room.disk->rename("/mnt/away", room.folder));
+  drive = room.open();
+  CHECK(drive->state() == drive_state::ok);
+  CHECK(drive->remove(keys_of(pack)));
+}
+
 TEST_CASE("upkeep may use half of the reserve, and nothing that is new comes along", "[shard_store]") {
   drive_room room;
   (void) room.format_and_open();
