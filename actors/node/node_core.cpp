@@ -6,6 +6,9 @@
 #include "storage/convert.hpp"
 #include "storage/read_cache.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <thread>
 
 namespace datamesh {
@@ -239,6 +242,37 @@ result<std::shared_ptr<vault_runtime>> node_core::open_vault(const std::string& 
   return runtime;
 }
 
+namespace {
+
+/// Refuses where a new catalog would know less than the one that is there.
+result<void> check_in_reach(const storage::catalog& names, const storage::drive_table& table) {
+  table.look();
+  auto drives = table.all();
+  uint64_t away = 0;
+  std::optional<pack_id> after;
+  for (;;) {
+    auto page = names.packs(after, 1000);
+    if (!page)
+      return fail(page.error());
+    if (page->empty())
+      break;
+    after = page->back().seal.id;
+    for (const auto& pack : *page) {
+      auto there = std::count_if(pack.drives.begin(), pack.drives.end(), [&](const drive_id& id) {
+        const auto* drive = id.is_zero() ? nullptr : storage::drive_table::find(*drives, id);
+        return drive != nullptr && drive->is_there();
+      });
+      away += !pack.condemned && there < pack.seal.shape.k && static_cast<size_t>(there) < pack.shards_present() ? 1 : 0;
+    }
+  }
+  if (away > 0)
+    return fail(errc::drive_missing, fmt::format("make the catalog again while drives are away, without which {} can not be read",
+                                                 away == 1 ? "a pack that it knows" : fmt::format("{} packs that it knows", away)));
+  return {};
+}
+
+} // namespace
+
 result<rebuild_summary> node_core::rebuild_catalog(const std::string& name, const credential& with, const job_options& job) {
   // The key must open before anything is thrown away.
   auto file = unlock(name, with);
@@ -249,8 +283,12 @@ result<rebuild_summary> node_core::rebuild_catalog(const std::string& name, cons
   // What only the catalog knows goes into packs first, if it can still be read.
   if (auto rebuilding = home.is_rebuilding(name); rebuilding && !*rebuilding)
     if (auto old = open_vault(name, with))
-      if (auto flushed = (*old)->flush(); !flushed)
-        return fail(flushed.error().within("put changes into packs before the catalog is made again", name));
+      if (auto kept =
+              check_in_reach(*(*old)->context->names, *drives).and_then([&] { return (*old)->flush(); }).map_error([&](const error& why) {
+                return why.within("keep what the catalog alone knows", name);
+              });
+          !kept)
+        return fail(kept.error());
   std::shared_ptr<vault_runtime> made; // Outlives the lock, which its closing takes.
   std::lock_guard guard{mutex_};
   if (open_.count(name) > 0)

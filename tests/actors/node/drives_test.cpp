@@ -528,13 +528,22 @@ TEST_CASE("with drives pulled from an open node nothing that can not be read cou
   CHECK(h.get_text("/file") == text);
 }
 
-TEST_CASE("a rebuild without drives that it needs tells of packs that it can not read", "[drives]") {
+TEST_CASE("a rebuild without drives that it needs spares the catalog, or tells of packs that it can not read", "[drives]") {
   house h{6};
   h.put_text("/file", noise(36, 2 * mib));
   h.close();
   for (size_t drive = 1; drive <= 3; ++drive)
     must(h.files().rename(h.drive(drive), h.path("away" + std::to_string(drive))));
   auto node = must(datamesh::node::open(h.options));
+  CHECK(code_of(node->rebuild_catalog("main", credential::this_device())) == errc::drive_missing);
+  {
+    auto vault = must(node->open_vault("main", credential::this_device()));
+    CHECK(must(vault.list({})).entries.size() == 1);
+  }
+  node.reset();
+  // Where there is none to be spared, it is made of what there is.
+  h.remove_tree(join_path(h.options.home, "vaults/main/catalog"));
+  node = must(datamesh::node::open(h.options));
   CHECK(must(node->rebuild_catalog("main", credential::this_device())).packs_unreadable > 0);
   node.reset();
   for (size_t drive = 1; drive <= 3; ++drive)
