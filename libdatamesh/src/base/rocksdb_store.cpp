@@ -592,16 +592,16 @@ private:
 
 std::shared_ptr<ordered_store_opener> rocksdb_stores_on(std::shared_ptr<rocksdb::FileSystem> files, std::shared_ptr<random_source> random,
                                                         rocksdb_env_maker make_env) {
+  // At exit what began last ends first: RocksDB's threads seal blocks, so OpenSSL has to
+  // outlive them, and frees what it keeps for a thread only while it lives. Asked for
+  // nothing it would not begin.
+  OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CRYPTO_STRINGS, nullptr);
   if (!make_env)
     make_env = rocksdb::NewCompositeEnv;
   return std::make_shared<rocksdb_opener>(std::move(files), std::move(random), std::move(make_env));
 }
 
 std::shared_ptr<ordered_store_opener> rocksdb_stores() {
-  // At exit what began last ends first: RocksDB's threads seal blocks, so OpenSSL has to
-  // outlive them, and frees what it keeps for a thread only while it lives. Asked for
-  // nothing it would not begin.
-  OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CRYPTO_STRINGS, nullptr);
   return rocksdb_stores_on(rocksdb::FileSystem::Default(), system_random());
 }
 
