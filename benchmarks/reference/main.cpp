@@ -5,6 +5,7 @@
 #include "datamesh/node.hpp"
 #include "plain.hpp"
 #include "stages.hpp"
+#include "together.hpp"
 
 #include <fmt/core.h>
 
@@ -32,6 +33,9 @@ struct settings {
   std::string folder = fs::temp_directory_path();
   bool json = false;
 };
+
+/// Of each thread, in its share of the whole.
+constexpr size_t together_bytes = 512 << 20;
 
 struct whole {
   double limit_seconds = 0;
@@ -160,7 +164,7 @@ const char* verdict(double ratio, double bar) {
   return ratio >= bar ? "met" : "missed";
 }
 
-void print_text(const settings& how, const std::vector<stage>& stages, const whole& put, const whole& get) {
+void print_text(const settings& how, const std::vector<stage>& stages, double together, const whole& put, const whole& get) {
   utsname machine{};
   ::uname(&machine);
   fmt::print("{}, {} threads, Linux {}; commit {}; medians of {} rounds\n\n", processor(), cores(), machine.release, DATAMESH_COMMIT,
@@ -172,13 +176,15 @@ void print_text(const settings& how, const std::vector<stage>& stages, const who
       fmt::print("{:>14.2f}{:>8.2f}  {}", what.measured.ours / 1e9, what.measured.ratio(), verdict(what.measured.ratio(), stage_bar));
     fmt::print("\n");
   }
+  fmt::print("\n{} threads that hash and seal at once do {:.2f} times the work of one; the limit counts with {}.\n", cores(), together,
+             cores());
   fmt::print("\n{:<22}{:>14}{:>14}{:>8}  bar {}\n", "whole, 4+2", "limit s", "ours s", "ratio", whole_bar);
   for (const auto& [name, what] : {std::pair{"put", put}, std::pair{"get", get}})
     fmt::print("{:<22}{:>14.2f}{:>14.2f}{:>8.2f}  {}\n", fmt::format("{} {} MiB random", name, how.size_mib), what.limit_seconds,
                what.seconds, what.ratio(), verdict(what.ratio(), whole_bar));
 }
 
-void print_json(const settings& how, const std::vector<stage>& stages, const whole& put, const whole& get) {
+void print_json(const settings& how, const std::vector<stage>& stages, double together, const whole& put, const whole& get) {
   utsname machine{};
   ::uname(&machine);
   fmt::print(R"({{"processor":"{}","threads":{},"kernel":"{}","commit":"{}","rounds":{},"mebibytes":{},"stages":[)", processor(), cores(),
@@ -191,7 +197,8 @@ void print_json(const settings& how, const std::vector<stage>& stages, const who
     fmt::print("}}");
     comma = ",";
   }
-  fmt::print(R"(],"put":{{"limit":{:.4f},"seconds":{:.4f},"ratio":{:.3f}}},"get":{{"limit":{:.4f},"seconds":{:.4f},"ratio":{:.3f}}}}})",
+  fmt::print(R"(],"together":{:.3f})", together);
+  fmt::print(R"(,"put":{{"limit":{:.4f},"seconds":{:.4f},"ratio":{:.3f}}},"get":{{"limit":{:.4f},"seconds":{:.4f},"ratio":{:.3f}}}}})",
              put.limit_seconds, put.seconds, put.ratio(), get.limit_seconds, get.seconds, get.ratio());
   fmt::print("\n");
 }
@@ -202,11 +209,12 @@ result<void> run(const settings& how, const std::string& folder) {
     return fail(stages.error());
   if (auto done = measure(*stages, how.rounds, std::min<uint64_t>(how.size_mib, 64) << 20); !done)
     return done;
+  auto together = gain_together(cores(), std::min<size_t>(how.size_mib << 20, together_bytes));
   whole put;
   whole get;
   if (auto done = measure_whole(how, folder, *stages, put, get); !done)
     return done;
-  (how.json ? print_json : print_text)(how, *stages, put, get);
+  (how.json ? print_json : print_text)(how, *stages, together, put, get);
   return {};
 }
 

@@ -43,7 +43,7 @@ private:
 };
 
 EVP_CIPHER_CTX* context() {
-  static const std::unique_ptr<EVP_CIPHER_CTX, void (*)(EVP_CIPHER_CTX*)> made{EVP_CIPHER_CTX_new(), EVP_CIPHER_CTX_free};
+  static thread_local const std::unique_ptr<EVP_CIPHER_CTX, void (*)(EVP_CIPHER_CTX*)> made{EVP_CIPHER_CTX_new(), EVP_CIPHER_CTX_free};
   return made.get();
 }
 
