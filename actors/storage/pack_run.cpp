@@ -2,6 +2,21 @@
 
 namespace datamesh::storage {
 
+void answer(intake_batch& batch, const caf::error& reason) {
+  if (auto* sealing = std::get_if<seal_promise>(&batch.promise)) {
+    if (reason)
+      sealing->deliver(reason);
+    else
+      sealing->deliver(std::move(batch.reply));
+    return;
+  }
+  auto& copying = std::get<done_promise>(batch.promise);
+  if (reason)
+    copying.deliver(reason);
+  else
+    copying.deliver(v1::Done{});
+}
+
 stage_wait stage_of(const pack_run& run) {
   using stage = pack_run::stage;
   switch (run.at) {

@@ -24,6 +24,9 @@ struct intake_batch {
   uint64_t job = 0;
 };
 
+/// With the reply, unless there is a reason why not.
+void answer(intake_batch& batch, const caf::error& reason);
+
 struct submission {
   uint64_t job = 0;
   std::vector<std::string> bodies;
