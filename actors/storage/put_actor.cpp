@@ -61,6 +61,8 @@ struct put_state {
   bool over = false;
   uint64_t packs_before = 0;
   uint64_t written_before = 0;
+  uint64_t times_bounded = 0; ///< Items whose time of change is beyond what 64 bits of nanoseconds say.
+  std::string first_bounded;
   put_summary summary;
 };
 
@@ -474,6 +476,9 @@ private:
       path = (slash == std::string::npos ? std::string{} : path.substr(0, slash + 1)) + item.target.name;
     if (summary.stored_as.size() < failures_kept_max)
       summary.stored_as.push_back(path);
+    auto at = item.begin.modified_ns();
+    if ((at == INT64_MIN || at == INT64_MAX) && state_.times_bounded++ == 0)
+      state_.first_bounded = path;
     state_.task.job->item(event_kind::item_done, path, item.size);
   }
 
@@ -482,6 +487,20 @@ private:
     ++state_.summary.failure_count;
     if (state_.summary.failures.size() < failures_kept_max)
       state_.summary.failures.push_back({path, std::move(reason)});
+  }
+
+  /// One line for all of them: a tree of such files is likely to hold no others.
+  void tell_bounded_times() {
+    if (state_.times_bounded == 0)
+      return;
+    constexpr auto detail = "its time of change is outside of the years 1678 to 2261 and stored as the nearest that can be told";
+    event what;
+    what.kind = event_kind::item_done;
+    what.level = severity::warning;
+    what.job = state_.task.job->number;
+    what.subject = state_.first_bounded;
+    what.detail = state_.times_bounded == 1 ? detail : fmt::format("{}; so are those of {} more", detail, state_.times_bounded - 1);
+    state_.task.job->events->publish(std::move(what));
   }
 
   // -- the end ----------------------------------------------------------------------------------------
@@ -512,6 +531,7 @@ private:
     summary.bytes_written = figures.bytes_written() - state_.written_before;
     summary.shards_short = figures.shards_short();
     summary.waits = waits_of(*state_.context, *state_.task.job);
+    tell_bounded_times();
     state_.task.job->progress(summary.files, summary.files, summary.bytes, summary.bytes, true);
     end(std::move(summary));
   }

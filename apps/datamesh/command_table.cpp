@@ -101,7 +101,8 @@ std::vector<command_spec> data_commands() {
            "Each SOURCE is stored under its own name in the folder --to. A file that is there already gets a new version; what did not "
            "change since is not stored again, so an interrupted put is resumed by running it once more.\n\n"
            "A SOURCE of '-' is standard input; it needs a name (--as). Symbolic links are stored as links. Sockets, pipes and devices are "
-           "reported and left out, and so are the drives and the folder of the store itself.\n\n"
+           "reported and left out, and so are the drives and the folder of the store itself. A time of change outside of the years 1678 to "
+           "2261 is stored as the nearest that can be told, with a warning.\n\n"
            "When some files can not be read, the rest is stored and the exit code is 3.\n\n"
            "A put of more than a few seconds, or any with --verbose, says for what it waited longest: what it reads, the processors, the "
            "drives (and which of them, when one holds the others up), the catalog, or memory. That is what would have to be faster.",

@@ -622,6 +622,28 @@ class WithNode(unittest.TestCase):
         self.assertEqual(self.get(path + ".old"), b"2")
         self.assertEqual(self.get(path + "/g/h"), b"5")
 
+    def test_times_that_can_not_be_told_are_counted_in_one_warning(self):
+        names = [f"f{i}" for i in range(3)]
+        top = self.world.path("work", self._testMethodName)
+        for name in names:
+            path = self.world.write(f"work/{self._testMethodName}/{name}", name)
+            os.utime(path, (0, 13_569_465_600))
+            if os.stat(path).st_mtime < 13_000_000_000:
+                self.skipTest("this file system keeps no such time")
+        os.utime(top, (0, 0))
+
+        def warnings(*sources):
+            return [line["text"] for line in self.good("put", *sources, "--to", self.folder).of("status") if line["kind"] == "warning"]
+
+        one = warnings(top + "/f0")
+        self.assertEqual(len(one), 1)
+        self.assertIn(f"{self.folder}/f0: its time of change is outside of the years 1678 to 2261", one[0])
+        self.assertNotIn("more", one[0])
+        many = warnings(top)
+        self.assertEqual(len(many), 1)
+        self.assertIn("so are those of 2 more", many[0])
+        self.assertEqual(warnings(self.world.write(f"work/{self._testMethodName}/g", "x")), [])
+
     def test_tags_are_set_listed_and_removed(self):
         self.put("f", "1")
         path = self.folder + "/f"
