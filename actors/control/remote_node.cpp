@@ -38,7 +38,9 @@ public:
     auto sent = link_.send(frame_type::request, &request, secret);
     if (!sent && sent.error().code() == errc::capacity_exceeded)
       return fail(sent.error().as(errc::capacity_exceeded, "tell the daemon more than 1 MiB of names at once"));
-    auto got = sent ? await(job, by) : fail(sent.error());
+    // A daemon that serves nobody more says so and is gone before it was asked.
+    auto gone = !sent && sent.error().code() == errc::unavailable;
+    auto got = sent || gone ? await(job, by) : fail(sent.error());
     if (!got) {
       broken_ = true;
       return fail(got.error().as(errc::unavailable, "ask the daemon"));

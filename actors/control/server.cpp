@@ -1,10 +1,13 @@
 #include "control/server.hpp"
 
+#include "control/convert.hpp"
 #include "control/session.hpp"
 
 #include <list>
 
 #include <algorithm>
+
+#include <fmt/format.h>
 
 namespace datamesh::control {
 
@@ -52,6 +55,13 @@ struct server::shared {
       one.thread.join();
   }
 
+  /// Says why before the program has asked anything: so little, a new socket takes at once.
+  static void refuse(local_socket socket, std::string attempted) {
+    v1::ControlReply why;
+    write(*why.mutable_failure(), error{errc::unavailable, std::move(attempted)});
+    (void) link{std::move(socket), side::daemon}.send(frame_type::reply, &why);
+  }
+
   void take(local_socket socket) {
     auto peer = socket.peer_uid();
     auto ring = wake_up::make();
@@ -60,8 +70,12 @@ struct server::shared {
     std::lock_guard guard{mutex};
     auto of_peer = static_cast<size_t>(
         std::count_if(sessions.begin(), sessions.end(), [&](const served& one) { return one.what->peer() == *peer && !*one.ended; }));
-    if (stopping || sessions.size() >= options.connections_max || of_peer >= options.connections_per_uid)
+    if (stopping)
       return;
+    if (of_peer >= options.connections_per_uid)
+      return refuse(std::move(socket), fmt::format("serve more than {} programs of user {} at once", options.connections_per_uid, *peer));
+    if (sessions.size() >= options.connections_max)
+      return refuse(std::move(socket), fmt::format("serve more than {} programs at once", options.connections_max));
     auto& one = sessions.emplace_back();
     one.what = std::make_shared<session>(of, options, std::move(socket), std::move(*ring), *peer, next_session++ * jobs_per_session);
     one.thread = std::thread{[this, what = one.what, ended = one.ended] {

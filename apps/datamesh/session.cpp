@@ -34,9 +34,9 @@ node_options session::options() {
   return result;
 }
 
-std::unique_ptr<node> session::ask_daemon(errc why) {
+result<std::unique_ptr<node>> session::ask_daemon(errc why) {
   if (why != errc::locked && why != errc::no_vault && why != errc::permission_denied)
-    return nullptr;
+    return std::unique_ptr<node>{};
   auto canonical = [](const std::string& path) {
     std::error_code failed;
     auto result = std::filesystem::weakly_canonical(path, failed);
@@ -47,20 +47,32 @@ std::unique_ptr<node> session::ask_daemon(errc why) {
   auto any = why == errc::no_vault && !set.given("home");
   auto env = process_variables();
   auto run = env("XDG_RUNTIME_DIR");
+  std::optional<error> busy;
   for (const auto& folder : {run.value_or(""), std::string{"/run"}}) {
     if (!folder.starts_with('/'))
       continue;
-    auto connected = node::connect(folder + "/datamesh/control.sock", options());
+    auto socket = folder + "/datamesh/control.sock";
+    auto connected = node::connect(socket, options());
     if (connected && (any || canonical((*connected)->home()) == home))
       return std::move(*connected);
+    if (!connected && connected.error().code() == errc::unavailable && (any || why != errc::no_vault))
+      busy = connected.error().within("ask the daemon at", socket);
   }
-  return nullptr;
+  if (busy)
+    return datamesh::fail(*busy);
+  return std::unique_ptr<node>{};
 }
 
 namespace {
 
-/// Names the process that holds the node, when its lock file tells and that process is alive.
-failure in_use(const std::string& home, const error& why) {
+/// Why a daemon that is there does not serve this command.
+failure not_served(const error& why) {
+  return {why.code(), why.message(), "wait until another command has ended, or until the daemon is back, then the same again"};
+}
+
+/// Names the process that holds the node, when its lock file tells and that process is alive; *busy* tells of a
+/// daemon that did not serve this command.
+failure in_use(const std::string& home, const error& why, const error* busy) {
   auto files = system_files();
   auto read = [&](const std::string& path) {
     auto text = read_whole(*files, path, 64);
@@ -69,12 +81,13 @@ failure in_use(const std::string& home, const error& why) {
   auto process = read(home + "/lock");
   auto name =
       process.empty() || process.find_first_not_of("0123456789") != std::string::npos ? std::string{} : read("/proc/" + process + "/comm");
+  if (busy != nullptr && (name.empty() || name == "datameshd"))
+    return not_served(*busy);
   if (name.empty())
     return {errc::locked, why.message(), fmt::format("fuser -v {}, to see which process holds it", printable(home + "/lock"))};
   return {errc::locked, fmt::format("process {} ({}) has the node in {} open", process, name, home),
-          name == "datameshd"
-              ? "add --socket with the socket that the daemon's settings name; or, where many commands run at once, try again"
-              : fmt::format("wait until process {} ends, or start datameshd, which serves several at once", process)};
+          name == "datameshd" ? "add --socket with the socket that the daemon's settings name"
+                              : fmt::format("wait until process {} ends, or start datameshd, which serves several at once", process)};
 }
 
 } // namespace
@@ -84,6 +97,8 @@ outcome<node*> session::open_node() {
     return node_.get();
   if (auto socket = set.text("socket"); !socket.empty()) {
     auto connected = node::connect(socket, options());
+    if (!connected && connected.error().code() == errc::unavailable)
+      return refuse(not_served(connected.error().within("ask the daemon at", socket)));
     if (!connected)
       return refuse(connected.error().code() == errc::not_found ? errc::unavailable : connected.error().code(),
                     fmt::format("no daemon answers at {}{}", printable(socket), set.said_by("socket")), "systemctl status datameshd");
@@ -91,12 +106,15 @@ outcome<node*> session::open_node() {
   }
   auto opened = node::open(options());
   if (!opened) {
-    if (auto daemon = ask_daemon(opened.error().code()))
-      return adopt(std::move(daemon));
+    auto daemon = ask_daemon(opened.error().code());
+    if (daemon && *daemon)
+      return adopt(std::move(*daemon));
+    if (opened.error().code() == errc::locked)
+      return refuse(in_use(set.text("home"), opened.error(), daemon ? nullptr : &daemon.error()));
+    if (!daemon)
+      return refuse(not_served(daemon.error()));
     if (opened.error().code() == errc::no_vault)
       return refuse(errc::no_vault, "there is no node in " + set.text("home") + set.said_by("home"), "datamesh init --drive DIR");
-    if (opened.error().code() == errc::locked)
-      return refuse(in_use(set.text("home"), opened.error()));
     return refuse(opened.error());
   }
   return adopt(std::move(*opened));

@@ -76,9 +76,9 @@ public:
   [[nodiscard]] outcome<bool> confirm(const std::string& question);
 
 private:
-  /// The daemon's node, when it is the one that this command means; *why* tells why the
-  /// node of --home could not be opened here.
-  [[nodiscard]] std::unique_ptr<node> ask_daemon(errc why);
+  /// The daemon's node, when it is the one that this command means, else null; *why* tells why the
+  /// node of --home could not be opened here. Fails when there is a daemon that does not serve this command.
+  [[nodiscard]] result<std::unique_ptr<node>> ask_daemon(errc why);
   void begin_progress(total_counter total);
   void end_progress();
 

@@ -404,11 +404,16 @@ class Frames(WithDaemon):
             link.sendall(HELLO)
             self.assertEqual(read_frame(link)[0], 2)
         with self.daemon.connect() as one_more:
-            try:
-                one_more.sendall(HELLO)
-                self.assertEqual(read_frame(one_more)[0], 0)
-            except (BrokenPipeError, ConnectionResetError):
-                pass
+            # It is told before it asks, and that is all.
+            kind, reply = read_frame(one_more)
+            self.assertEqual(kind, 2)
+            self.assertIn(f"serve more than 16 programs of user {os.getuid()} at once".encode(), reply)
+            self.assertEqual(one_more.recv(1), b"")
+        for options in ([], ["--socket", self.daemon.socket_path]):
+            refused = self.world.json("ls", *options)
+            self.assertEqual((refused.code, refused.failure["error"]), (8, "DM-UNAVAILABLE"), refused.all)
+            self.assertIn("serve more than 16 programs of user", refused.failure["message"])
+            self.assertIn("wait until another command has ended", refused.failure["suggestion"])
         for link in held:
             link.close()
 
