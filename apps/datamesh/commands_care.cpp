@@ -298,7 +298,8 @@ outcome<int> run_rebalance(session& s) {
   s.out.print("{} {}, {}.", s.dry_run() ? "Would move" : "Moved", counted(sum->shards_moved, "shard", "shards"),
               s.out.size(sum->bytes_moved));
   if (sum->shards_left > 0)
-    return verdict(s, errc::degraded, counted(sum->shards_left, "shard", "shards") + " could not be moved: no other drive takes them");
+    return verdict(s, errc::degraded, counted(sum->shards_left, "shard", "shards") + " could not be moved: no other drive takes them",
+                   "bring missing drives back, or run: datamesh drive add DIR && datamesh rebalance");
   return 0;
 }
 

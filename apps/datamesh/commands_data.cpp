@@ -202,12 +202,28 @@ int finish_put(session& s, const put_summary& sum) {
                         .next = advice_of_vault(s, sum.failures)});
 }
 
+/// Refuses a standard input that nobody can read: one that is closed, or a folder.
+outcome<void> check_stdin(const std::string& name) {
+  struct stat status {};
+  auto flags = fcntl(STDIN_FILENO, F_GETFL);
+  // In the place of one that was closed something stands that can only be written.
+  auto closed = flags < 0 || (flags & O_ACCMODE) == O_WRONLY;
+  if (closed)
+    return refuse(errc::usage, "there is no way to read standard input: it is closed",
+                  fmt::format("COMMAND | datamesh put - --as {0}, or: datamesh put - --as {0} < FILE", shell_word(name)));
+  if (fstat(STDIN_FILENO, &status) == 0 && S_ISDIR(status.st_mode))
+    return refuse(errc::usage, "there is no way to read standard input: it is a folder", "datamesh put FOLDER, which stores a folder");
+  return {};
+}
+
 outcome<int> put_stdin(session& s, const std::string& folder) {
   auto name = s.set.text("as");
   if (name.empty())
     return refuse(errc::usage, "standard input has no name", "datamesh put - --as NAME");
   if (s.dry_run())
     return refuse(errc::usage, "standard input can not be read for a dry run", "datamesh help put");
+  if (auto readable = check_stdin(name); !readable)
+    return refuse(readable.error());
   auto target = join_vault(folder, name);
   if (!target)
     return refuse(target.error());
@@ -312,6 +328,15 @@ int finish_get(session& s, const get_summary& sum, const std::string& target = {
                         .next = target.empty() ? std::string{} : advice_for_target(sum.failures, target)});
 }
 
+/// Why what stands at *path* does not go to standard output.
+failure not_streamed(const error& why, const std::string& path) {
+  failure told{why};
+  if (why.code() == errc::is_a_folder)
+    told.next = fmt::format("datamesh get {0} --to FOLDER, which brings back the whole folder; datamesh ls {0} shows the files in it",
+                            shell_word(path));
+  return told;
+}
+
 outcome<get_summary> stream(session& s, vault& v, const std::string& path) {
   auto version = chosen_version(s, v, path);
   if (!version)
@@ -324,7 +349,7 @@ outcome<get_summary> stream(session& s, vault& v, const std::string& path) {
   auto to = std::make_shared<stdout_sink>(s.out, range.first);
   auto sum = s.with_progress([&](const job_options& job) { return v.get(path, to, range, *version, job); });
   if (!sum)
-    return refuse(sum.error());
+    return refuse(not_streamed(sum.error(), path));
   return *sum;
 }
 

@@ -23,18 +23,37 @@ std::vector<std::string> folders_of(const std::vector<drive_report>& drives) {
   return folders;
 }
 
-failure drive_refused(const error& why) {
+failure drive_refused(const error& why, const std::string& folder) {
   failure told{why};
+  auto shown = shell_word(folder);
+  // What is in the folder is written first, then the home's list of drives.
+  auto of_folder = told.what.find("'" + printable(folder)) != std::string::npos;
   if (why.code() == errc::already_exists)
     told.next = "datamesh drive list, or name an empty folder; 'datamesh drive adopt DIR' takes over a drive of another node";
+  else if (why.code() == errc::read_only && of_folder)
+    told.next = fmt::format("mount the file system of {} read-write, or name a folder on another disk", shown);
+  else if (why.code() == errc::read_only)
+    told.next = fmt::format("mount the file system of the home read-write, then: datamesh drive adopt {}", shown);
+  else if (why.code() == errc::no_space && of_folder)
+    told.next = fmt::format("free space where {} is, or name a folder on another disk", shown);
+  else if (why.code() == errc::no_space)
+    told.next = fmt::format("free space on the disk of the home, then: datamesh drive adopt {}", shown);
   return told;
+}
+
+failure adopt_refused(const error& why, const std::string& folder) {
+  if (why.code() == errc::drive_missing || why.code() == errc::drive_alien || why.code() == errc::not_a_folder)
+    return {why.code(), why.message(),
+            "name the folder of a drive, mounted: it holds a file 'datamesh-drive'; 'datamesh drive add DIR' makes a new drive"};
+  return drive_refused(why, folder);
 }
 
 namespace {
 
 /// Nothing is done to any of the folders when one of them can not be a drive beside those in *there*.
 outcome<int> each_drive(session& s, const char* action, const std::vector<std::string>& there,
-                        const std::function<result<drive_report>(const std::string&)>& take) {
+                        const std::function<result<drive_report>(const std::string&)>& take,
+                        failure (*refused)(const error&, const std::string&)) {
   auto folders = s.arguments();
   std::transform(folders.begin(), folders.end(), folders.begin(), absolute_path);
   auto n = s.open_node();
@@ -45,7 +64,7 @@ outcome<int> each_drive(session& s, const char* action, const std::vector<std::s
   for (auto& folder : folders) {
     auto drive = take(folder);
     if (!drive)
-      return refuse(drive_refused(drive.error()));
+      return refuse(refused(drive.error(), folder));
     s.out.line(drive_json(*drive));
     s.out.print("{} {}, id {}.", action, printable(drive->folder), drive->id.brief());
     warn_if_full(s.out, *drive);
@@ -107,7 +126,8 @@ outcome<int> run_drive_add(session& s) {
   auto n = s.open_node();
   if (!n)
     return refuse(n.error());
-  return each_drive(s, "Added", folders_of((*n)->drives()), [&](const std::string& folder) { return (*n)->add_drive(folder); });
+  return each_drive(
+      s, "Added", folders_of((*n)->drives()), [&](const std::string& folder) { return (*n)->add_drive(folder); }, drive_refused);
 }
 
 outcome<int> run_drive_adopt(session& s) {
@@ -121,7 +141,8 @@ outcome<int> run_drive_adopt(session& s) {
         return refuse(errc::already_exists, fmt::format("'{}' is a drive of this node", printable(folder)), "datamesh drive list");
   // One that is missing may be what is adopted now, at its new place.
   std::erase_if(there, [](auto& drive) { return drive.state == "missing"; });
-  return each_drive(s, "Adopted", folders_of(there), [&](const std::string& folder) { return (*n)->adopt_drive(folder); });
+  return each_drive(
+      s, "Adopted", folders_of(there), [&](const std::string& folder) { return (*n)->adopt_drive(folder); }, adopt_refused);
 }
 
 outcome<int> run_drive_list(session& s) {
@@ -201,7 +222,7 @@ bool may_still_be_emptied(errc code) {
 outcome<rebalance_summary> empty_drive(session& s, node& n, vault& v, const drive_report& old, const std::optional<std::string>& folder) {
   if (folder)
     if (auto added = n.add_drive(*folder); !added)
-      return refuse(drive_refused(added.error()));
+      return refuse(drive_refused(added.error(), *folder));
   if (old.state == "ok" || old.state == "read-only")
     if (auto drained = n.drain_drive(old.id.hex()); !drained && !may_still_be_emptied(drained.error().code()))
       return refuse(drained.error());
@@ -284,6 +305,19 @@ outcome<int> run_drive_replace(session& s) {
   return 0;
 }
 
+namespace {
+
+/// A vault that does not open without a question.
+std::string one_that_asks(const node& n) {
+  if (auto all = n.vaults())
+    for (const auto& facts : *all)
+      if (std::none_of(facts.locks.begin(), facts.locks.end(), [](auto& lock) { return lock.kind == "device"; }))
+        return shell_word(facts.name);
+  return "NAME";
+}
+
+} // namespace
+
 outcome<int> run_drive_remove(session& s) {
   auto n = s.open_node();
   if (!n)
@@ -319,6 +353,16 @@ outcome<int> run_drive_remove(session& s) {
       else if (why.code == errc::conflict && drive->state == "failed")
         why.next =
             fmt::format("datamesh rebalance && datamesh drive remove {0}, or: datamesh drive replace {0} NEW", shell_word(drive->folder));
+      else if (why.code == errc::conflict && why.what.find("which is not open") != std::string::npos)
+        why.next =
+            fmt::format("datamesh --vault {0} key trust-device && datamesh drive remove {1}; or, to give up what it has there: datamesh "
+                        "drive remove {1} --force",
+                        one_that_asks(**n), shell_word(drive->folder));
+      else if (why.code == errc::conflict && why.what.find("that no vault here knows") != std::string::npos)
+        why.next =
+            fmt::format("datamesh rebuild && datamesh drive remove {0}, where they may be of a vault here; or, to give them up: datamesh "
+                        "drive remove {0} --force",
+                        shell_word(drive->folder));
       else if (why.code == errc::conflict)
         why.next = fmt::format("datamesh drive drain {0} && datamesh rebalance && datamesh drive remove {0}", shell_word(drive->folder));
       return refuse(std::move(why));

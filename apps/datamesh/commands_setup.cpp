@@ -180,7 +180,7 @@ outcome<int> run_init(session& s) {
   }
   for (auto& folder : *wanted)
     if (auto added = (*n)->add_drive(folder); !added)
-      return refuse(drive_refused(added.error()));
+      return refuse(drive_refused(added.error(), folder));
   auto made = make_vault(s, **n, s.set.text("name"), *password);
   if (!made)
     return made;
@@ -248,9 +248,43 @@ outcome<node*> node_or_new(session& s) {
 
 } // namespace
 
+namespace {
+
+constexpr auto which_key_file = "name a copy of the vault's key file, which 'datamesh key export FILE' wrote";
+
+/// Why a copy of a key file brought no vault back.
+failure not_restored(const session& s, const error& why) {
+  failure told{why};
+  switch (why.code()) {
+  case errc::wrong_password:
+    told.next =
+        s.set.text("phrase-file").empty()
+            ? fmt::format("try again with the password that held when the copy was made, or with its recovery phrase: datamesh vault "
+                          "restore {} --phrase-file -",
+                          shell_word(s.arguments()[0]))
+            : "try again with the recovery phrase of the vault that the copy is of, or with the password that held when it was made";
+    break;
+  case errc::format_alien:
+  case errc::format_damaged:
+  case errc::key_file_damaged:
+    told.next = fmt::format("{}; when this is one, it is damaged, and another copy may be whole", which_key_file);
+    break;
+  case errc::vault_exists:
+    told.next = "datamesh vault list; where another vault has that name, choose one with --name NAME";
+    break;
+  default:
+    break;
+  }
+  return told;
+}
+
+} // namespace
+
 outcome<int> run_vault_restore(session& s) {
   auto path = absolute_path(s.arguments()[0]);
   auto key = read_whole(*system_files(), path, key_file_max);
+  if (!key && key.error().code() != errc::permission_denied)
+    return refuse(key.error().code(), key.error().message(), which_key_file);
   if (!key)
     return refuse(key.error());
   vault_facts facts;
@@ -271,12 +305,12 @@ outcome<int> run_vault_restore(session& s) {
     return refuse(good.error());
   for (auto& folder : folders)
     if (auto adopted = (*n)->adopt_drive(folder); !adopted)
-      return refuse(adopted.error());
+      return refuse(adopt_refused(adopted.error(), folder));
   if ((*n)->drives().empty())
     return refuse(errc::usage, "'vault restore' needs the drives that the vault is on", "datamesh vault restore KEYFILE --drive DIR");
   auto sum = s.with_progress([&](const job_options& job) { return (*n)->restore_vault(facts.name, *key, *with, job); });
   if (!sum)
-    return refuse(sum.error());
+    return refuse(not_restored(s, sum.error()));
   return rebuilt(s, facts.name, *sum);
 }
 
@@ -352,7 +386,10 @@ outcome<destroy_summary> destroy(session& s, node& n, const vault_facts& facts) 
     return refuse(
         shards_left(s, fmt::format("vault '{}' is destroyed and nobody can read it any more, but not all of its shards are removed",
                                    printable(facts.name))));
-  if (why.code != errc::locked && why.code != errc::authentication_failed && why.code != errc::no_vault && why.code != errc::cancelled)
+  // Where nothing can be written the key stays, too.
+  constexpr errc hold_for_the_key[] = {errc::locked,    errc::authentication_failed, errc::no_vault, errc::cancelled,
+                                       errc::read_only, errc::permission_denied};
+  if (std::find(std::begin(hold_for_the_key), std::end(hold_for_the_key), why.code) == std::end(hold_for_the_key))
     why.next = fmt::format("datamesh vault destroy {} --key-only, which needs no password and leaves the shards", printable(facts.name));
   return refuse(std::move(why));
 }

@@ -173,6 +173,24 @@ outcome<credential> session::credential_for(const vault_facts& facts, bool may_a
   return credential::password(password->view());
 }
 
+namespace {
+
+/// Why vault *name* did not open, where its key file is not what it should be.
+failure not_opened(const error& why, const std::string& name, const std::string& home) {
+  failure told{why};
+  auto key = shell_word(fmt::format("{}/vaults/{}/key", home, name));
+  if (why.code() == errc::format_alien || why.code() == errc::key_file_damaged)
+    told.next = fmt::format("cp COPY {}, where COPY is what 'datamesh key export' wrote", key);
+  else if (why.code() == errc::authentication_failed)
+    told.next =
+        fmt::format("cp COPY {}, when that is the key file of another vault and COPY is this one's, as 'datamesh key export' writes it; "
+                    "when it is its own, the catalog is damaged: datamesh rebuild",
+                    key);
+  return told;
+}
+
+} // namespace
+
 outcome<vault*> session::open_vault(bool may_ask) {
   if (vault_)
     return &*vault_;
@@ -194,7 +212,7 @@ outcome<vault*> session::open_vault(bool may_ask) {
     opened = node_->open_vault(facts->name, *with);
   }
   if (!opened)
-    return refuse(opened.error());
+    return refuse(not_opened(opened.error(), facts->name, home()));
   vault_.emplace(std::move(*opened));
   return &*vault_;
 }

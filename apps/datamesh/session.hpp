@@ -160,7 +160,9 @@ outcome<int> run_version(session&);
 /// Tells what a rebuild of *vault*'s catalog found.
 [[nodiscard]] outcome<int> rebuilt(session& s, const std::string& vault, const rebuild_summary& sum);
 /// Why a folder was not added, with what to do about it.
-[[nodiscard]] failure drive_refused(const error& why);
+[[nodiscard]] failure drive_refused(const error& why, const std::string& folder);
+/// Why a folder was not taken over, with what to do about it.
+[[nodiscard]] failure adopt_refused(const error& why, const std::string& folder);
 void warn_if_full(output& out, const drive_report& drive);
 /// Shows a recovery phrase, and leaves no copy of it in memory.
 void print_phrase(output& out, const std::string& phrase);

@@ -367,9 +367,24 @@ class StandardStreams(unittest.TestCase):
                     self.assertEqual(ended.code == 0, good, str(ended))
                     self.assertNotIn(secret, self.everything_below_the_home())
                 if closed == 0:
-                    self.assertIn("read standard input", self.run_with("put", "-", "--as", "x", closed=0).errors)
+                    for command in (["put", "-", "--as", "x y"], ["put", "--stdin", "--as", "x y"]):
+                        refused = self.run_with(*command, closed=0)
+                        self.assertEqual((refused.code, len(refused.errors.splitlines())), (2, 3), str(refused))
+                        self.assertIn("error: there is no way to read standard input: it is closed\n", refused.errors)
+                        self.assertIn("next: COMMAND | datamesh put - --as 'x y', or: datamesh put - --as 'x y' < FILE\n", refused.errors)
                 if closed == 1:
                     self.told(self.run_with("ls", closed=1), 1)
+
+    def test_a_folder_on_standard_input_is_told_as_such(self):
+        self.assertEqual(self.world.run(*self.init).code, 0)
+        folder = os.open(self.world.path("work"), os.O_RDONLY)
+        self.addCleanup(os.close, folder)
+        done = subprocess.run(
+            [self.world.program, "put", "-", "--as", "x"], env=self.world.environment, stdin=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False
+        )
+        self.assertEqual((done.returncode, done.stdout), (2, b""), done.stderr)
+        self.assertIn(b"it is a folder", done.stderr)
+        self.assertIn(b"next: datamesh put FOLDER", done.stderr)
 
     def test_no_command_calls_it_good_when_its_output_was_not_written(self):
         made = self.world.run(*self.init)
@@ -405,6 +420,127 @@ class StandardStreams(unittest.TestCase):
         self.assertEqual(ended.code, -signal.SIGPIPE, str(ended))
         self.assertIn("phrase was not shown", ended.errors)
         self.assertEqual(self.world.json("key list").items, before)
+
+
+class Advice(unittest.TestCase):
+    """What an error says to run next, run."""
+
+    def setUp(self):
+        self.world = World(PROGRAM, DOCS)
+        self.addCleanup(self.world.close)
+        self.drives = [self.world.path(f"d{i}") for i in range(3)]
+        self.home = self.world.path("data/datamesh")
+        self.good("init", "--trust-device", *(word for d in self.drives for word in ("--drive", d)))
+
+    def good(self, command, *arguments, **more):
+        lines = self.world.json(command, *arguments, **more)
+        self.assertEqual(lines.code, 0, lines.all)
+        return lines
+
+    def fails(self, code, command, *arguments, **more):
+        lines = self.world.json(command, *arguments, **more)
+        self.assertEqual(lines.code, code, lines.all)
+        return lines.failure["suggestion"]
+
+    def put(self, *options):
+        self.good("put", self.world.write("work/f", os.urandom(300_000)), *options)
+
+    def on_read_only(self, folder, code, *arguments):
+        ended = self.world.run_read_only(folder, *arguments)
+        if ended is None:
+            self.skipTest("nobody may mount here")
+        self.assertEqual(ended.code, code, str(ended))
+        return ended.errors.splitlines()[-1]
+
+    def test_what_is_no_drive_is_not_adopted(self):
+        os.mkdir(self.world.path("empty"))
+        for name in ("nowhere", "empty"):
+            told = self.fails(8 if name == "nowhere" else 1, "drive adopt", self.world.path(name))
+            self.assertIn("it holds a file 'datamesh-drive'", told)
+            self.assertIn("datamesh drive add DIR", told)
+
+    def test_a_rebalance_without_room_asks_for_a_drive(self):
+        self.put()
+        self.good("drive drain", self.drives[0])
+        self.assertIn("datamesh drive add DIR && datamesh rebalance", self.fails(3, "rebalance"))
+        self.good("drive add", self.world.path("d3"))
+        self.good("rebalance")
+        self.good("drive remove", self.drives[0])
+
+    def test_shards_that_nobody_knows_are_given_up_by_force(self):
+        self.good("vault create", "two", "--trust-device")
+        self.put("--vault", "two")
+        self.good("vault destroy", "two", "--yes", "--key-only")
+        told = self.fails(1, "drive remove", self.drives[0])
+        self.assertTrue(told.startswith(f"datamesh rebuild && datamesh drive remove {self.drives[0]},"), told)
+        self.assertTrue(told.endswith(f"datamesh drive remove {self.drives[0]} --force"), told)
+        self.good("rebuild", "--vault", "main")
+        self.good("drive remove", self.drives[0], "--force", "--yes")
+
+    def test_a_vault_that_asks_for_its_password_is_named_where_it_holds_a_drive(self):
+        self.good("vault create", "two")
+        self.put("--vault", "two")
+        self.good("drive add", self.world.path("d3"))
+        told = self.fails(1, "drive remove", self.drives[0], env={"DATAMESH_PASSWORD_FILE": None})
+        self.assertTrue(told.startswith(f"datamesh --vault two key trust-device && datamesh drive remove {self.drives[0]};"), told)
+        self.good("key trust-device", "--vault", "two")
+        self.assertIn("datamesh drive drain", self.fails(1, "drive remove", self.drives[0], env={"DATAMESH_PASSWORD_FILE": None}))
+
+    def test_a_key_file_of_another_vault_is_told_as_such(self):
+        self.put()
+        copy, key = self.world.path("main.key"), self.home + "/vaults/main/key"
+        self.good("key export", copy)
+        self.good("vault create", "two", "--trust-device")
+        shutil.copyfile(self.home + "/vaults/two/key", key)
+        for command in (["info", "/f"], ["ls"], ["status"]):
+            told = self.fails(1, command[0], *command[1:], "--vault", "main")
+            self.assertTrue(told.startswith(f"cp COPY {key}, when that is the key file of another vault"), told)
+        self.world.write("data/datamesh/vaults/main/key", "nonsense")
+        told = self.fails(1, "info", "/f", "--vault", "main")
+        self.assertEqual(told, f"cp COPY {key}, where COPY is what 'datamesh key export' wrote")
+        shutil.copyfile(copy, key)
+        self.good("info", "/f", "--vault", "main")
+
+    def test_what_brings_no_vault_back_is_told_of_the_key_file_and_the_password(self):
+        self.put()
+        copy = self.world.path("main.key")
+        self.good("key export", copy)
+        shutil.rmtree(self.home)
+        drives = [word for d in self.drives for word in ("--drive", d)]
+        os.mkdir(self.world.path("folder"))
+        with open(copy, "rb") as file:
+            content = file.read()
+        for name, content_of, code in (("none", None, 5), ("folder", None, 1), ("large", bytes(2 << 20), 6), ("f", b"notes", 1), ("half", content[: len(content) // 2], 1)):
+            path = self.world.path(name) if content_of is None else self.world.write(name, content_of)
+            with self.subTest(name=name):
+                self.assertIn("which 'datamesh key export FILE' wrote", self.fails(code, "vault restore", path, *drives))
+        wrong = self.world.write("wrong", "wrong\n")
+        os.chmod(wrong, 0o600)
+        told = self.fails(12, "vault restore", copy, *drives, "--password-file", wrong)
+        self.assertIn("the password that held when the copy was made", told)
+        self.assertTrue(told.endswith(f"datamesh vault restore {copy} --phrase-file -"), told)
+        self.assertIn("'datamesh-drive'", self.fails(8, "vault restore", copy, "--drive", self.world.path("nowhere")))
+        self.good("vault restore", copy, *drives)
+        self.assertIn("--name NAME", self.fails(1, "vault restore", copy))
+        self.good("info", "/f")
+
+    def test_a_read_only_home_is_named_and_not_the_drives(self):
+        new = self.world.path("d9")
+        told = self.on_read_only(self.home, 4, "drive", "add", new)
+        self.assertEqual(told, f"  next: mount the file system of the home read-write, then: datamesh drive adopt {new}")
+        self.good("drive adopt", new)
+        for command in (["destroy", "main", "--yes"], ["destroy", "main", "--yes", "--key-only"], ["create", "two", "--trust-device"]):
+            told = self.on_read_only(self.home, 4, "vault", *command)
+            self.assertIn(f"mount the file system of the home '{self.home}' read-write", told)
+            self.assertNotIn("--key-only", told)
+
+    def test_a_read_only_folder_is_named_where_it_should_become_a_drive(self):
+        folder = self.world.path("folder")
+        os.mkdir(folder)
+        told = self.on_read_only(folder, 4, "drive", "add", folder + "/d")
+        self.assertEqual(told, f"  next: mount the file system of {folder}/d read-write, or name a folder on another disk")
+        self.put()
+        self.assertIn(f"mount the file system of '{folder}' read-write", self.on_read_only(folder, 4, "get", "/f", "--to", folder))
 
 
 class OnATerminal(unittest.TestCase):
@@ -621,6 +757,18 @@ class WithNode(unittest.TestCase):
         self.assertEqual(len(self.good("versions", path + ".old").items), 2)
         self.assertEqual(self.get(path + ".old"), b"2")
         self.assertEqual(self.get(path + "/g/h"), b"5")
+
+    def test_a_folder_that_can_not_go_to_standard_output_comes_with_what_brings_it_back(self):
+        self.put("a b/f", "1")
+        top = self.world.path("work", self._testMethodName, "a b")
+        self.good("put", top, "--to", self.folder)
+        for command in (["get", self.folder + "/a b", "--to", "-"], ["cat", self.folder + "/a b"]):
+            refused = self.world.json(command[0], *command[1:])
+            self.assertEqual((refused.code, refused.failure["error"]), (1, "DM-IS-A-FOLDER"), refused.all)
+            told = refused.failure["suggestion"]
+            self.assertTrue(told.startswith(f"datamesh get '{self.folder}/a b' --to FOLDER,"), told)
+            self.assertIn(f"datamesh ls '{self.folder}/a b'", told)
+        self.good("get", self.folder + "/a b", "--to", self.world.path("work/back"))
 
     def test_times_that_can_not_be_told_are_counted_in_one_warning(self):
         names = [f"f{i}" for i in range(3)]
