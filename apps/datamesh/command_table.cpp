@@ -416,7 +416,8 @@ std::vector<command_spec> vault_commands() {
        .groups = group_node | group_vault},
       {.name = "use",
        .summary = "Make a vault the one that commands work on",
-       .text = "Writes the name into the configuration file.",
+       .text = "Writes the name into the configuration file of who runs it: ~/.config/datamesh/config.toml, for root, too. What stands in "
+               "/etc/datamesh/config.toml counts less; it is written to only where --config names it.",
        .example = "datamesh vault use work",
        .arguments = {{.name = "NAME", .kind = kind::vault_name}},
        .options = {dry_run},

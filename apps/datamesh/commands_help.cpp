@@ -92,6 +92,14 @@ outcome<int> run_config_show(session& s) {
 }
 
 outcome<int> run_config_check(session& s) {
+  auto paths = standard_paths(process_variables(), geteuid());
+  if (!s.set.given("config") && !paths.machine_config_file.empty()) {
+    auto of_machine = read_config(paths.machine_config_file);
+    if (!of_machine)
+      return refuse(of_machine.error());
+    if (auto good = parse_config(*of_machine, paths.machine_config_file); !good)
+      return refuse(good.error());
+  }
   auto text = read_config(s.config_file);
   if (!text)
     return refuse(text.error());

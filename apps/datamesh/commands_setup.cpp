@@ -328,7 +328,8 @@ outcome<int> run_vault_use(session& s) {
     if (auto written = write_setting(s, "vault", name); !written)
       return refuse(written.error());
   s.out.line(json_line{"summary"}.add("dry_run", s.dry_run()).name("vault", name).name("config", s.config_file));
-  s.out.print("{} '{}' when no --vault is given.", s.dry_run() ? "Would use" : "Commands use", printable(name));
+  s.out.print("{} '{}' when no --vault is given; {} {}.", s.dry_run() ? "Commands would use" : "Commands use", printable(name),
+              s.dry_run() ? "it would stand in" : "it stands in", printable(s.config_file));
   return 0;
 }
 

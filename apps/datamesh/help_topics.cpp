@@ -32,7 +32,8 @@ const std::vector<help_topic>& help_topics() {
        "CLICOLOR_FORCE   switches colours on where --color is 'auto'\n"
        "DATAMESH_PAGER, PAGER\n"
        "                 program that shows long lists on a terminal\n"
-       "XDG_CONFIG_HOME  folder of datamesh/config.toml; ~/.config when not set, and /etc for root\n"
+       "XDG_CONFIG_HOME  folder of datamesh/config.toml; ~/.config when not set. For root,\n"
+       "                 /etc/datamesh/config.toml counts, too, and less; system users have that alone\n"
        "XDG_DATA_HOME    folder of datamesh/, the home of the node; ~/.local/share when not set, and\n"
        "                 /var/lib for root\n"},
       {"patterns", "Patterns over paths of the vault",

@@ -59,17 +59,23 @@ outcome<loaded> load_settings(const parsed_line& line, const variables& env) {
   if (needs_file) {
     constexpr uint64_t config_size_max = 1 << 20;
     auto files = system_files();
-    auto text = read_whole(*files, file, config_size_max);
-    if (!text && (explicitly || text.error().code() != errc::not_found))
-      return refuse(failure{text.error()});
-    if (text) {
-      auto parsed = parse_config(std::string{as_text(*text)}, file);
+    std::vector<std::string> all{file};
+    if (!explicitly && !paths.machine_config_file.empty())
+      all.insert(all.begin(), paths.machine_config_file);
+    for (const auto& from : all) {
+      auto text = read_whole(*files, from, config_size_max);
+      if (!text && !explicitly && text.error().code() == errc::not_found)
+        continue;
+      if (!text)
+        return refuse(failure{text.error()});
+      auto parsed = parse_config(std::string{as_text(*text)}, from);
       if (!parsed)
         return refuse(parsed.error());
-      config = std::move(*parsed);
+      for (auto& [key, entry] : *parsed)
+        config.insert_or_assign(key, std::move(entry));
     }
   }
-  auto set = settings::resolve(line, env, config, file);
+  auto set = settings::resolve(line, env, config);
   if (!set)
     return refuse(set.error());
   set->set_fallback("home", paths.home);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -53,7 +54,7 @@ outcome<config_entry> read_entry(const std::string& key, const toml::node& node,
     return refuse_config(file, line, fmt::format("unknown key '{}'{}", printable(key), near ? "; did you mean '" + *near + "'?" : ""));
   }
   auto& option = *found->second;
-  config_entry entry{{}, line};
+  config_entry entry{{}, line, file};
   auto add = [&](const toml::node& value) -> outcome<void> {
     auto text = text_of(value, option);
     if (!text)
@@ -138,8 +139,15 @@ machine_paths standard_paths(const variables& env, uint32_t uid) {
     auto system_user = uid < 1000 || !user_home || user_home->empty();
     return system_user ? of_system : *user_home + below_home;
   };
-  return {folder("XDG_CONFIG_HOME", "/.config", "/etc") + "/datamesh/config.toml",
-          folder("XDG_DATA_HOME", "/.local/share", "/var/lib") + "/datamesh"};
+  constexpr auto file = "/datamesh/config.toml";
+  machine_paths result{
+      folder("XDG_CONFIG_HOME", "/.config", "/etc") + file, {}, folder("XDG_DATA_HOME", "/.local/share", "/var/lib") + "/datamesh"};
+  // What root sets for itself is no setting of the machine.
+  auto named = env("XDG_CONFIG_HOME");
+  auto own = env("HOME");
+  if (uid == 0 && own && own->starts_with('/') && !(named && named->starts_with('/')))
+    result.machine_config_file = std::exchange(result.config_file, *own + "/.config" + file);
+  return result;
 }
 
 outcome<config_values> parse_config(const std::string& text, const std::string& file) {
@@ -179,8 +187,7 @@ outcome<std::string> set_in_config(const std::string& text, const std::string& f
   return changed;
 }
 
-outcome<settings> settings::resolve(const parsed_line& line, const variables& env, const config_values& config,
-                                    const std::string& config_file) {
+outcome<settings> settings::resolve(const parsed_line& line, const variables& env, const config_values& config) {
   settings result;
   std::map<std::string_view, const option_spec*> wanted;
   for (auto& [name, option] : config_options())
@@ -198,7 +205,7 @@ outcome<settings> settings::resolve(const parsed_line& line, const variables& en
         return refuse(read.error());
       value = std::move(*read);
     } else if (auto entry = option->in_config ? config.find(key) : config.end(); entry != config.end()) {
-      value = {entry->second.values, origin::config, fmt::format("{}:{}", config_file, entry->second.line)};
+      value = {entry->second.values, origin::config, fmt::format("{}:{}", entry->second.file, entry->second.line)};
     } else if (option->kind == value_kind::flag) {
       value.values = {"false"};
     } else if (!option->fallback.empty()) {

@@ -16,11 +16,12 @@ namespace datamesh::cli {
 using variables = std::function<std::optional<std::string>(const std::string&)>;
 [[nodiscard]] variables process_variables();
 
-/// Where things lie on this machine (XDG base directories; /etc and /var/lib for root
-/// and system users who set none).
+/// Where things lie on this machine (XDG base directories; /etc and /var/lib for system users who set none).
+/// Root has settings of its own like everybody, and a node in /var/lib.
 struct machine_paths {
-  std::string config_file;
-  std::string home; ///< Of the node.
+  std::string config_file;         ///< Of the user who runs the program; settings are written there.
+  std::string machine_config_file; ///< Read before it, for root; else empty.
+  std::string home;                ///< Of the node.
 };
 /// @param uid of the user who runs the program
 [[nodiscard]] machine_paths standard_paths(const variables& env, uint32_t uid);
@@ -28,6 +29,7 @@ struct machine_paths {
 struct config_entry {
   std::vector<std::string> values;
   uint32_t line = 0;
+  std::string file;
 };
 using config_values = std::map<std::string, config_entry, std::less<>>;
 
@@ -52,8 +54,7 @@ class settings {
 public:
   /// Resolves every option that *line*'s command takes, and those that may stand in a
   /// configuration file.
-  static outcome<settings> resolve(const parsed_line& line, const variables& env, const config_values& config,
-                                   const std::string& config_file);
+  static outcome<settings> resolve(const parsed_line& line, const variables& env, const config_values& config);
 
   [[nodiscard]] bool flag(std::string_view option) const;
   /// The last value, or "".

@@ -138,7 +138,8 @@ daemon_config standard_config(const cli::variables& env, uint32_t uid) {
 }
 
 std::string standard_config_file(const cli::variables& env, uint32_t uid) {
-  auto file = cli::standard_paths(env, uid).config_file;
+  auto paths = cli::standard_paths(env, uid);
+  const auto& file = paths.machine_config_file.empty() ? paths.config_file : paths.machine_config_file;
   return file.substr(0, file.rfind('/')) + "/datameshd.toml";
 }
 

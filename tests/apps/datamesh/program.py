@@ -83,9 +83,12 @@ class World:
 
     def run_read_only(self, folder: str, *arguments: str) -> "Ended | None":
         """As `run`, where *folder* is mounted read-only. None where this machine lets nobody do that."""
-        mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
-        alone = ["unshare", "-rm", "sh", "-c", mount, folder]
-        more = {"env": self.variables(None), "cwd": self.path("work"), "capture_output": True, "stdin": subprocess.DEVNULL, "timeout": 240, "check": False}
+        return self.run_apart('mount --bind "$0" "$0" && mount -o remount,bind,ro "$0"', folder, *arguments)
+
+    def run_apart(self, mounts: str, operand: str, *arguments: str, env: dict[str, str | None] | None = None) -> "Ended | None":
+        """As `run`, as root of a namespace of its own after the shell's *mounts*, in which "$0" is *operand*."""
+        alone = ["unshare", "-rm", "sh", "-c", mounts + ' && exec "$@"', operand]
+        more = {"env": self.variables(env), "cwd": self.path("work"), "capture_output": True, "stdin": subprocess.DEVNULL, "timeout": 240, "check": False}
         if not shutil.which("unshare") or subprocess.run([*alone, "true"], **more).returncode != 0:
             return None
         done = subprocess.run([*alone, self.program, *arguments], **more)

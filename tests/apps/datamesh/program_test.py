@@ -170,6 +170,32 @@ class WithoutNode(unittest.TestCase):
         self.assertEqual(self.world.json("config set", "memory", "lots").code, 2)
         self.assertEqual(self.world.json("config set", "memroy", "64M").code, 2)
 
+    def test_root_has_settings_of_its_own_above_those_of_the_machine(self):
+        machine = self.world.write("machine.toml", "vault = 'shared'\nquiet = true\n")
+        mine = self.world.path("me/.config/datamesh/config.toml")
+        env = {"XDG_CONFIG_HOME": None, "HOME": self.world.path("me")}
+        mounts = 'mount -t tmpfs none /etc && mkdir /etc/datamesh && cp "$0" /etc/datamesh/config.toml'
+
+        def run(*arguments):
+            ended = self.world.run_apart(mounts, machine, *arguments, env=env)
+            if ended is None:
+                self.skipTest("nobody may mount here")
+            return ended
+
+        def setting(key):
+            shown = [json.loads(line) for line in run("config", "show", "--json").out.splitlines()]
+            return next((item["values"], item.get("where")) for item in shown if item.get("key") == key)
+
+        self.assertEqual(setting("vault"), (["shared"], "/etc/datamesh/config.toml:1"))
+        self.assertEqual(run("config", "set", "vault", "mine").code, 0)
+        with open(mine, encoding="utf-8") as file:
+            self.assertEqual(file.read(), 'vault = "mine"\n')
+        self.assertEqual(setting("vault"), (["mine"], mine + ":1"))
+        self.assertEqual(setting("quiet"), (["true"], "/etc/datamesh/config.toml:2"))
+        self.world.write("machine.toml", "vualt = 'shared'\n")
+        self.assertIn("/etc/datamesh/config.toml, line 1: unknown key 'vualt'", run("config", "check").errors)
+        self.assertEqual(run("config", "check", "--config", mine).code, 0)
+
     def test_a_setting_that_no_command_takes_is_not_written_and_not_called_good(self):
         path = self.world.path("config/datamesh/config.toml")
         self.assertIn("'memory': '10M' is too little", self.fails(2, "config", "set", "memory", "10M").errors)

@@ -21,7 +21,7 @@ settings resolve(const std::vector<std::string>& words, values env, const std::s
   REQUIRE(line);
   auto parsed = parse_config(config, "config.toml");
   REQUIRE(parsed);
-  auto set = settings::resolve(*line, env_of(std::move(env)), *parsed, "config.toml");
+  auto set = settings::resolve(*line, env_of(std::move(env)), *parsed);
   REQUIRE(set);
   return *set;
 }
@@ -91,7 +91,7 @@ TEST_CASE("numbers that no command would take are refused wherever they stand, a
   CHECK(parse_config("compression = 19", "config.toml"));
   CHECK(config_error("threads = 1025").find("the most is 1024") != std::string::npos);
   auto line = parse_command_line({"ls"});
-  auto set = settings::resolve(*line, env_of({{"DATAMESH_MEMORY", "1M"}}), {}, "");
+  auto set = settings::resolve(*line, env_of({{"DATAMESH_MEMORY", "1M"}}), {});
   REQUIRE_FALSE(set);
   CHECK(set.error().what == "variable DATAMESH_MEMORY: '1M' is too little; the least is 40.0 MiB");
   auto option = parse_command_line({"ls", "--memory", "1M"});
@@ -108,7 +108,7 @@ TEST_CASE("what confirms or destroys can not stand in the file", "[settings]") {
 
 TEST_CASE("a variable with a wrong value is refused by its name", "[settings]") {
   auto line = parse_command_line({"ls"});
-  auto set = settings::resolve(*line, env_of({{"DATAMESH_COLOR", "blue"}}), {}, "");
+  auto set = settings::resolve(*line, env_of({{"DATAMESH_COLOR", "blue"}}), {});
   REQUIRE_FALSE(set);
   CHECK(set.error().what.starts_with("variable DATAMESH_COLOR:"));
 }
@@ -116,13 +116,21 @@ TEST_CASE("a variable with a wrong value is refused by its name", "[settings]") 
 TEST_CASE("the files lie where XDG says, and for root where the system keeps them", "[settings]") {
   auto user = standard_paths(env_of({{"HOME", "/home/ann"}}), 1000);
   CHECK(user.config_file == "/home/ann/.config/datamesh/config.toml");
+  CHECK(user.machine_config_file.empty());
   CHECK(user.home == "/home/ann/.local/share/datamesh");
   auto xdg = standard_paths(env_of({{"HOME", "/nonexistent"}, {"XDG_CONFIG_HOME", "/c"}, {"XDG_DATA_HOME", "/d"}}), 0);
   CHECK(xdg.config_file == "/c/datamesh/config.toml");
+  CHECK(xdg.machine_config_file.empty());
   CHECK(xdg.home == "/d/datamesh");
   auto root = standard_paths(env_of({{"HOME", "/root"}, {"XDG_DATA_HOME", "relative"}}), 0);
-  CHECK(root.config_file == "/etc/datamesh/config.toml");
+  CHECK(root.config_file == "/root/.config/datamesh/config.toml");
+  CHECK(root.machine_config_file == "/etc/datamesh/config.toml");
   CHECK(root.home == "/var/lib/datamesh");
+  for (const auto& [home, uid] : {std::pair{"", 0u}, {"relative", 0u}, {"/root", 999u}}) {
+    auto system = standard_paths(env_of({{"HOME", home}}), uid);
+    CHECK(system.config_file == "/etc/datamesh/config.toml");
+    CHECK(system.machine_config_file.empty());
+  }
 }
 
 TEST_CASE("setting a key leaves comments and other lines alone", "[settings]") {
