@@ -3,23 +3,16 @@
 #include "storage/ask.hpp"
 #include "storage/convert.hpp"
 #include "storage/memory_wait.hpp"
-#include "storage/pack_reader_actor.hpp"
 #include "storage/sink_actor.hpp"
 #include "storage/stage_report.hpp"
+#include "storage/stretch_opener.hpp"
 
 namespace datamesh::storage {
 
 namespace {
 
-constexpr auto cancel_check_interval = std::chrono::milliseconds{100};
 constexpr size_t failures_kept_max = 1000;
 constexpr size_t steps_per_group_max = 1000;
-/// Two chunks with more than this between them are fetched apart.
-constexpr uint32_t gap_max = 1 << 20;
-/// Of a group's stretch of a pack; block borders on both ends come on top.
-constexpr uint32_t stretch_max = segment_size - 4 * block_size;
-
-using get_actor_type = caf::typed_actor<caf::reacts_to<caf::tick_atom>>;
 
 /// What the sink is told, and the bytes for it: chunks that lie together.
 struct fetch_group {
@@ -27,10 +20,7 @@ struct fetch_group {
   std::vector<size_t> chunk_of_step;      ///< By step; chunk number + 1, or 0.
   std::vector<std::string> file_of_chunk; ///< For reports.
   std::optional<pack_record> pack;
-  std::vector<chunk_entry> chunks; ///< In order of the steps.
-  uint32_t begin = 0;              ///< Of the stretch in the pack.
-  uint32_t end = 0;
-  size_t plain_size = 0;
+  pack_stretch stretch; ///< Its chunks in order of the steps.
   buffer_pool::buffer plain;
   bool ready = false;
   bool whole = false; ///< No file of it begins before or ends behind it.
@@ -44,7 +34,6 @@ struct get_state {
   get_task task;
   memory_budget::reservation reservation;
   std::optional<restore_plan> plan;
-  pack_reader_actor reader;
   std::vector<sink_actor> sinks; ///< What is not whole goes to the first.
   std::vector<size_t> writes_of; ///< By sink.
   size_t groups_max = 1;
@@ -64,9 +53,9 @@ struct get_state {
 
 class getter {
 public:
-  using self_pointer = get_actor_type::stateful_pointer<get_state>;
+  using self_pointer = job_actor::stateful_pointer<get_state>;
 
-  explicit getter(self_pointer self) : self_(self), state_(self->state) {}
+  explicit getter(self_pointer self) : self_(self), state_(self->state), opener_(self, self->state.context, self->state.task.job) {}
 
   void start() {
     state_.plan.emplace(state_.context->names, std::move(state_.task.roots), state_.task.range);
@@ -75,7 +64,6 @@ public:
     if (auto companion = state_.task.writer->companion())
       state_.sinks.push_back(spawn_sink(*state_.context->sys, std::move(companion)));
     state_.writes_of.assign(state_.sinks.size(), 0);
-    state_.reader = spawn_pack_reader(*state_.context->sys, state_.context, state_.task.job);
     tick();
     go_on();
   }
@@ -83,9 +71,8 @@ public:
   void tick() {
     if (state_.over)
       return;
-    if (auto reason = state_.task.job->ended())
-      return end(fail(*reason));
-    self_->delayed_send(self_, cancel_check_interval, caf::tick_atom_v);
+    if (auto reason = ended_or_look_later(self_, *state_.task.job))
+      end(fail(*reason));
   }
 
 private:
@@ -306,35 +293,24 @@ private:
 
   result<bool> add_chunk(fetch_group& group, const chunk_location& at, const restore_plan::piece& piece) {
     const auto& entry = at.entry;
-    if (entry.plain_length != piece.what.length || entry.plain_length > segment_size || entry.sealed_length > stretch_max)
+    if (entry.plain_length != piece.what.length || !pack_stretch::may_take(entry))
       return fail(errc::store_corrupt, "find a chunk", entry.id.brief());
-    auto entry_end = entry.offset + entry.sealed_length;
     if (!group.pack) {
       auto record = state_.context->names->find_pack(at.pack);
       if (!record)
         return fail(record.error());
       if (!*record)
         return fail(errc::store_corrupt, "find a pack", at.pack.brief());
-      if (entry_end > (*record)->seal.shape.data_length())
+      if (entry.offset + entry.sealed_length > (*record)->seal.shape.data_length())
         return fail(errc::store_corrupt, "find a chunk", entry.id.brief());
       group.pack = std::move(**record);
-      group.begin = entry.offset;
-      group.end = entry_end;
-    } else {
-      auto begin = std::min(group.begin, entry.offset);
-      auto end = std::max(group.end, entry_end);
-      auto far = entry.offset > group.end + gap_max || entry_end + gap_max < group.begin;
-      if (group.pack->seal.id != at.pack || far || end - begin > stretch_max || group.plain_size + entry.plain_length > segment_size)
-        return false;
-      group.begin = begin;
-      group.end = end;
     }
-    group.chunks.push_back(entry);
+    if (!group.stretch.add(at))
+      return false;
     group.file_of_chunk.push_back(state_.file->path);
-    group.plain_size += entry.plain_length;
     if (piece.skip > 0)
       add_step(group, 0)->set_skip_length(static_cast<uint32_t>(piece.skip));
-    add_step(group, group.chunks.size())->set_write_length(static_cast<uint32_t>(piece.wanted));
+    add_step(group, group.stretch.chunks.size())->set_write_length(static_cast<uint32_t>(piece.wanted));
     if (auto rest = entry.plain_length - piece.skip - piece.wanted; rest > 0)
       add_step(group, 0)->set_skip_length(static_cast<uint32_t>(rest));
     return true;
@@ -343,62 +319,23 @@ private:
   // -- fetching ------------------------------------------------------------------------------
 
   void fetch(const group_ptr& group) {
-    if (group->chunks.empty()) {
+    if (group->stretch.chunks.empty()) {
       group->ready = true;
       return write_ready();
     }
     group->plain = state_.context->segment_pool->take();
-    open(*group, group->begin, group->end, group->chunks, memory_of(*group, 0, group->plain_size), [this, group](result<void> outcome) {
-      if (!outcome)
-        return salvage(group, 0, 0);
-      group->ready = true;
-      write_ready();
-    });
+    opener_.open(*group->pack, group->stretch, group->plain,
+                 {[this, group](size_t number, result<void> outcome) {
+                    if (!outcome)
+                      lose(*group, number, outcome.error());
+                  },
+                  [this, group] {
+                    group->ready = true;
+                    write_ready();
+                  }});
   }
 
-  void open(const fetch_group& group, uint32_t begin, uint32_t end, const std::vector<chunk_entry>& chunks, memory target,
-            std::function<void(result<void>)> done) {
-    v1::OpenStretch request;
-    *request.mutable_pack() = to_proto(*group.pack);
-    request.set_begin(begin);
-    request.set_end(end);
-    for (const auto& entry : chunks)
-      *request.add_chunks() = to_proto(entry);
-    self_->request(state_.reader, until_answered, std::move(request), std::move(target))
-        .then(
-            [this, done](v1::StretchRead& reply) {
-              state_.summary.shards_bad = reply.shards_bad();
-              state_.summary.reads_hedged = reply.reads_hedged();
-              if (!state_.over)
-                done({});
-            },
-            [this, done](caf::error& reason) {
-              if (!state_.over)
-                done(fail(from_caf(reason)));
-            });
-  }
-
-  static memory memory_of(const fetch_group& group, size_t offset, size_t size) {
-    auto slice = group.plain.freeze(offset, size);
-    return {std::make_shared<bytes>(slice), group.plain.span().subspan(offset, size)};
-  }
-
-  /// The group as a whole can not be opened: tries chunk by chunk, so that only
-  /// the files suffer whose bytes are really lost.
-  void salvage(const group_ptr& group, size_t number, size_t offset) {
-    if (number == group->chunks.size()) {
-      group->ready = true;
-      return write_ready();
-    }
-    const auto& entry = group->chunks[number];
-    auto next = [this, group, number, offset](result<void> outcome) {
-      if (!outcome)
-        lose(*group, number, outcome.error());
-      salvage(group, number + 1, offset + group->chunks[number].plain_length);
-    };
-    open(*group, entry.offset, entry.offset + entry.sealed_length, {entry}, memory_of(*group, offset, entry.plain_length), next);
-  }
-
+  /// Only the files suffer whose bytes are really lost.
   void lose(fetch_group& group, size_t number, const error& reason) {
     const auto& path = group.file_of_chunk[number];
     if (state_.lost.insert(path).second)
@@ -433,7 +370,7 @@ private:
       auto idlest = std::min_element(state_.writes_of.begin(), state_.writes_of.end());
       auto number = group->whole ? static_cast<size_t>(idlest - state_.writes_of.begin()) : 0;
       ++state_.writes_of[number];
-      auto data = group->plain ? group->plain.freeze(0, group->plain_size) : bytes{};
+      auto data = group->plain ? group->plain.freeze(0, group->stretch.plain_size) : bytes{};
       group->plain = {};
       tell_waits();
       self_->request(state_.sinks[number], until_answered, std::move(group->steps), std::move(data))
@@ -476,6 +413,8 @@ private:
             [this](v1::TargetWritten& reply) {
               take_figures(reply);
               state_.task.job->progress(state_.summary.files, state_.summary.files, state_.summary.bytes, state_.summary.bytes, true);
+              state_.summary.shards_bad = opener_.shards_bad();
+              state_.summary.reads_hedged = opener_.reads_hedged();
               state_.summary.waits = waits_of(*state_.context, *state_.task.job);
               end(std::move(state_.summary));
             },
@@ -488,7 +427,7 @@ private:
     state_.over = true;
     for (const auto& sink : state_.sinks)
       self_->send_exit(sink, caf::exit_reason::user_shutdown);
-    self_->send_exit(state_.reader, caf::exit_reason::user_shutdown);
+    opener_.close();
     state_.groups.clear();
     state_.reservation = {};
     state_.task.done(std::move(outcome));
@@ -497,10 +436,11 @@ private:
 
   self_pointer self_;
   get_state& state_;
+  stretch_opener opener_;
 };
 
-get_actor_type::behavior_type get_behavior(get_actor_type::stateful_pointer<get_state> self, std::shared_ptr<vault_context> context,
-                                           std::shared_ptr<get_task> task, std::shared_ptr<memory_budget::reservation> reservation) {
+job_actor::behavior_type get_behavior(job_actor::stateful_pointer<get_state> self, std::shared_ptr<vault_context> context,
+                                      std::shared_ptr<get_task> task, std::shared_ptr<memory_budget::reservation> reservation) {
   self->state.context = std::move(context);
   self->state.task = std::move(*task);
   self->state.reservation = std::move(*reservation);

@@ -1,14 +1,11 @@
 #include "storage/memory_wait.hpp"
 
+#include "storage/job_actor.hpp"
 #include "storage/read_cache.hpp"
 
 namespace datamesh::storage {
 
 namespace {
-
-constexpr auto cancel_check_interval = std::chrono::milliseconds{100};
-
-using waiter_actor = caf::typed_actor<caf::reacts_to<caf::tick_atom>>;
 
 struct memory_wait {
   std::shared_ptr<storage::job> job;
@@ -31,17 +28,16 @@ struct waiter_state {
   static inline constexpr const char* name = "memory-wait";
 };
 
-void look(waiter_actor::stateful_pointer<waiter_state> self, memory_wait& wait) {
+void look(job_actor::stateful_pointer<waiter_state> self, memory_wait& wait) {
   if (wait.settled)
     return self->quit();
-  if (auto reason = wait.job->ended()) {
+  if (auto reason = ended_or_look_later(self, *wait.job)) {
     wait.settle([&](auto&, auto& refuse) { refuse(*reason); });
-    return self->quit();
+    self->quit();
   }
-  self->delayed_send(self, cancel_check_interval, caf::tick_atom_v);
 }
 
-waiter_actor::behavior_type waiter_behavior(waiter_actor::stateful_pointer<waiter_state> self, std::shared_ptr<memory_wait> wait) {
+job_actor::behavior_type waiter_behavior(job_actor::stateful_pointer<waiter_state> self, std::shared_ptr<memory_wait> wait) {
   self->send(self, caf::tick_atom_v);
   return {[=](caf::tick_atom) {
     look(self, *wait);

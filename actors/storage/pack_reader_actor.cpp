@@ -194,10 +194,6 @@ public:
 private:
   // -- asking drives ---------------------------------------------------------------------
 
-  static memory memory_in(const buffer_pool::buffer& buffer, size_t offset, size_t size) {
-    return {std::make_shared<bytes>(buffer.freeze(offset, size)), buffer.span().subspan(offset, size)};
-  }
-
   /// Where a column of the stretch goes.
   static memory place_of(const reading& what, const column& where, bool elsewhere) {
     auto offset = where.shard * size_t{what.pack.seal.shape.shard_length} + where.begin - what.base;

@@ -23,6 +23,11 @@ using pack_reader_actor = caf::typed_actor<
     // INTERNAL: looks for reads that are late.
     caf::reacts_to<caf::tick_atom>>;
 
+/// A part of *buffer*, which is kept for as long as somebody may write there.
+[[nodiscard]] inline memory memory_in(const buffer_pool::buffer& buffer, size_t offset, size_t size) {
+  return {std::make_shared<bytes>(buffer.freeze(offset, size)), buffer.span().subspan(offset, size)};
+}
+
 /// *job* may be null; events then belong to none.
 [[nodiscard]] pack_reader_actor spawn_pack_reader(caf::actor_system& sys, std::shared_ptr<vault_context> context,
                                                   std::shared_ptr<storage::job> job);

@@ -2,6 +2,7 @@
 
 #include "storage/ask.hpp"
 #include "storage/convert.hpp"
+#include "storage/job_actor.hpp"
 #include "storage/memory_wait.hpp"
 #include "storage/source_actor.hpp"
 #include "storage/stage_report.hpp"
@@ -14,10 +15,7 @@ namespace datamesh::storage {
 
 namespace {
 
-constexpr auto cancel_check_interval = std::chrono::milliseconds{100};
 constexpr size_t failures_kept_max = 1000;
-
-using put_actor_type = caf::typed_actor<caf::reacts_to<caf::tick_atom>>;
 
 /// A file, folder or link on its way in.
 struct put_item {
@@ -68,7 +66,7 @@ struct put_state {
 
 class putter {
 public:
-  using self_pointer = put_actor_type::stateful_pointer<put_state>;
+  using self_pointer = job_actor::stateful_pointer<put_state>;
 
   explicit putter(self_pointer self) : self_(self), state_(self->state) {}
 
@@ -104,9 +102,8 @@ public:
   void tick() {
     if (state_.over)
       return;
-    if (auto reason = state_.task.job->ended())
-      return give_up(*reason);
-    self_->delayed_send(self_, cancel_check_interval, caf::tick_atom_v);
+    if (auto reason = ended_or_look_later(self_, *state_.task.job))
+      give_up(*reason);
   }
 
 private:
@@ -579,8 +576,8 @@ private:
   put_state& state_;
 };
 
-put_actor_type::behavior_type put_behavior(put_actor_type::stateful_pointer<put_state> self, std::shared_ptr<vault_context> context,
-                                           std::shared_ptr<put_task> task, std::shared_ptr<memory_budget::reservation> reservation) {
+job_actor::behavior_type put_behavior(job_actor::stateful_pointer<put_state> self, std::shared_ptr<vault_context> context,
+                                      std::shared_ptr<put_task> task, std::shared_ptr<memory_budget::reservation> reservation) {
   self->state.context = std::move(context);
   self->state.task = std::move(*task);
   self->state.reservation = std::move(*reservation);

@@ -1,12 +1,12 @@
 #include "storage/range_reader.hpp"
 
+#include "storage/job_actor.hpp"
 #include "storage/stage_report.hpp"
 
 namespace datamesh::storage {
 
 namespace {
 
-constexpr auto end_check_interval = std::chrono::milliseconds{100};
 /// What the path of a stream is called where paths are told.
 constexpr const char* stream_path = "stream";
 
