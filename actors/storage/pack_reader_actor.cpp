@@ -2,52 +2,14 @@
 
 #include "storage/ask.hpp"
 #include "storage/convert.hpp"
-#include "storage/fetch_stages.hpp"
 #include "storage/kept_promise.hpp"
-
-#include <fmt/format.h>
+#include "storage/shard_reads.hpp"
 
 #include <deque>
-#include <map>
-#include <set>
 
 namespace datamesh::storage {
 
 namespace {
-
-/// How often a reader looks for what is late: one timer for all it has asked for.
-constexpr auto look_interval = std::chrono::milliseconds{50};
-
-/// Whole blocks of one shard.
-struct column {
-  uint8_t shard = 0;
-  uint32_t begin = 0;
-  uint32_t end = 0;
-  bool asked_alone = false; ///< A block of a column that could not be rebuilt whole.
-  [[nodiscard]] uint32_t size() const noexcept {
-    return end - begin;
-  }
-};
-
-enum class answer : uint8_t {
-  good,
-  bad,
-  none, ///< The drive has the request still, and may write to the memory.
-};
-
-/// One read at a drive.
-struct asking {
-  pack_id pack;
-  uint8_t shard;
-  drive_id drive;
-  size_t size;
-  clock::monotonic_time begun;
-  std::shared_ptr<const bool> dropped; ///< Nobody waits for the answer any more.
-  std::function<void(answer)> answered;
-  /// Asks others, if it may; true when it did. *free* when that need not be paid for.
-  std::function<bool(bool free)> late;
-  std::shared_ptr<fetch_stages::step> stages;
-};
 
 /// What a stretch covers of one shard.
 struct part {
@@ -76,11 +38,7 @@ struct rebuilding {
   bool over = false;
 };
 
-struct reading {
-  std::shared_ptr<fetch_stages::step> stages;
-  pack_record pack;
-  v1::PackSeal seal;
-  std::shared_ptr<const drive_table::list> drives;
+struct reading : shard_source {
   std::shared_ptr<buffer_pool> pool;
   buffer_pool::buffer buffer;
   /// Takes what is rebuilt in the place of a drive that may yet write to the first.
@@ -94,7 +52,6 @@ struct reading {
   std::function<void(result<void>)> done;
 };
 
-using asking_ptr = std::shared_ptr<asking>;
 using reading_ptr = std::shared_ptr<reading>;
 using rebuilding_ptr = std::shared_ptr<rebuilding>;
 
@@ -102,12 +59,9 @@ struct reader_state {
   static inline constexpr const char* name = "pack-reader";
   std::shared_ptr<vault_context> context;
   std::shared_ptr<storage::job> job;
-  std::set<std::pair<pack_id, uint8_t>> bad;     ///< Missing or damaged; each is reported once.
-  std::set<std::pair<pack_id, uint8_t>> missing; ///< Of them, those that are not asked again.
-  std::map<uint64_t, asking_ptr> asked;
-  uint64_t next = 0;
-  bool looking = false; ///< The timer runs.
   uint64_t hedged = 0;
+  /// What waits for an answer holds the logic: it goes with the state, when the actor ends.
+  std::optional<shard_reads> shards;
 };
 
 class pack_reader {
@@ -116,7 +70,8 @@ public:
 
   explicit pack_reader(self_pointer self)
       : self_(self), state_(self->state), pace_(*self->state.context->pace),
-        stages_(std::make_shared<fetch_stages>(state_.job ? state_.job->waits : nullptr)) {}
+        stages_(std::make_shared<fetch_stages>(state_.job ? state_.job->waits : nullptr)),
+        shards_(state_.shards.emplace(self, state_.context, state_.job)) {}
 
   /// Fills a buffer with the blocks around pack bytes [begin, end).
   void read(const v1::PackRecord& pack, uint32_t begin, uint32_t end, std::function<void(result<reading_ptr>)> done) {
@@ -161,38 +116,17 @@ public:
     go_on(what);
   }
 
-  /// Looks for what is late.
   void look() {
-    state_.looking = false;
-    std::vector<std::pair<uint64_t, asking_ptr>> now{state_.asked.begin(), state_.asked.end()};
-    for (const auto& [number, one] : now) {
-      // What was done for the one before may have ended this one.
-      if (one->answered && *one->dropped)
-        end_asking(number);
-      if (!one->answered)
-        continue;
-      auto age = pace_.now() - one->begun;
-      if (age >= read_deadline) {
-        note_bad(one->pack, one->shard, one->drive, error{errc::timed_out, "read shard"});
-        auto answered = one->answered;
-        end_asking(number);
-        answered(answer::none);
-      } else if (one->late && age >= pace_.patience(one->size)) {
-        // The answer is still taken when it comes before the others'.
-        if (auto late = one->late; late(tell_if_hanging(one->drive)))
-          one->late = nullptr;
-      }
-    }
-    look_later();
+    shards_.look();
   }
 
   void report(v1::StretchRead& reply) const {
-    reply.set_shards_bad(state_.bad.size());
+    reply.set_shards_bad(shards_.count_bad());
     reply.set_reads_hedged(state_.hedged);
   }
 
 private:
-  // -- asking drives ---------------------------------------------------------------------
+  // -- places ------------------------------------------------------------------------
 
   /// Where a column of the stretch goes.
   static memory place_of(const reading& what, const column& where, bool elsewhere) {
@@ -204,127 +138,13 @@ private:
     return what.parts[where.shard - what.parts.front().where.shard];
   }
 
-  /// *answered* is called once, unless *dropped* becomes true before.
-  void ask(const reading_ptr& what, const column& from, const memory& target, std::shared_ptr<const bool> dropped,
-           std::function<void(answer)> answered, std::function<bool(bool)> late) {
-    const auto& pack = what->pack.seal.id;
-    const auto& id = what->pack.drives[from.shard];
-    const auto* drive = id.is_zero() ? nullptr : drive_table::find(*what->drives, id);
-    if (drive == nullptr) {
-      note_bad(pack, from.shard, id, error{id.is_zero() ? errc::shard_missing : errc::drive_missing, "read shard"});
-      return answered(answer::bad);
-    }
-    if (state_.missing.count({pack, from.shard}) > 0)
-      return answered(answer::bad);
-    v1::ReadBlocks request;
-    *request.mutable_seal() = what->seal;
-    request.set_index(from.shard);
-    request.set_first_block(from.begin / block_size);
-    auto number = state_.next++;
-    state_.asked.emplace(number, std::make_shared<asking>(asking{pack, from.shard, id, from.size(), pace_.now(), std::move(dropped),
-                                                                 std::move(answered), std::move(late), what->stages}));
-    what->stages->ask(id);
-    using held = std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>;
-    memory out{std::make_shared<held>(target.owner, pace_.begin(id, from.size())), target.span};
-    look_later();
-    // `look` ends it at `read_deadline`, by the clock of the environment.
-    self_->request(drive->reader(), until_answered, std::move(request), std::move(out))
-        .then([this, number](v1::Done&) { end_asking(number, answer::good); },
-              [this, number, pack, shard = from.shard, id](caf::error& reason) {
-                note_bad(pack, shard, id, from_caf(reason));
-                end_asking(number, answer::bad);
-              });
-  }
-
-  void end_asking(uint64_t number, std::optional<answer> with = std::nullopt) {
-    auto found = state_.asked.find(number);
-    if (found == state_.asked.end())
-      return;
-    auto one = found->second;
-    state_.asked.erase(found);
-    one->stages->answered(one->drive);
-    auto answered = std::exchange(one->answered, nullptr);
-    auto dropped = std::exchange(one->dropped, nullptr);
-    one->late = nullptr;
-    if (with && !*dropped)
-      answered(*with);
-  }
-
-  void look_later() {
-    if (state_.asked.empty() || std::exchange(state_.looking, true))
-      return;
-    self_->delayed_send(self_, look_interval, caf::tick_atom_v);
-  }
-
-  read_pace::standing standing_of(const reading& what, uint8_t shard) const {
-    return pace_.of(what.pack.drives[shard]);
-  }
-
-  /// True when k others can be asked whose drives answer.
-  bool others_answer(const reading& what, uint8_t shard) const {
-    size_t count = 0;
-    for (size_t i = 0; i < what.pack.drives.size(); ++i) {
-      const auto& id = what.pack.drives[i];
-      auto there = i != shard && !id.is_zero() && drive_table::find(*what.drives, id) != nullptr;
-      if (there && state_.missing.count({what.pack.seal.id, static_cast<uint8_t>(i)}) == 0)
-        count += pace_.of(id) == read_pace::standing::answers;
-    }
-    return count >= what.pack.seal.shape.k;
-  }
-
-  void note_bad(const pack_id& pack, uint8_t shard, const drive_id& drive, const error& reason) {
-    if (reason.code() != errc::shard_damaged)
-      state_.missing.insert({pack, shard});
-    // A missing drive is one piece of news, not one a shard; who opened it told it.
-    if (!state_.bad.insert({pack, shard}).second || reason.code() == errc::drive_missing)
-      return;
-    mark(pack, shard, drive, reason);
-    event found;
-    found.kind = event_kind::damage_found;
-    found.level = severity::warning;
-    found.job = state_.job ? state_.job->number : 0;
-    found.subject = fmt::format("{}.{}", pack.hex(), shard);
-    found.detail = reason.message();
-    found.code = reason.code();
-    state_.context->events->publish(std::move(found));
-  }
-
-  /// The catalog learns what is proved: on a drive in service the shard is not there, or
-  /// its bytes do not have their root. Nobody waits for that.
-  void mark(const pack_id& pack, uint8_t shard, const drive_id& drive, const error& reason) {
-    auto proved = reason.code() == errc::shard_missing || reason.code() == errc::shard_damaged;
-    if (!proved || drive.is_zero() || !state_.context->catalog_writer)
-      return;
-    v1::MarkPacks marks;
-    *marks.add_faulty() = to_proto(seen_shard{pack, shard, drive});
-    caf::anon_send(state_.context->catalog_writer, std::move(marks));
-  }
-
-  /// Tells once that a drive hangs; true when it does.
-  bool tell_if_hanging(const drive_id& id) {
-    if (pace_.of(id) != read_pace::standing::hanging)
-      return false;
-    if (!pace_.is_news(id))
-      return true;
-    auto drives = state_.context->drives->all();
-    const auto* drive = drive_table::find(*drives, id);
-    event silent;
-    silent.kind = event_kind::drive_changed;
-    silent.level = severity::warning;
-    silent.job = state_.job ? state_.job->number : 0;
-    silent.subject = drive != nullptr ? drive->folder : id.hex();
-    silent.detail = "does not answer; until it does, what it holds is rebuilt from other drives";
-    silent.code = errc::timed_out;
-    state_.context->events->publish(std::move(silent));
-    return true;
-  }
-
   // -- the parts of a stretch ------------------------------------------------------------
 
   void begin_part(const reading_ptr& what, part& one) {
-    auto late = standing_of(*what, one.where.shard) != read_pace::standing::answers && others_answer(*what, one.where.shard);
+    auto late =
+        shards_.standing_of(*what, one.where.shard) != read_pace::standing::answers && shards_.others_answer(*what, one.where.shard);
     // A drive that hangs is as good as missing; while it may just be slow, it costs.
-    if (late && (tell_if_hanging(what->pack.drives[one.where.shard]) || pace_.pay(what->pack.seal.shape.k))) {
+    if (late && (shards_.tell_if_hanging(what->pack.drives[one.where.shard]) || pace_.pay(what->pack.seal.shape.k))) {
       ++state_.hedged;
       one.avoided = true;
       return queue(*what, one);
@@ -335,7 +155,7 @@ private:
   void ask_part(const reading_ptr& what, part& one) {
     one.asked = true;
     auto late = [this, what, &one](bool free) {
-      if (one.queued || !others_answer(*what, one.where.shard) || !(free || pace_.pay(what->pack.seal.shape.k)))
+      if (one.queued || !shards_.others_answer(*what, one.where.shard) || !(free || pace_.pay(what->pack.seal.shape.k)))
         return false;
       ++state_.hedged;
       move_elsewhere(*what, one);
@@ -343,8 +163,8 @@ private:
       go_on(what);
       return true;
     };
-    ask(
-        what, one.where, place_of(*what, one.where, false), {what, &one.done},
+    shards_.ask(
+        *what, one.where, place_of(*what, one.where, false), {what, &one.done},
         [this, what, &one](answer how) { part_answered(what, one, how); }, late);
   }
 
@@ -400,8 +220,8 @@ private:
       return begin_rebuild(what, work);
     // Of a damaged shard, most blocks are good.
     auto block = std::make_shared<std::vector<std::byte>>(wanted.size());
-    ask(
-        what, wanted, {block, byte_span{*block}}, {work, &work->over},
+    shards_.ask(
+        *what, wanted, {block, byte_span{*block}}, {work, &work->over},
         [this, what, work, block](answer how) {
           if (how != answer::good)
             return begin_rebuild(what, work);
@@ -454,7 +274,7 @@ private:
       if (i != work->wanted.shard)
         work->untried.push_back(static_cast<uint8_t>(i));
     std::stable_partition(work->untried.begin(), work->untried.end(),
-                          [&](auto shard) { return standing_of(*what, shard) == read_pace::standing::answers; });
+                          [&](auto shard) { return shards_.standing_of(*what, shard) == read_pace::standing::answers; });
     fill(what, work);
   }
 
@@ -502,7 +322,7 @@ private:
       fill(what, work);
     };
     auto late = [this, what, work, is_late](bool free) {
-      auto other = !work->untried.empty() && standing_of(*what, work->untried.front()) == read_pace::standing::answers;
+      auto other = !work->untried.empty() && shards_.standing_of(*what, work->untried.front()) == read_pace::standing::answers;
       if (!other || !(free || pace_.pay(1)))
         return false;
       ++state_.hedged;
@@ -511,7 +331,7 @@ private:
       fill(what, work);
       return true;
     };
-    ask(what, from, memory_in(place.buffer, place.offset, from.size()), {work, &work->over}, answered, late);
+    shards_.ask(*what, from, memory_in(place.buffer, place.offset, from.size()), {work, &work->over}, answered, late);
   }
 
   /// No k whole columns are good.
@@ -570,6 +390,7 @@ private:
   reader_state& state_;
   read_pace& pace_;
   std::shared_ptr<fetch_stages> stages_;
+  shard_reads& shards_;
 };
 
 pack_reader_actor::behavior_type pack_reader_behavior(pack_reader_actor::stateful_pointer<reader_state> self,
