@@ -84,7 +84,7 @@ std::vector<std::string> read_texts(const google::protobuf::RepeatedPtrField<std
 #define LOCK_FIELDS(F) F(number) F(kind) F(label) F(created_ns)
 #define ENTRY_FIELDS(F) F(path) F(name) F(size) F(mode) F(modified_ns) F(symlink_target) F(version_count)
 #define VERSION_FIELDS(F) F(stored_ns) F(modified_ns) F(size) F(current)
-#define STATUS_FIELDS(F) F(sentence) F(policy) F(policy_level) F(packs) F(packs_degraded) F(packs_lost) F(margin_min)
+#define STATUS_FIELDS(F) F(sentence) F(policy) F(policy_level) F(packs) F(packs_degraded) F(packs_lost) F(packs_weaker) F(margin_min)
 #define EVENT_FIELDS(F) F(sequence) F(wall_ns) F(job) F(subject) F(detail) F(items_done) F(items_total) F(bytes_done) F(bytes_total)
 #define FILE_FIELDS(F) F(size) F(allocated) F(mode) F(modified_ns) F(changed_ns) F(device) F(inode)
 
@@ -238,6 +238,7 @@ void write(v1::Cleanup& to, const cleanup_request& from) {
   if (from.trash_age)
     to.set_trash_age_s(from.trash_age->count());
   to.set_keep_versions(from.keep_versions);
+  to.set_policy(from.policy);
 }
 
 cleanup_request read(const v1::Cleanup& from) {
@@ -248,6 +249,7 @@ cleanup_request read(const v1::Cleanup& from) {
   if (from.has_trash_age_s())
     to.trash_age = std::chrono::seconds{std::clamp<int64_t>(from.trash_age_s(), 0, age_max)};
   to.keep_versions = from.keep_versions();
+  to.policy = from.policy();
   return to;
 }
 

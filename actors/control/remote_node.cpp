@@ -378,7 +378,9 @@ private:
     auto got = to_->ask(std::move(request));
     if (!got)
       return fail(got.error());
-    return got->message.has_change() ? change_result{got->message.change().in_packs()} : misfit<change_result>();
+    if (!got->message.has_change())
+      return misfit<change_result>();
+    return change_result{got->message.change().in_packs(), got->message.change().path()};
   }
   result<void> done(v1::ControlRequest request, byte_view secret = {}) {
     auto got = to_->ask(std::move(request), secret);

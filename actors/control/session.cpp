@@ -49,7 +49,11 @@ result<Reply> made(const result<void>& outcome) {
 
 template <class Reply>
 result<Reply> changed(const result<change_result>& outcome) {
-  return made<Reply>(outcome, [](Reply& to, const change_result& from) { to.message.mutable_change()->set_in_packs(from.in_packs); });
+  return made<Reply>(outcome, [](Reply& to, const change_result& from) {
+    auto& change = *to.message.mutable_change();
+    change.set_in_packs(from.in_packs);
+    change.set_path(from.path);
+  });
 }
 
 result<credential> credential_of(const v1::CredentialKind& kind, byte_view secret) {

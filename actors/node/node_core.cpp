@@ -74,6 +74,8 @@ result<std::shared_ptr<node_core>> node_core::open(node_options options, bool cr
   core->pack_pool = buffer_pool::make(storage::pack_buffer_size, storage::pack_buffers_max);
   core->system_ = std::make_unique<caf::actor_system>(*core->config_);
   core->start_supervisor();
+  if (auto device = core->home.device())
+    core->device_ = *device;
   core->drives->load([core = core.get(), known = std::move(*known)] { return core->start_drives(known); });
   return core;
 }

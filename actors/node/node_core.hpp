@@ -72,7 +72,8 @@ public:
 
 private:
   node_core(node_options o, environment e);
-  [[nodiscard]] storage::drive_entry start_drive(const drive_id& id, const std::string& folder);
+  [[nodiscard]] storage::drive_entry start_drive(const drive_id& id, const std::string& folder, bool take_over = false);
+  void look_for_packs(std::unique_lock<std::mutex>& guard);
   void start_supervisor();
   void drive_fell(const drive_id& id, const std::string& why);
   [[nodiscard]] bool restart_drive(const drive_id& id);
@@ -92,6 +93,7 @@ private:
   std::unique_ptr<caf::actor_system> system_;
   std::atomic<bool> kept_threads_ = false; ///< By a drive that owes an answer.
   supervisor_actor supervisor_;
+  device_id device_; ///< Zero where the home is read-only and has none yet.
   std::unique_ptr<file_lock> lock_;
   std::mutex mutex_;
   std::mutex removal_mutex_; ///< One at a time removes what destroyed vaults left.

@@ -53,12 +53,14 @@ drive_report report_of(const storage::drive_entry& drive) {
 
 } // namespace
 
-storage::drive_entry node_core::start_drive(const drive_id& id, const std::string& folder) {
+storage::drive_entry node_core::start_drive(const drive_id& id, const std::string& folder, bool take_over) {
   storage::drive_entry entry;
   entry.id = id;
   entry.folder = folder;
   storage::shard_store_options store_options;
   store_options.folder = folder;
+  store_options.take_over = take_over;
+  store_options.node = device_;
   auto store = storage::shard_store::open(env, std::move(store_options));
   if (!store) {
     entry.reason = store.error();
@@ -225,7 +227,7 @@ result<void> node_core::save_drives(const storage::drive_table::list& list) {
 result<drive_report> node_core::add_drive(const std::string& folder, bool adopt) {
   if (folder.empty() || folder.front() != '/')
     return fail(errc::invalid_argument, "add a drive by an absolute path", folder);
-  std::lock_guard guard{mutex_};
+  std::unique_lock guard{mutex_};
   auto list = *drives->all();
   auto id = storage::shard_store::identify(*env.files, folder);
   if (adopt && !id)
@@ -237,7 +239,7 @@ result<drive_report> node_core::add_drive(const std::string& folder, bool adopt)
     if (!id)
       return fail(id.error());
   }
-  auto entry = start_drive(*id, folder);
+  auto entry = start_drive(*id, folder, adopt);
   if (!entry.store)
     return fail(*entry.reason);
   // A drive that was missing comes back under its old id, perhaps elsewhere.
@@ -252,7 +254,23 @@ result<drive_report> node_core::add_drive(const std::string& folder, bool adopt)
   }
   drives->replace(std::move(list));
   caf::anon_send(supervisor_, drive_watch{std::make_shared<const storage::drive_entry>(entry)});
+  if (adopt)
+    look_for_packs(guard);
   return report_of(entry);
+}
+
+/// Open vaults take in what a drive brought; those that are busy when they are opened the
+/// next time.
+void node_core::look_for_packs(std::unique_lock<std::mutex>& guard) {
+  std::vector<std::shared_ptr<vault_runtime>> vaults;
+  for (const auto& [name, handle] : open_)
+    if (auto vault = handle.lock())
+      vaults.push_back(std::move(vault));
+  guard.unlock(); // Who holds the last handle of a vault closes it, which takes the lock.
+  for (const auto& vault : vaults) {
+    vault->context->names->doubt();
+    vault->mend();
+  }
 }
 
 namespace {

@@ -57,7 +57,9 @@ result<status_report> local_vault::status() const {
   auto care = runtime.core->home.care(runtime.name);
   report.last_quick_verify_ns = care.quick_verify_ns;
   report.last_deep_verify_ns = care.deep_verify_ns;
+  int wanted = 0; // Of the losses of drives.
   if (auto how = storage::choose_policy(*context.drives, {})) {
+    wanted = storage::drive_losses_survived(*how);
     report.policy = storage::to_string(*how);
     report.policy_level = how->level == storage::domain_level::block ? "block" : "drive";
   }
@@ -91,6 +93,7 @@ result<status_report> local_vault::status() const {
       auto lost = there < pack.seal.shape.k;
       report.packs_lost += lost;
       report.packs_degraded += !lost && margin < pack.seal.shape.m;
+      report.packs_weaker += !lost && storage::drive_losses_survived(pack) < wanted;
     }
   }
   report.margin_min = least.value_or(0);
@@ -110,6 +113,9 @@ result<status_report> local_vault::status() const {
     report.sentence = report.packs == 0   ? "Nothing is stored yet."
                       : report.packs == 1 ? "Its one pack has its full redundancy."
                                           : fmt::format("All {} packs have their full redundancy.", report.packs);
+    if (report.packs_weaker > 0)
+      report.sentence += fmt::format(" {} of them {} the loss of fewer drives than new data will.", report.packs_weaker,
+                                     report.packs_weaker == 1 ? "survives" : "survive");
     if (faulty > 0)
       report.sentence += faulty == 1 ? std::string{" One drive is not in service."} : fmt::format(" {} drives are not in service.", faulty);
     if (closed > 0)
@@ -143,15 +149,19 @@ result<verify_summary> local_vault::verify(const verify_request& what, const job
 
 result<cleanup_summary> local_vault::cleanup(const cleanup_request& what, const job_options& job) {
   auto& runtime = *runtime_;
-  auto how = storage::choose_policy(*runtime.core->drives, {});
+  auto how = storage::choose_policy(*runtime.core->drives, what.policy);
   if (!how)
     return fail(how.error());
+  auto drives = runtime.core->drives->all();
+  auto in_service =
+      std::ranges::count_if(*drives, [](const auto& drive) { return drive.store && drive.state() == storage::drive_state::ok; });
+  storage::copy_protection copies{*how, static_cast<size_t>(in_service), !what.policy.empty()};
   storage::retention rules;
   if (what.trash_age)
     rules.trash_ns = std::chrono::nanoseconds{*what.trash_age}.count();
   rules.versions_kept = what.keep_versions;
   auto outcome = runtime.wait_for<cleanup_summary>(job, [&](auto running, auto done) {
-    storage::start_cleanup(runtime.context, {rules, what.dry_run, *how, running, std::move(done)});
+    storage::start_cleanup(runtime.context, {rules, copies, what.dry_run, running, std::move(done)});
   });
   if (outcome && !what.dry_run) {
     runtime.keep_checkpoint(job.cancel);

@@ -58,6 +58,12 @@ result<std::vector<storage::restore_plan::root>> roots_of(const storage::catalog
     if (!node)
       return fail(node.error());
     auto target = what.target_name.empty() ? node->name : what.target_name;
+    // The second would take the place of the first.
+    auto taken = [&](const auto& root) {
+      return root.target == target && (root.node.kind != storage::node_kind::folder || node->kind != storage::node_kind::folder);
+    };
+    if (std::ranges::any_of(roots, taken))
+      return fail(errc::conflict, "get two things under one name", target);
     roots.push_back({std::move(*node), std::move(target), what.version});
   }
   if (roots.empty() || (!what.target_name.empty() && roots.size() > 1))

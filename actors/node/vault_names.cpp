@@ -2,6 +2,7 @@
 #include "node/vault_impl.hpp"
 
 #include <algorithm>
+#include <map>
 
 namespace datamesh {
 
@@ -35,6 +36,11 @@ entry entry_of(const node_view& node, std::string path) {
 
 std::string below(const std::string& folder, const std::string& name) {
   return folder == "/" ? "/" + name : folder + "/" + name;
+}
+
+/// *path* with another last part.
+std::string beside(const std::string& path, const std::string& name) {
+  return path.substr(0, path.rfind('/') + 1) + name;
 }
 
 std::string clean_path(std::string_view path) {
@@ -109,8 +115,22 @@ private:
   std::vector<level_state> levels_;
 };
 
-/// Fewest good shards beyond k of any pack that a file needs, by the drives that
-/// are there now.
+int spare_drives(const storage::pack_record& pack, const storage::drive_table::list& drives) {
+  std::map<drive_id, size_t> good;
+  for (size_t i = 0; i < pack.drives.size(); ++i) {
+    const auto& id = pack.drives[i];
+    const auto* drive = id.is_zero() || pack.is_faulty(i) ? nullptr : storage::drive_table::find(drives, id);
+    if (drive != nullptr && drive->is_there())
+      ++good[id];
+  }
+  std::vector<size_t> counts;
+  for (const auto& [id, count] : good)
+    counts.push_back(count);
+  return storage::drives_to_spare(std::move(counts), pack.seal.shape.k);
+}
+
+/// Fewest drives that may be lost before any pack that a file needs is, by what is good
+/// on those that are there now.
 result<std::optional<int>> margin_of(const storage::vault_context& context, const node_view& node) {
   if (node.kind != node_kind::file || !node.version)
     return std::nullopt;
@@ -140,14 +160,7 @@ result<std::optional<int>> margin_of(const storage::vault_context& context, cons
       auto pack = context.names->find_pack((*place)->pack);
       if (!pack)
         return fail(pack.error());
-      auto good = 0;
-      if (*pack)
-        for (size_t i = 0; i < (*pack)->drives.size(); ++i) {
-          const auto& id = (*pack)->drives[i];
-          const auto* drive = id.is_zero() || (*pack)->is_faulty(i) ? nullptr : storage::drive_table::find(*drives, id);
-          good += drive != nullptr && drive->is_there();
-        }
-      auto margin = *pack ? good - (*pack)->seal.shape.k : -1;
+      auto margin = *pack ? spare_drives(**pack, *drives) : -1;
       least = std::min(least.value_or(margin), margin);
     }
   }
@@ -283,7 +296,7 @@ result<change_result> local_vault::move(const std::string& from, const std::stri
   if (auto there = context.names->resolve(target); there && there->kind == node_kind::folder && target != source)
     target = below(target, node->name);
   if (target == source)
-    return change_result{};
+    return change_result{.path = source};
   if (node->kind == node_kind::folder && target.starts_with(source + "/"))
     return fail(errc::conflict, "move a folder into itself", from);
   auto job = runtime.core->next_job();
@@ -302,7 +315,7 @@ result<change_result> local_vault::move(const std::string& from, const std::stri
   context.claims->release(job);
   if (!applied)
     return fail(applied.error());
-  return change_result{};
+  return change_result{.path = beside(target, claim->name)};
 }
 
 result<change_result> local_vault::copy(const std::string& from, const std::string& to, if_exists conflict) {
@@ -324,6 +337,7 @@ result<change_result> local_vault::copy(const std::string& from, const std::stri
     bodies.clear();
     return applied;
   };
+  std::string place; // Of what was copied last.
   auto copy_one = [&](const node_view& view, const std::string& path) -> result<void> {
     auto claim = context.claims->take(path, view.kind, conflict, job);
     if (!claim)
@@ -332,6 +346,7 @@ result<change_result> local_vault::copy(const std::string& from, const std::stri
       bodies.emplace_back(folder);
     if (claim->fresh)
       bodies.emplace_back(storage::move_node{claim->node, claim->parent, claim->name, view.kind});
+    place = beside(path, claim->name);
     if (!view.version)
       return {};
     auto fresh = random_id<version_id>(*context.env.random);
@@ -365,6 +380,7 @@ result<change_result> local_vault::copy(const std::string& from, const std::stri
     return bodies.size() >= bodies_at_once ? send() : result<void>{};
   };
   auto outcome = copy_one(*node, target);
+  const auto top = place;
   if (outcome && node->kind == node_kind::folder) {
     list_request all;
     all.recursive = true;
@@ -378,7 +394,7 @@ result<change_result> local_vault::copy(const std::string& from, const std::stri
         break;
       }
       auto relative = (*next)->second.substr(source == "/" ? 0 : source.size());
-      outcome = copy_one((*next)->first, target + relative);
+      outcome = copy_one((*next)->first, top + relative);
     }
   }
   if (outcome)
@@ -386,7 +402,7 @@ result<change_result> local_vault::copy(const std::string& from, const std::stri
   context.claims->release(job);
   if (!outcome)
     return fail(outcome.error());
-  return change_result{};
+  return change_result{.path = top};
 }
 
 result<change_result> local_vault::make_folder(const std::string& path) {

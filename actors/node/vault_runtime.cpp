@@ -78,7 +78,16 @@ result<void> vault_runtime::start(bool fresh_catalog) {
   context->catalog_writer = storage::spawn_catalog(core->system(), context->names, core->env.clock, context->claims);
   // The drives open meanwhile; no actor shall be the one that waits for them.
   (void) core->drives->all();
+  context->names->follow_drives([drives = core->drives, vault = context->id] {
+    storage::drive_marks marks;
+    for (const auto& drive : *drives->all())
+      if (drive.store)
+        marks[drive.id] = drive.store->shards_brought(vault);
+    return marks;
+  });
   // What a full disk has no room for is taken in later; until then all else is read.
+  if (!fresh_catalog)
+    context->names->compare_drives();
   if (!fresh_catalog && context->names->was_interrupted())
     if (auto adopted = adopt(); !adopted && !disk_refuses(adopted.error().code()))
       return adopted;

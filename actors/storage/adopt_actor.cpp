@@ -43,6 +43,9 @@ public:
         return fail(taken.error());
       task_.job->progress(summary_.packs, found_.size(), 0, 0);
     }
+    // A vault of which nothing but leftovers is found is one whose drives are not all here.
+    if (task_.fresh && complete_ && summary_.packs == 0)
+      summary_.packs_unreadable += incomplete_;
     auto folded = task_.fresh ? fold_all() : compare_checkpoints();
     if (!folded)
       return fail(folded.error());
@@ -138,6 +141,7 @@ private:
       // Left over from a put that failed, and nobody was told that it is there; unless the
       // rest lies on drives that are away.
       summary_.packs_unreadable += complete_ ? 0 : 1;
+      ++incomplete_;
       return {};
     }
     auto seal = seal_of(id, pack);
@@ -323,7 +327,8 @@ private:
   pack_reader_actor reader_;
   crypto::aead cipher_;
   rebuild_summary summary_;
-  bool complete_ = false; ///< All drives are in service.
+  bool complete_ = false;   ///< All drives are in service.
+  uint64_t incomplete_ = 0; ///< Unknown packs with fewer than k shards here.
   std::map<pack_id, found_pack> found_;
   std::vector<found_checkpoint> found_parts_; ///< In packs that were taken in.
   std::vector<checkpoint_header> headers_;    ///< Of all checkpoints that were found.

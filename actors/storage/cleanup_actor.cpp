@@ -27,11 +27,10 @@ public:
       : self_(self), context_(std::move(context)), task_(task), reader_(spawn_pack_reader(*context_->sys, context_, task.job)) {}
   ~cleaner() {
     context_->chunks->spare(free_);
-    if (packer_) {
-      v1::CloseIntake close;
-      close.set_job(task_.job->number);
-      self_->send(packer_, close);
-    }
+    v1::CloseIntake close;
+    close.set_job(task_.job->number);
+    for (const auto& packer : packers_)
+      self_->send(packer, close);
     self_->send_exit(reader_, caf::exit_reason::user_shutdown);
   }
 
@@ -40,7 +39,7 @@ public:
     if (auto read = read_checkpoints(); !read)
       return fail(read.error());
     auto now = context_->env.clock->wall().time_since_epoch().count();
-    auto plan = plan_cleanup(*context_->names, task_.rules, now, {}, cover_);
+    auto plan = plan_cleanup(*context_->names, task_.rules, task_.copies, now, {}, cover_);
     if (!plan)
       return fail(plan.error());
     summary_.nodes_forgotten = plan->nodes_forgotten;
@@ -50,9 +49,8 @@ public:
     auto drives = drive_table::candidates(*context_->drives->all(), room_for::upkeep);
     // Nothing is forgotten that the drives could not be told.
     if (!plan->forget.empty())
-      if (auto room = place(drives, task_.how, pack_id{}.view(), small_pack_shard); !room)
+      if (auto room = place(drives, task_.copies.how, pack_id{}.view(), small_pack_shard); !room)
         return fail(room.error());
-    packer_ = context_->packer_for(task_.how);
     if (auto condemned = condemn(*plan, now); !condemned)
       return fail(condemned.error());
     for (size_t i = 0; i < plan->forget.size(); i += operations_at_once)
@@ -148,7 +146,7 @@ private:
     std::set<pack_id> pinned{candidates.begin(), candidates.end()};
     for (const auto& id : free_)
       pinned.erase(id);
-    auto again = plan_cleanup(*context_->names, task_.rules, now, pinned, cover_);
+    auto again = plan_cleanup(*context_->names, task_.rules, task_.copies, now, pinned, cover_);
     if (!again)
       return fail(again.error());
     plan = std::move(*again);
@@ -204,6 +202,8 @@ private:
     if (!*record)
       return {};
     auto pack = to_proto(**record);
+    auto packer = context_->packer_for(copy.how);
+    packers_.insert(packer);
     v1::CopyChunks batch;
     slices data;
     uint32_t bytes_in_batch = 0;
@@ -211,7 +211,7 @@ private:
       if (data.empty())
         return {};
       batch.set_job(task_.job->number);
-      auto sent = ask<v1::Done>(self_, packer_, until_answered, std::exchange(batch, {}), std::exchange(data, {}));
+      auto sent = ask<v1::Done>(self_, packer, until_answered, std::exchange(batch, {}), std::exchange(data, {}));
       bytes_in_batch = 0;
       if (!sent)
         return fail(sent.error());
@@ -243,7 +243,7 @@ private:
     ++summary_.packs_copied;
     summary_.bytes_copied += copy.bytes;
     if (operations.batches_size() > 0)
-      copying_.push_back(self_->request(packer_, until_answered, std::move(operations)));
+      copying_.push_back(self_->request(packer, until_answered, std::move(operations)));
     return {};
   }
 
@@ -275,9 +275,9 @@ private:
     v1::FlushPacks request;
     request.set_job(task_.job->number);
     request.set_at_once(true);
-    auto flushed = ask<v1::PackFigures>(self_, packer_, until_answered, request);
-    if (!flushed)
-      return fail(flushed.error());
+    for (const auto& packer : packers_)
+      if (auto flushed = ask<v1::PackFigures>(self_, packer, until_answered, request); !flushed)
+        return fail(flushed.error());
     result<void> outcome;
     for (auto& answer : std::exchange(copying_, {}))
       answer.receive([](v1::PackFigures&) {}, [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
@@ -391,8 +391,8 @@ private:
   std::shared_ptr<vault_context> context_;
   cleanup_task& task_;
   pack_reader_actor reader_;
-  packer_actor packer_;
-  std::vector<pack_id> free_; ///< No running put relies on them.
+  std::set<packer_actor> packers_; ///< One for each policy.
+  std::vector<pack_id> free_;      ///< No running put relies on them.
   checkpoint_cover cover_;
   cleanup_summary summary_;
   std::vector<copy_handle> copying_;

@@ -12,8 +12,8 @@ namespace datamesh::storage {
 
 struct cleanup_task {
   retention rules;
+  copy_protection copies;
   bool dry_run = false;
-  policy how;
   std::shared_ptr<storage::job> job;
   completion<cleanup_summary> done;
 };

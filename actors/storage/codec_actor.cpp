@@ -195,6 +195,7 @@ result<std::pair<v1::FinishedPack, slices>> finish_pack(codec_state& state, cons
   record.table_sealed_length = header->table_sealed_length;
   v1::FinishedPack reply;
   *reply.mutable_pack() = to_proto(record, builder.table());
+  reply.set_vault(write_id(keys->vault));
   auto as_file = shape->shard_length >= inline_shard_max;
   for (size_t i = 0; i < coded.bodies.size(); ++i) {
     auto encoded = encode_shard_header({coded.seal, static_cast<uint8_t>(i), coded.hashes[i]}, as_file);

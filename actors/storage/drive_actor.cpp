@@ -31,6 +31,13 @@ struct writer_state {
 result<std::vector<shard_write>> read_writes(const v1::StoreShards& request, const slices& bodies) {
   if (static_cast<size_t>(request.headers_size()) != bodies.size())
     return fail(errc::invalid_argument, "store shards");
+  vault_id vault;
+  if (!request.vault().empty()) {
+    auto given = read_id<vault_id>(request.vault());
+    if (!given)
+      return fail(given.error());
+    vault = *given;
+  }
   std::vector<shard_write> writes;
   for (size_t i = 0; i < bodies.size(); ++i) {
     auto header = parse_shard_header(as_view(request.headers(static_cast<int>(i))));
@@ -38,7 +45,7 @@ result<std::vector<shard_write>> read_writes(const v1::StoreShards& request, con
       return fail(header.error());
     if (bodies[i].size() != header->pack.shape.shard_length)
       return fail(errc::invalid_argument, "store shards", header->pack.id.brief());
-    writes.push_back({std::move(*header), bodies[i], request.upkeep() ? room_for::upkeep : room_for::data});
+    writes.push_back({std::move(*header), bodies[i], request.upkeep() ? room_for::upkeep : room_for::data, vault});
   }
   return writes;
 }

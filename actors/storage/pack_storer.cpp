@@ -70,6 +70,7 @@ void pack_storer::store_on(const run_ptr& run, const drive_table::list& drives, 
   }
   v1::StoreShards request;
   request.set_upkeep(run->upkeep);
+  request.set_vault(run->finished.vault());
   slices bodies;
   for (auto index : indexes) {
     run->asked[id].insert(static_cast<uint8_t>(index));

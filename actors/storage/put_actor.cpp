@@ -32,6 +32,9 @@ struct put_item {
   uint64_t inode = 0;
 };
 
+/// Paths and sizes of items that have nothing left to store.
+using ended_items = std::vector<std::pair<std::string, uint64_t>>;
+
 /// Where a chunk's name belongs when it comes back.
 struct chunk_target {
   uint64_t item;
@@ -195,6 +198,10 @@ private:
         state_.summary.bytes += piece.hole_length();
         state_.summary.hole_bytes += piece.hole_length();
         item.extents.push_back({std::nullopt, piece.hole_length()});
+      } else if (piece.end().changed()) {
+        // What was read is neither what it was nor what it is.
+        add_failure(item.begin.path(), error{errc::source_changed, "read file", item.begin.path()});
+        forget_item(piece.item());
       } else {
         end_item(item, piece.end());
       }
@@ -262,7 +269,7 @@ private:
       state_.summary.bytes += file.size();
       state_.summary.bytes_unread += file.size();
       state_.summary.files_unread += 1;
-      return count(*item);
+      return tell_done({{count(*item), item->size}});
     }
     state_.context->claims->withdraw(item->target, state_.task.job->number);
     v1::ReadSource again;
@@ -286,8 +293,6 @@ private:
     item.changed_ns = end.changed_ns();
     item.device = end.device();
     item.inode = end.inode();
-    if (end.changed())
-      add_failure(item.begin.path(), error{errc::source_changed, "read file", item.begin.path()});
   }
 
   // -- through the packer --------------------------------------------------------------------
@@ -347,6 +352,7 @@ private:
   void submit_complete() {
     v1::SubmitOperations request;
     v1::RememberSources marks;
+    ended_items ended;
     request.set_job(state_.task.job->number);
     for (auto& folder : std::exchange(state_.folders, {}))
       add_body(request, std::move(folder));
@@ -362,15 +368,20 @@ private:
         continue;
       }
       end_with_operations(item, request);
+      ended.push_back({count(item), item.size});
       add_mark(item, marks);
       it = state_.items.erase(it);
     }
     if (marks.marks_size() > 0 && !state_.task.dry_run)
       remember(std::move(marks));
-    if (request.bodies_size() == 0 || state_.task.dry_run)
+    if (request.bodies_size() == 0 || state_.task.dry_run) {
+      tell_done(ended);
       return finish_if_done();
+    }
+    // Nobody hears of an item before it would outlive a power cut.
     self_->request(state_.packer, until_answered, std::move(request))
-        .then([](v1::PackFigures&) {}, [this](caf::error& reason) { give_up(from_caf(reason)); });
+        .then([this, ended = std::move(ended)](v1::PackFigures&) { tell_done(ended); },
+              [this](caf::error& reason) { give_up(from_caf(reason)); });
     finish_if_done();
   }
 
@@ -407,7 +418,6 @@ private:
   }
 
   void end_with_operations(put_item& item, v1::SubmitOperations& request) {
-    count(item);
     auto kind = static_cast<node_kind>(item.begin.kind());
     if (item.target.fresh)
       add_body(request, move_node{item.target.node, item.target.parent, item.target.name, kind});
@@ -455,7 +465,8 @@ private:
     return extents && *extents == item.extents;
   }
 
-  void count(const put_item& item) {
+  /// Answers the path as which the item is stored.
+  std::string count(const put_item& item) {
     auto& summary = state_.summary;
     switch (static_cast<node_kind>(item.begin.kind())) {
     case node_kind::file:
@@ -476,7 +487,12 @@ private:
     auto at = item.begin.modified_ns();
     if ((at == INT64_MIN || at == INT64_MAX) && state_.times_bounded++ == 0)
       state_.first_bounded = path;
-    state_.task.job->item(event_kind::item_done, path, item.size);
+    return path;
+  }
+
+  void tell_done(const ended_items& items) {
+    for (const auto& [path, size] : items)
+      state_.task.job->item(event_kind::item_done, path, size);
   }
 
   void add_failure(const std::string& path, error reason) {

@@ -63,6 +63,13 @@ result<slices> shard_healer::bodies_of(const pack_record& pack, const std::vecto
   return bodies;
 }
 
+/// True for a pack that was stored when there was but one drive: more of its shards than one go
+/// to each, or it could never leave that drive for fewer than it has shards.
+static bool shares_drives(const pack_record& pack) {
+  std::set<drive_id> seen;
+  return std::ranges::any_of(pack.drives, [&](const auto& drive) { return !drive.is_zero() && !seen.insert(drive).second; });
+}
+
 std::optional<drive_id> shard_healer::choose_drive(const pack_record& pack, uint8_t index, bool elsewhere,
                                                    const std::set<drive_id>& refused) const {
   auto drives = context_->drives->all();
@@ -79,7 +86,7 @@ std::optional<drive_id> shard_healer::choose_drive(const pack_record& pack, uint
       taken.push_back(pack.drives[i]);
   if (elsewhere && !old.is_zero())
     std::erase_if(candidates, [&](const auto& drive) { return drive.id == old; });
-  auto level = drives->size() == 1 ? domain_level::block : domain_level::drive;
+  auto level = drives->size() == 1 || shares_drives(pack) ? domain_level::block : domain_level::drive;
   auto size = uint64_t{pack.seal.shape.shard_length} + shard_header_length(pack.seal.shape, true);
   return place_one(candidates, taken, level, pack.seal.id.view(), size);
 }
@@ -122,6 +129,7 @@ result<shard_healer::outcome> shard_healer::rebuild(const pack_record& pack, con
     }
     placed.drives[wanted[i]] = *where;
     ++done.stored;
+    done.healed.push_back(wanted[i]);
     done.bytes += pack.seal.shape.shard_length;
   }
   if (placed.drives == pack.drives)
@@ -132,6 +140,22 @@ result<shard_healer::outcome> shard_healer::rebuild(const pack_record& pack, con
   if (!committed)
     return fail(committed.error());
   return done;
+}
+
+shard_healer::outcome shard_healer::foresee(const pack_record& pack, const std::vector<uint8_t>& wanted, bool elsewhere) const {
+  outcome seen;
+  auto placed = pack;
+  for (auto index : wanted) {
+    auto where = choose_drive(placed, index, elsewhere, {});
+    if (!where) {
+      ++seen.unplaced;
+      continue;
+    }
+    placed.drives[index] = *where;
+    ++seen.stored;
+    seen.bytes += pack.seal.shape.shard_length;
+  }
+  return seen;
 }
 
 } // namespace datamesh::storage

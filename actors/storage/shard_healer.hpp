@@ -19,11 +19,15 @@ public:
     uint64_t stored = 0;   ///< Shards rebuilt or moved, durable and in the catalog.
     uint64_t unplaced = 0; ///< No drive takes them.
     uint64_t bytes = 0;
+    std::vector<uint8_t> healed; ///< Which were stored.
   };
 
   /// Makes the shards *wanted* of *pack* anew. A shard whose drive is at work stays
   /// there, unless *elsewhere*. `damaged` when fewer than k others are good.
   [[nodiscard]] result<outcome> rebuild(const pack_record& pack, const std::vector<uint8_t>& wanted, bool elsewhere);
+
+  /// What `rebuild` would do with the room that there is now, of a pack that can be read.
+  [[nodiscard]] outcome foresee(const pack_record& pack, const std::vector<uint8_t>& wanted, bool elsewhere) const;
 
   /// True when pack bytes [begin, end) can be read.
   [[nodiscard]] bool readable(const pack_record& pack, uint32_t begin, uint32_t end);

@@ -151,8 +151,14 @@ private:
     }
     if (bad.size() > pack.seal.shape.m)
       return note_lost(pack, bad.size(), missing_drives(bad));
-    if (!task_.request.repair || task_.request.dry_run)
+    if (!task_.request.repair)
       return {};
+    if (task_.request.dry_run) {
+      auto seen = healer_.foresee(pack, wanted, false);
+      summary_.shards_repaired += seen.stored;
+      summary_.shards_unplaced += seen.unplaced;
+      return {};
+    }
     auto healed = healer_.rebuild(pack, wanted, false);
     if (!healed) {
       // Shards that passed a quick look may fail when they are read.
@@ -161,8 +167,12 @@ private:
       return fail(healed.error());
     }
     note_whole(pack);
-    if (healed->unplaced == 0)
-      bad.clear();
+    // Reads that found it bad told the catalog so, maybe after it was healed.
+    for (auto index : healed->healed) {
+      bad.erase(index);
+      if (!pack.drives[index].is_zero())
+        *marks_.add_good() = to_proto(seen_shard{pack.seal.id, index, pack.drives[index]});
+    }
     summary_.shards_repaired += healed->stored;
     summary_.shards_unplaced += healed->unplaced;
     if (healed->stored > 0)
@@ -173,19 +183,20 @@ private:
   /// Good shards on failed drives are news only when they get a new place: until then they
   /// are read where they are.
   result<void> bring_elsewhere(const pack_id& id, const std::vector<uint8_t>& leaving) {
-    if (leaving.empty() || !task_.request.repair || task_.request.dry_run)
+    if (leaving.empty() || !task_.request.repair)
       return {};
     auto pack = context_->names->find_pack(id);
     if (!pack)
       return fail(pack.error());
     if (!*pack)
       return {};
-    auto moved = healer_.rebuild(**pack, leaving, false);
+    auto moved = task_.request.dry_run ? result<shard_healer::outcome>{healer_.foresee(**pack, leaving, false)}
+                                       : healer_.rebuild(**pack, leaving, false);
     if (!moved)
       return moved.error().code() == errc::damaged ? result<void>{} : fail(moved.error());
     summary_.shards_missing += moved->stored;
     summary_.shards_repaired += moved->stored;
-    if (moved->stored > 0)
+    if (moved->stored > 0 && !task_.request.dry_run)
       report(event_kind::damage_healed, severity::info, id.hex(), fmt::format("{} shards brought off failed drives", moved->stored),
              std::nullopt);
     return {};

@@ -31,15 +31,22 @@ const option_spec if_exists = {.name = "if-exists",
 const option_spec if_exists_move = {.name = "if-exists",
                                     .kind = kind::choice,
                                     .placeholder = "WHAT",
+                                    .text = "When the name is taken: 'fail' refuses, 'rename' takes \"name (2)\".",
+                                    .fallback = "fail",
+                                    .choices = {"fail", "rename"}};
+const option_spec if_exists_copy = {.name = "if-exists",
+                                    .kind = kind::choice,
+                                    .placeholder = "WHAT",
                                     .text = "When the name is taken: 'fail' refuses, 'version' makes a new version of what is there, "
-                                            "'rename' stores as \"name (2)\".",
+                                            "'rename' takes \"name (2)\".",
                                     .fallback = "fail",
                                     .choices = {"version", "fail", "rename"}};
 const option_spec policy = {
     .name = "policy",
     .kind = kind::policy,
     .placeholder = "K+M",
-    .text = "Data and parity shards of each pack: any M drives may be lost. Chosen by the number of drives when not given.",
+    .text = "Data and parity shards of each pack: any M drives may be lost. Chosen by the number of drives when not given. What is "
+            "known already keeps the protection that it has; 'cleanup --policy' raises it.",
     .in_config = true};
 const option_spec range = {.name = "range",
                            .kind = kind::range,
@@ -234,7 +241,7 @@ std::vector<command_spec> data_commands() {
            "The copies share the stored data of their sources. When TARGET is a folder, each SOURCE is copied into it under its own name.",
        .example = "datamesh cp /report.odt /archive/report-2026.odt",
        .arguments = {{.name = "SOURCE", .kind = kind::vault_path, .repeated = true}, {.name = "TARGET", .kind = kind::vault_path}},
-       .options = {if_exists_move, dry_run, flush},
+       .options = {if_exists_copy, dry_run, flush},
        .groups = group_node | group_vault},
       {.name = "tag",
        .summary = "Show, set and remove tags of a file or folder",
@@ -306,10 +313,14 @@ std::vector<command_spec> care_commands() {
       {.name = "cleanup",
        .summary = "Forget old trash and free the space of what nothing needs",
        .text = "Forgets what has been in the trash for longer than --trash-age and, with --keep-versions, older versions of files. Then "
-               "frees the "
-               "drives of data that nothing refers to any more. What is forgotten can not be restored; a shorter age than 30 days and "
-               "--keep-versions ask first.",
-       .example = "datamesh cleanup --dry-run\ndatamesh cleanup --trash-age 7d --keep-versions 10 --yes",
+               "frees the drives of data that nothing refers to any more: packs of which less than 60 % is needed, and short ones, are "
+               "written anew. What is forgotten can not be restored; a shorter age than 30 days and "
+               "--keep-versions ask first.\n\n"
+               "What is written anew survives the loss of as many drives as before, or more. With --policy so is every pack that survives "
+               "the loss of fewer drives than new data with that policy: so data that was stored when there were fewer drives gets the "
+               "protection of more.",
+       .example = "datamesh cleanup --dry-run\ndatamesh cleanup --trash-age 7d --keep-versions 10 --yes\n"
+                  "datamesh cleanup --policy 4+2",
        .options = {{.name = "trash-age",
                     .kind = kind::span,
                     .placeholder = "AGE",
@@ -322,6 +333,10 @@ std::vector<command_spec> care_commands() {
                     .text = "Keep the newest N versions of each file; 0 keeps all.",
                     .fallback = "0",
                     .in_config = true},
+                   {.name = "policy",
+                    .kind = kind::policy,
+                    .placeholder = "K+M",
+                    .text = "Write packs anew that survive the loss of fewer than M drives."},
                    dry_run,
                    interactive,
                    yes},

@@ -44,6 +44,7 @@ json_line status_json(const status_report& report) {
       .add("packs", report.packs)
       .add("packs_degraded", report.packs_degraded)
       .add("packs_lost", report.packs_lost)
+      .add("packs_weaker", report.packs_weaker)
       .add("margin_min", report.margin_min)
       .add("drives", drives);
   if (report.last_quick_verify_ns)
@@ -75,6 +76,9 @@ void print_status(output& out, const status_report& r) {
   if (r.packs_lost > 0)
     packs += fmt::format(", {} lost", grouped(r.packs_lost));
   out.print("Packs        {}", packs);
+  if (r.packs_weaker > 0)
+    out.print("Weaker       {} of them {} the loss of fewer drives than new data; run: datamesh cleanup --policy {}",
+              grouped(r.packs_weaker), r.packs_weaker == 1 ? "survives" : "survive", r.policy);
   if (r.packs > 0 && r.margin_min >= 0)
     out.print("Reserve      {} more {} may be lost anywhere without loss of data", r.margin_min, r.margin_min == 1 ? "shard" : "shards");
   // Who reads all has checked all.
@@ -250,7 +254,8 @@ outcome<int> run_cleanup(session& s) {
   constexpr uint64_t default_age = uint64_t{30} * 86400;
   cleanup_request request{.dry_run = s.dry_run(),
                           .trash_age = std::chrono::seconds{s.set.number("trash-age")},
-                          .keep_versions = static_cast<uint32_t>(s.set.number("keep-versions"))};
+                          .keep_versions = static_cast<uint32_t>(s.set.number("keep-versions")),
+                          .policy = s.set.text("policy")};
   auto forgets_more = s.set.number("trash-age") < default_age || request.keep_versions > 0;
   if (!request.dry_run && (forgets_more || s.set.flag("interactive"))) {
     auto age = s.set.number("trash-age");
@@ -280,6 +285,9 @@ outcome<int> run_cleanup(session& s) {
   s.out.print("{} {} and {}, {} {}: {} {}.", request.dry_run ? "Would forget" : "Forgot", counted(sum->nodes_forgotten, "entry", "entries"),
               counted(sum->versions_forgotten, "version", "versions"), request.dry_run ? "delete" : "deleted",
               counted(sum->packs_deleted, "pack", "packs"), s.out.size(sum->bytes_freed), request.dry_run ? "would be free" : "are free");
+  if (sum->packs_copied > 0)
+    s.out.print("What is still needed of {} of them, {}, {} other packs.", grouped(sum->packs_copied), s.out.size(sum->bytes_copied),
+                request.dry_run ? "would go into" : "is in");
   return 0;
 }
 

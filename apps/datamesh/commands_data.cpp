@@ -179,7 +179,7 @@ int finish_put(session& s, const put_summary& sum) {
   if (done)
     out.print("{} {}, {}: {} new, {} known already{}.", s.dry_run() ? "Would store" : "Stored", what, out.size(sum.bytes),
               out.size(sum.bytes_new_plain), out.size(sum.bytes_known), unread(out, sum));
-  if (!s.dry_run() && sum.bytes_written > 0)
+  if (done && !s.dry_run() && sum.bytes_written > 0)
     out.print("{} compressed and sealed, {} on the drives with parity and padding.", out.size(sum.bytes_new_sealed),
               out.size(sum.bytes_written));
   if (sum.stored_as.size() == 1 && sum.files == 1)
@@ -535,6 +535,8 @@ outcome<int> run_get(session& s) {
   auto sum = s.with_progress([&](const job_options& job) { return (*v)->get(request, job); }, bytes_of_paths(**v, *paths));
   if (!sum && sum.error().code() == errc::already_exists)
     return refuse(errc::already_exists, sum.error().message(), advice_where_taken(s.set.flag("force")));
+  if (!sum && sum.error().code() == errc::conflict)
+    return refuse(errc::conflict, sum.error().message(), "get them one by one, each with --as NAME or --to FOLDER");
   if (!sum && sum.error().code() == errc::name_invalid)
     return refuse(errc::name_invalid, sum.error().message(), "choose another NAME for --as, without '/'; the folder is what --to names");
   if (!sum && sum.error().code() == errc::capacity_exceeded)

@@ -272,7 +272,7 @@ outcome<int> run_drive_replace(session& s) {
   if (s.dry_run()) {
     s.out.print("Would add {}, move {} off {} and take it out of the node.", printable(folder), counted(old->shards, "shard", "shards"),
                 printable(old->folder));
-    s.out.line(line.add("shards_moved", 0).add("shards_repaired", 0).add("removed", false));
+    s.out.line(line.add("shards_moved", old->state == "missing" ? 0 : old->shards).add("shards_repaired", 0).add("removed", false));
     return 0;
   }
   auto v = s.open_vault();

@@ -129,13 +129,16 @@ outcome<int> finish_changes(session& s, vault& v, uint64_t count, bool in_packs)
 /// Runs *change* on each item; asks and only tells where that is wanted.
 class change_loop {
 public:
-  change_loop(session& s, std::string verb, std::string done) : s_(s), verb_(std::move(verb)), done_(std::move(done)) {}
+  /// *joint* stands between what is changed and its target.
+  change_loop(session& s, std::string verb, std::string done, std::string joint = " to ")
+      : s_(s), verb_(std::move(verb)), done_(std::move(done)), joint_(std::move(joint)) {}
 
   template <class Change>
   outcome<void> run(const std::string& path, const std::string& target, Change change) {
     if (s_.cancel.cancelled())
       return refuse(errc::cancelled, verb_);
-    auto shown = printable_name(path) + (target.empty() ? "" : " to " + printable_name(target));
+    auto place = target;
+    auto shown = printable_name(path) + (target.empty() ? "" : joint_ + printable_name(target));
     if (s_.set.flag("interactive")) {
       auto sure = ask(fmt::format("{} {}?", verb_, shown), s_.cancel);
       if (!sure)
@@ -149,11 +152,16 @@ public:
         return refuse(done.error());
       in_packs = in_packs && done->in_packs;
       ++count;
+      // Another name may have been taken.
+      if (!done->path.empty() && !target.empty()) {
+        place = done->path;
+        shown = printable_name(path) + joint_ + printable_name(place);
+      }
     }
     json_line line{"item"};
     line.add("action", s_.line.path).name("path", path);
-    if (!target.empty())
-      line.name("target", target);
+    if (!place.empty())
+      line.name("target", place);
     s_.out.line(line.add("dry_run", s_.dry_run()));
     if (s_.dry_run())
       s_.out.print("Would {} {}.", verb_, shown);
@@ -169,6 +177,7 @@ private:
   session& s_;
   std::string verb_;
   std::string done_;
+  std::string joint_;
 };
 
 /// Pairs of source and target by the rules of mv(1).
@@ -391,7 +400,7 @@ outcome<int> run_tag(session& s) {
     s.out.line(json_line{"summary"}.add("dry_run", false).add("changed", 0).add("in_packs", true));
     return 0;
   }
-  change_loop loop{s, "tag", "Tagged"};
+  change_loop loop{s, "tag", "Tagged", " "};
   for (auto& [key, value] : changes) {
     auto shown = value ? key + "=" + *value : "without " + key;
     if (auto done = loop.run(*path, shown, [&, k = key, x = value] { return (*v)->set_tag(*path, k, x); }); !done)

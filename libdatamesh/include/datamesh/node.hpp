@@ -287,7 +287,7 @@ struct entry {
   uint32_t version_count = 0;
   node_id node;                                          ///< Stays when it is renamed; what `restore_from_trash` takes.
   std::vector<std::pair<std::string, std::string>> tags; ///< Only from `info`.
-  /// Fewest spare shards (good ones beyond k) of any pack it needs; only from `info`
+  /// Fewest drives whose loss would make it unreadable, less one: so many may still fail. Only from `info`
   /// and from `list` with health. Negative: data is lost.
   std::optional<int> margin;
 };
@@ -317,6 +317,8 @@ struct change_result {
   /// True when the change is in packs on the drives; false: durable in the local
   /// catalog, in the packs at the next flush.
   bool in_packs = false;
+  /// Where what was moved or copied is now; empty otherwise.
+  std::string path{};
 };
 
 struct vault_stats {
@@ -351,7 +353,8 @@ struct status_report {
   uint64_t packs = 0;
   uint64_t packs_degraded = 0;
   uint64_t packs_lost = 0;
-  int margin_min = 0; ///< Fewest spare shards of any pack.
+  uint64_t packs_weaker = 0; ///< Survive the loss of fewer drives than new data; `cleanup` with a policy writes them anew.
+  int margin_min = 0;        ///< Fewest spare shards of any pack.
   std::vector<drive_report> drives;
   std::optional<int64_t> last_quick_verify_ns;
   std::optional<int64_t> last_deep_verify_ns;
@@ -389,6 +392,9 @@ struct cleanup_request {
   bool dry_run = false;
   std::optional<std::chrono::seconds> trash_age{}; ///< 30 days when empty.
   uint32_t keep_versions = 0;                      ///< 0 = all.
+  /// "4+2": packs that survive the loss of fewer drives are written anew with it. Empty: none is for
+  /// that alone, and what is copied anyway is protected no less than before.
+  std::string policy{};
 };
 
 struct cleanup_summary {

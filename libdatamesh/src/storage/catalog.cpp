@@ -6,6 +6,10 @@
 #include "storage/tree_fold.hpp"
 #include "storage/version_fold.hpp"
 
+#include <algorithm>
+#include <map>
+#include <numeric>
+
 namespace datamesh::storage {
 
 namespace {
@@ -95,6 +99,36 @@ result<void> fold_operations(fold& into, const catalog_commit& what, std::span<c
 
 size_t pack_record::shards_present() const noexcept {
   return static_cast<size_t>(std::count_if(drives.begin(), drives.end(), [](const drive_id& d) { return !d.is_zero(); }));
+}
+
+int drives_to_spare(std::vector<size_t> shards_by_drive, size_t k) {
+  auto left = std::reduce(shards_by_drive.begin(), shards_by_drive.end());
+  if (left < k)
+    return -1;
+  // The worst that can happen: those that hold most.
+  std::ranges::sort(shards_by_drive, std::greater{});
+  int spare = 0;
+  for (auto count : shards_by_drive) {
+    left -= count;
+    if (left < k)
+      break;
+    ++spare;
+  }
+  return spare;
+}
+
+int drive_losses_survived(const pack_record& pack) {
+  std::map<drive_id, size_t> shards;
+  std::vector<size_t> counts;
+  for (const auto& drive : pack.drives) {
+    if (drive.is_zero())
+      counts.push_back(1);
+    else
+      ++shards[drive];
+  }
+  for (const auto& [drive, count] : shards)
+    counts.push_back(count);
+  return drives_to_spare(std::move(counts), pack.seal.shape.k);
 }
 
 bool pack_record::is_faulty(size_t shard) const noexcept {
@@ -339,10 +373,14 @@ result<std::vector<operation>> catalog::pending_operations(size_t limit) const {
 result<void> catalog::impl::mark(bool dirty) {
   if (refusal)
     return fail(*refusal);
-  // An empty write tells whether others would be refused.
-  if (head.dirty == dirty && head.lamport >= floor)
-    return store->write({}, durability::relaxed);
   auto marked = head;
+  // What is known of drives that are away stays.
+  if (!dirty && drives_now)
+    for (const auto& [drive, brought] : drives_now())
+      marked.drives[drive] = brought;
+  // An empty write tells whether others would be refused.
+  if (head.dirty == dirty && head.lamport >= floor && marked.drives == head.drives)
+    return store->write({}, durability::relaxed);
   marked.dirty = dirty;
   marked.lamport = std::max(marked.lamport, floor);
   write_batch batch;
@@ -376,8 +414,29 @@ result<void> catalog::close() {
   return {};
 }
 
+void catalog::follow_drives(std::function<drive_marks()> now) {
+  impl_->drives_now = std::move(now);
+}
+
+void catalog::compare_drives() {
+  auto& self = *impl_;
+  auto strange = [&](const auto& mark) {
+    auto known = self.head.drives.find(mark.first);
+    return mark.second != (known == self.head.drives.end() ? 0 : known->second);
+  };
+  auto marks = self.drives_now();
+  if (self.interrupted || std::ranges::none_of(marks, strange))
+    return;
+  self.interrupted = true;
+  self.skip_numbers();
+}
+
 bool catalog::was_interrupted() const noexcept {
   return impl_->interrupted;
+}
+
+void catalog::doubt() noexcept {
+  impl_->interrupted = true;
 }
 
 void catalog::reconciled() noexcept {

@@ -20,6 +20,7 @@
 #include "storage/shard.hpp"
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -42,6 +43,16 @@ struct pack_record {
   [[nodiscard]] size_t shards_present() const noexcept;
   [[nodiscard]] bool is_faulty(size_t shard) const noexcept;
 };
+
+/// How many drives may be lost for good of those that hold so many good shards each, with
+/// *k* shards left; negative with fewer than *k* now.
+[[nodiscard]] int drives_to_spare(std::vector<size_t> shards_by_drive, size_t k);
+
+/// The same, were all shards of *pack* good and those without a place on drives of their own.
+[[nodiscard]] int drive_losses_survived(const pack_record& pack);
+
+/// How many shards were ever new for a vault on each drive.
+using drive_marks = std::map<drive_id, uint64_t>;
 
 /// A shard where it was looked at.
 struct seen_shard {
@@ -222,11 +233,22 @@ public:
   /// closes it, whatever the outcome: who reads later is answered `unavailable`.
   [[nodiscard]] result<void> close();
 
-  /// True when the last process that wrote did not `close`: packs may be on drives
+  /// `close` asks *now* for the marks of the drives that are there, and keeps them.
+  void follow_drives(std::function<drive_marks()> now);
+
+  /// Where the marks are not those of the last `close`, this catalog or a drive is a copy from
+  /// earlier days, and something was stored without it: `was_interrupted`. @pre nothing was stamped
+  void compare_drives();
+
+  /// True when the last process that wrote did not `close`, or `follow_drives` found so: packs may be on drives
   /// that are unknown here, and the caller reconciles. Until it said so, `close` does not
   /// mark the store clean. Both from any thread.
   [[nodiscard]] bool was_interrupted() const noexcept;
   void reconciled() noexcept;
+
+  /// A drive came that may hold packs which are unknown here: `was_interrupted` until the
+  /// caller has looked. From any thread.
+  void doubt() noexcept;
 
   // -- names -----------------------------------------------------------------------
 

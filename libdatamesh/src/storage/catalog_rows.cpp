@@ -587,6 +587,11 @@ std::string catalog_head::encode() const {
   t.set_pack_bytes(totals.pack_bytes);
   t.set_shard_bytes(totals.shard_bytes);
   t.set_operations(totals.operations);
+  for (const auto& [drive, brought] : drives) {
+    auto& mark = *m.add_drives();
+    mark.set_drive(std::string{drive.text()});
+    mark.set_brought(brought);
+  }
   return m.SerializeAsString();
 }
 
@@ -608,6 +613,11 @@ result<catalog_head> catalog_head::decode(std::string_view value) {
   x.totals = {t.files(),         t.folders(),    t.symlinks(),          t.versions(),
               t.logical_bytes(), t.chunks(),     t.chunk_plain_bytes(), t.chunk_sealed_bytes(),
               t.packs(),         t.pack_bytes(), t.shard_bytes(),       t.operations()};
+  for (const auto& mark : m.drives()) {
+    if (mark.drive().size() != drive_id::size)
+      return fail(errc::store_corrupt, "read catalog head");
+    x.drives[drive_id::from(as_view(mark.drive()))] = mark.brought();
+  }
   return x;
 }
 

@@ -134,6 +134,7 @@ struct catalog_head {
   op_order last_move;
   uint64_t pending = 0;
   catalog_totals totals;
+  drive_marks drives; ///< As of the last close.
 
   [[nodiscard]] std::string encode() const;
   /// `format_newer` when a later version wrote it.

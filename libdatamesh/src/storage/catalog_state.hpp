@@ -21,6 +21,7 @@ struct catalog::impl {
   bool closed = false;
   std::atomic<bool> interrupted = false;
   std::optional<error> refusal; ///< Why no more is written.
+  std::function<drive_marks()> drives_now;
 
   /// Reads head and own log.
   result<void> load();

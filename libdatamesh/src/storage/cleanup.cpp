@@ -52,8 +52,9 @@ private:
 
 class planner {
 public:
-  planner(const catalog& names, const retention& rules, int64_t now_ns, const std::set<pack_id>& pinned, const checkpoint_cover& cover)
-      : names_(names), rules_(rules), now_ns_(now_ns), pinned_(pinned), cover_(cover) {}
+  planner(const catalog& names, const retention& rules, const copy_protection& copies, int64_t now_ns, const std::set<pack_id>& pinned,
+          const checkpoint_cover& cover)
+      : names_(names), rules_(rules), protection_(copies), now_ns_(now_ns), pinned_(pinned), cover_(cover) {}
 
   result<cleanup_plan> run() {
     if (auto good = empty_trash(); !good)
@@ -71,10 +72,8 @@ public:
 
 private:
   using copy = cleanup_plan::copy;
-  struct shape_of_copy {
-    geometry shape;
-    uint64_t bytes_on_drives = 0;
-  };
+  using target = std::pair<space_id, std::pair<uint8_t, uint8_t>>; ///< k and m of a policy.
+  using copy_list = std::vector<std::pair<copy, uint64_t>>;        ///< With what each takes on drives now.
 
   /// *parent* is a copy: a visitor may add to the list that it comes from.
   template <class Visit>
@@ -186,7 +185,7 @@ private:
     auto table = names_.table_of(pack.seal.id);
     if (!table)
       return fail(table.error());
-    copy found{pack.seal.id, table->space, {}, {}, 0};
+    copy found{pack.seal.id, table->space, policy_of_copy(pack), {}, {}, 0};
     uint64_t total = 0;
     for (const auto& o : table->operations) {
       total += o.sealed_length;
@@ -207,38 +206,52 @@ private:
       found.living.push_back(entry);
       found.bytes += entry.sealed_length;
     }
-    shape_of_copy shape{pack.seal.shape, uint64_t{pack.seal.shape.shard_length} * pack.shards_present()};
+    auto bytes_on_drives = uint64_t{pack.seal.shape.shard_length} * pack.shards_present();
     if (found.living.empty() && (found.operations.empty() || pack.copied_forward)) {
       plan_.dead.push_back(pack.seal.id);
-      freed_ += shape.bytes_on_drives;
+      freed_ += bytes_on_drives;
     } else if (pack.condemned || static_cast<double>(found.bytes) < rules_.live_ratio_min * static_cast<double>(total)) {
-      copies_[table->space].emplace_back(std::move(found), shape);
+      copies_[target_of(found)].emplace_back(std::move(found), bytes_on_drives);
+    } else if (protection_.raised && !pack.lost && drive_losses_survived(pack) < drive_losses_survived(protection_.how)) {
+      copies_[target_of(found)].emplace_back(std::move(found), bytes_on_drives);
     } else if (pack.used_length < rules_.short_pack_bytes) {
-      short_[table->space].emplace_back(std::move(found), shape);
+      short_[target_of(found)].emplace_back(std::move(found), bytes_on_drives);
     }
     return {};
   }
 
+  /// Its own, if it survives as much as new ones and the drives allow it.
+  [[nodiscard]] policy policy_of_copy(const pack_record& pack) const {
+    const auto& shape = pack.seal.shape;
+    auto own = policy{shape.k, shape.m, protection_.how.level};
+    auto fits = own.level == domain_level::block || shape.shard_count() <= protection_.drives;
+    auto weaker = drive_losses_survived(pack) < drive_losses_survived(protection_.how);
+    return fits && !weaker ? own : protection_.how;
+  }
+
+  static target target_of(const copy& one) {
+    return {one.space, {one.how.k, one.how.m}};
+  }
+
   /// A short pack is worth a copy only where it shares the new pack.
   void merge_short() {
-    for (auto& [space, list] : short_)
-      if (list.size() + copies_[space].size() > 1)
-        std::move(list.begin(), list.end(), std::back_inserter(copies_[space]));
-    for (auto& [space, list] : copies_)
+    for (auto& [into, list] : short_)
+      if (list.size() + copies_[into].size() > 1)
+        std::move(list.begin(), list.end(), std::back_inserter(copies_[into]));
+    for (auto& [into, list] : copies_)
       std::sort(list.begin(), list.end(), [](const auto& a, const auto& b) { return a.first.pack < b.first.pack; });
   }
 
   void count_bytes() {
     uint64_t taken = 0;
-    for (auto& [space, list] : copies_) {
-      std::map<std::pair<uint8_t, uint8_t>, uint64_t> payload;
-      for (auto& [one, shape] : list) {
-        freed_ += shape.bytes_on_drives;
-        payload[{shape.shape.k, shape.shape.m}] += one.bytes + table_entry_size * (one.living.size() + one.operations.size());
+    for (auto& [into, list] : copies_) {
+      uint64_t payload = 0;
+      for (auto& [one, bytes_on_drives] : list) {
+        freed_ += bytes_on_drives;
+        payload += one.bytes + table_entry_size * (one.living.size() + one.operations.size());
         plan_.copied.push_back(std::move(one));
       }
-      for (const auto& [parity, bytes] : payload)
-        taken += bytes_for(parity.first, parity.second, bytes);
+      taken += bytes_for(into.second.first, into.second.second, payload);
     }
     plan_.bytes_freed = freed_ > taken ? freed_ - taken : 0;
   }
@@ -258,6 +271,7 @@ private:
 
   const catalog& names_;
   const retention& rules_;
+  const copy_protection& protection_;
   int64_t now_ns_;
   const std::set<pack_id>& pinned_;
   const checkpoint_cover& cover_;
@@ -265,16 +279,16 @@ private:
   id_set nodes_gone_;
   id_set versions_gone_;
   id_set living_;
-  std::map<space_id, std::vector<std::pair<copy, shape_of_copy>>> copies_;
-  std::map<space_id, std::vector<std::pair<copy, shape_of_copy>>> short_;
+  std::map<target, copy_list> copies_;
+  std::map<target, copy_list> short_;
   uint64_t freed_ = 0;
 };
 
 } // namespace
 
-result<cleanup_plan> plan_cleanup(const catalog& names, const retention& rules, int64_t now_ns, const std::set<pack_id>& pinned,
-                                  const checkpoint_cover& cover) {
-  auto plan = planner{names, rules, now_ns, pinned, cover}.run();
+result<cleanup_plan> plan_cleanup(const catalog& names, const retention& rules, const copy_protection& copies, int64_t now_ns,
+                                  const std::set<pack_id>& pinned, const checkpoint_cover& cover) {
+  auto plan = planner{names, rules, copies, now_ns, pinned, cover}.run();
   if (!plan)
     return fail(plan.error().within("plan cleanup"));
   return plan;

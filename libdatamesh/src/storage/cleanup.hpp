@@ -1,10 +1,12 @@
 // Decides what cleanup does: which versions and trashed nodes have run out, which
 // packs hold nothing that lives, and which hold so little that their living
-// chunks are copied, sealed as they are, into a new pack. A pure planner: the dry
+// chunks are copied, sealed as they are, into a new pack. No copy survives the loss
+// of fewer drives than the pack that it is made from. A pure planner: the dry
 // run prints the same plan that the real run carries out.
 #pragma once
 
 #include "storage/checkpoint.hpp"
+#include "storage/placement.hpp"
 
 #include <set>
 
@@ -19,18 +21,26 @@ struct retention {
   uint32_t short_pack_bytes = 4 << 20;                 ///< Several shorter ones are merged.
 };
 
+/// How copies are protected.
+struct copy_protection {
+  policy how;          ///< Of what survives the loss of fewer drives as it is.
+  size_t drives = 1;   ///< Others keep their k+m as long as so many are enough.
+  bool raised = false; ///< What survives the loss of fewer is copied for that alone.
+};
+
 struct cleanup_plan {
   std::vector<operation_body> forget; ///< drop_version, purge_node
   std::vector<pack_id> dead;          ///< Nothing in them lives.
   struct copy {
     pack_id pack;
-    space_id space; ///< Only packs of one space are merged.
+    space_id space; ///< Only packs of one space and for one policy are merged.
+    policy how;     ///< Of the pack that it goes into.
     std::vector<chunk_entry> living;
     std::vector<operations_entry> operations;
     uint64_t bytes = 0; ///< Sealed bytes to copy, operations included.
   };
   std::vector<copy> copied; ///< Copied forward, then dead.
-  uint64_t bytes_freed = 0; ///< On drives, with parity, less what copies take at the same k+m.
+  uint64_t bytes_freed = 0; ///< On drives, with parity, less what copies take.
   uint64_t versions_forgotten = 0;
   uint64_t nodes_forgotten = 0;
 };
@@ -42,7 +52,7 @@ struct cleanup_plan {
 /// emptied whatever it holds. Memory: 16 bytes a living chunk and node that goes, plus the plan itself.
 ///
 /// *pinned* packs are in use by puts that are running; they are left alone.
-[[nodiscard]] result<cleanup_plan> plan_cleanup(const catalog& names, const retention& rules, int64_t now_ns,
+[[nodiscard]] result<cleanup_plan> plan_cleanup(const catalog& names, const retention& rules, const copy_protection& copies, int64_t now_ns,
                                                 const std::set<pack_id>& pinned, const checkpoint_cover& cover = {});
 
 } // namespace datamesh::storage

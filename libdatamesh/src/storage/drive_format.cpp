@@ -30,6 +30,8 @@ result<void> check_blank(const environment& env, const std::string& folder) {
   return env.stores->destroy(index_path(folder));
 }
 
+} // namespace
+
 result<void> make_shard_folders(file_system& files, const std::string& folder) {
   if (auto made = files.make_folder(shards_path(folder)); !made)
     return made;
@@ -39,8 +41,6 @@ result<void> make_shard_folders(file_system& files, const std::string& folder) {
   // A link into a folder counts only when the folder itself is durable.
   return files.sync_folder(shards_path(folder)).and_then([&] { return files.sync_folder(folder); });
 }
-
-} // namespace
 
 result<drive_id> shard_store::format(const environment& env, const std::string& folder) {
   constexpr auto attempt = "format drive";

@@ -36,6 +36,9 @@ struct shard_name {
 };
 [[nodiscard]] std::optional<shard_name> parse_shard_name(std::string_view name);
 
+/// Those that are missing, durably.
+[[nodiscard]] result<void> make_shard_folders(file_system& files, const std::string& folder);
+
 /// Errors of `shard_store::identify`.
 [[nodiscard]] result<drive_id> read_marker(file_system& files, const std::string& folder);
 

@@ -105,6 +105,10 @@ std::string to_string(const policy& p) {
   return fmt::format("{}+{}", p.k, p.m);
 }
 
+uint8_t drive_losses_survived(const policy& p) noexcept {
+  return p.level == domain_level::drive ? p.m : 0;
+}
+
 bool enough_if_written(const policy& how, size_t placed, size_t read_only) noexcept {
   return read_only > 0 && (how.level == domain_level::block || placed + read_only >= how.shards_min());
 }

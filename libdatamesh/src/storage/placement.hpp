@@ -36,6 +36,10 @@ struct policy {
 
 [[nodiscard]] std::string to_string(const policy& p);
 
+/// Drives that may be lost for good without loss of data, when each has at most one shard
+/// of a pack; 0 at level block.
+[[nodiscard]] uint8_t drive_losses_survived(const policy& p) noexcept;
+
 struct drive_candidate {
   drive_id id;
   drive_state state = drive_state::ok;

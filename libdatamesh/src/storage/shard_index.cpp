@@ -11,9 +11,11 @@ namespace {
 
 constexpr auto open_failed = "open drive index";
 constexpr std::string_view meta_key = "m";
+constexpr std::string_view owner_key = "o";
 constexpr char record_prefix = 's';
 constexpr char content_prefix = 'b';
 constexpr char tombstone_prefix = 't';
+constexpr char vault_prefix = 'v';
 constexpr size_t key_size = 1 + pack_id::size + 1;
 constexpr size_t record_size = 16;
 constexpr size_t meta_size = 4 + drive_id::size + 16;
@@ -65,6 +67,16 @@ std::string encode_meta(const drive_id& drive, drive_state state, const shard_to
   layout_writer writer{image};
   writer.put(index_format_version).put(static_cast<uint8_t>(state)).put(uint8_t{0}).put(drive.view());
   writer.put(totals.shard_count).put(totals.shard_bytes);
+  return std::string{as_text(image)};
+}
+
+std::string vault_key(const vault_id& vault) {
+  return vault_prefix + std::string{vault.text()};
+}
+
+std::string encode_count(uint64_t count) {
+  std::array<std::byte, sizeof(count)> image;
+  layout_writer{image}.put(count);
   return std::string{as_text(image)};
 }
 
@@ -153,10 +165,24 @@ result<void> shard_index::load() {
     drive_ = drive;
   else if (drive_ != drive)
     return corrupt();
+  std::map<vault_id, uint64_t> brought;
+  bool whole = true;
+  const std::string prefix{vault_prefix};
+  auto scanned = store_->scan(prefix, prefix_end(prefix), [&](std::string_view key, std::string_view value) {
+    whole = key.size() == 1 + vault_id::size && value.size() == sizeof(uint64_t);
+    if (whole)
+      brought[vault_id::from(as_view(key.substr(1)))] = layout_reader{as_view(value)}.get<uint64_t>();
+    return whole;
+  });
+  if (!scanned)
+    return fail(scanned.error().within(open_failed, folder_));
+  if (!whole)
+    return corrupt();
   std::lock_guard guard{meta_mutex_};
   state_ = static_cast<drive_state>(state);
   totals_.shard_count = reader.get<uint64_t>();
   totals_.shard_bytes = reader.get<uint64_t>();
+  brought_ = std::move(brought);
   return {};
 }
 
@@ -178,6 +204,12 @@ drive_state shard_index::state() const {
 shard_totals shard_index::totals() const {
   std::lock_guard guard{meta_mutex_};
   return totals_;
+}
+
+uint64_t shard_index::brought(const vault_id& vault) const {
+  std::lock_guard guard{meta_mutex_};
+  auto found = brought_.find(vault);
+  return found == brought_.end() ? 0 : found->second;
 }
 
 result<std::optional<shard_record>> shard_index::find(const shard_key& key) const {
@@ -247,12 +279,35 @@ result<void> shard_index::write(batch changes, durability level) {
   next.shard_count += changes.added_.shard_count - changes.removed_.shard_count;
   next.shard_bytes += changes.added_.shard_bytes - changes.removed_.shard_bytes;
   changes.rows_.put(meta_key, encode_meta(drive_, state(), next));
+  for (auto& [vault, count] : changes.brought_) {
+    count += brought(vault);
+    changes.rows_.put(vault_key(vault), encode_count(count));
+  }
   auto written = store_->write(changes.rows_, level);
   if (!written)
     return written;
   std::lock_guard guard{meta_mutex_};
   totals_ = next;
+  for (const auto& [vault, count] : changes.brought_)
+    brought_[vault] = count;
   return {};
+}
+
+result<std::optional<device_id>> shard_index::owner() const {
+  auto row = store_->get(owner_key);
+  if (!row)
+    return fail(row.error());
+  if (!*row)
+    return std::nullopt;
+  if ((*row)->size() != device_id::size)
+    return fail(errc::store_corrupt, "read whose drive it is", folder_);
+  return device_id::from(as_view(**row));
+}
+
+result<void> shard_index::write_owner(const device_id& node) {
+  write_batch rows;
+  rows.put(owner_key, node.text());
+  return store_->write(rows, durability::synced);
 }
 
 result<void> shard_index::write_state(drive_state next) {

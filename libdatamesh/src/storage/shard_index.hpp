@@ -1,7 +1,8 @@
 // The rows of a drive's index over an ordered store: one row a shard, the bytes
 // of small shards, tombstones of deletions under way, and one row with the
 // format version, the drive's id and state and the totals, rewritten with every
-// batch, so that opening costs the same for one shard and for a million.
+// batch, so that opening costs the same for one shard and for a million. A row for each
+// vault counts the shards that were ever new for it.
 // Format: docs/formats/drive.md.
 //
 // Thread rule: reads from any thread; `write` and `reopen` from one writer thread.
@@ -10,6 +11,7 @@
 #include "base/lasting_store.hpp"
 #include "storage/shard_store.hpp"
 
+#include <map>
 #include <mutex>
 
 namespace datamesh::storage {
@@ -35,6 +37,10 @@ public:
     /// *tombstone*: its file is still to be unlinked.
     void erase(const shard_record& record, bool tombstone);
     void drop_tombstone(const shard_key& key);
+    /// Counts a shard that is new for *vault*.
+    void bring(const vault_id& vault) {
+      ++brought_[vault];
+    }
     [[nodiscard]] bool empty() const noexcept {
       return rows_.empty();
     }
@@ -44,6 +50,7 @@ public:
     write_batch rows_;
     shard_totals added_;
     shard_totals removed_;
+    std::map<vault_id, uint64_t> brought_;
   };
 
   /// Makes the index of a new drive, durably.
@@ -65,6 +72,8 @@ public:
   }
   [[nodiscard]] drive_state state() const;
   [[nodiscard]] shard_totals totals() const;
+  /// Shards that were new for *vault*, ever.
+  [[nodiscard]] uint64_t brought(const vault_id& vault) const;
 
   [[nodiscard]] result<std::optional<shard_record>> find(const shard_key& key) const;
 
@@ -80,6 +89,10 @@ public:
   /// After an error nothing of *changes* is known to be there or not to be there;
   /// see `reopen`.
   [[nodiscard]] result<void> write(batch changes, durability level);
+
+  /// The node that serves the drive; nothing when none has said so.
+  [[nodiscard]] result<std::optional<device_id>> owner() const;
+  [[nodiscard]] result<void> write_owner(const device_id& node);
 
   /// Synced, with all earlier writes.
   [[nodiscard]] result<void> write_state(drive_state next);
@@ -99,6 +112,7 @@ private:
   mutable std::mutex meta_mutex_;
   drive_state state_ = drive_state::ok;
   shard_totals totals_;
+  std::map<vault_id, uint64_t> brought_;
 };
 
 } // namespace datamesh::storage

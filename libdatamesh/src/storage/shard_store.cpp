@@ -219,8 +219,18 @@ result<void> shard_store::impl::load() {
   reader = std::make_unique<shard_reader>(env.files, folder(), *index);
   if (auto known = learn(); !known)
     return known;
+  auto owner = index->owner();
+  if (!owner)
+    return fail(owner.error());
+  auto others = *owner && **owner != options.node;
+  if (others && !options.node.is_zero() && !options.take_over)
+    return fail(errc::drive_alien, "serve a drive that another node has taken over", folder());
   if (state == drive_state::failed || lock == nullptr)
     return {};
+  // A drive that takes no writes now is served all the same.
+  if (!options.node.is_zero() && (others || !*owner))
+    if (auto owned = index->write_owner(options.node); !owned && !disk_refuses(owned.error().code()))
+      return fail(owned.error());
   // A process may have ended between a write of the index and its sync. Rows that
   // only the page cache holds must be durable before a store relies on them.
   auto ready = index->sync();
@@ -320,7 +330,13 @@ result<void> shard_store::impl::write_files(std::span<staged_shard> staged) {
   constexpr auto attempt = "store shards";
   auto hint = options.direct_io ? access_hint::direct : access_hint::normal;
   for (auto& shard : staged) {
-    auto file = files().create_unnamed(shard_folder(folder(), folder_number(shard.record.key)), 0600, hint);
+    auto create = [&] {
+      return files().create_unnamed(shard_folder(folder(), folder_number(shard.record.key)), 0600, hint);
+    };
+    auto file = create();
+    // Whoever deleted shards may have taken their folder along: then it is made again.
+    if (!file && file.error().code() == errc::not_found && is_in_place() && make_shard_folders(files(), folder()))
+      file = create();
     if (!file)
       return fail(refusal(file.error(), attempt, folder()));
     shard.file = std::move(*file);
@@ -378,6 +394,8 @@ result<void> shard_store::impl::write_rows(std::span<staged_shard> staged) {
     if (shard.record.in_index)
       content.append(as_text(shard.header)).append(as_text(shard.write->body));
     rows.put(shard.record, shard.has_row, content);
+    if (!shard.write->vault.is_zero())
+      rows.bring(shard.write->vault);
     if (unlinking.contains(shard.record.key))
       rows.drop_tombstone(shard.record.key);
   }
@@ -628,6 +646,10 @@ result<void> shard_store::check_deep(const shard_key& key) const {
 
 result<std::vector<shard_record>> shard_store::list(const std::optional<shard_key>& after, size_t limit) const {
   return impl_->index->list(after, limit);
+}
+
+uint64_t shard_store::shards_brought(const vault_id& vault) const {
+  return impl_->index->brought(vault);
 }
 
 result<drive_usage> shard_store::usage() const {

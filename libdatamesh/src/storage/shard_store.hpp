@@ -43,6 +43,7 @@ struct shard_write {
   shard_header header;
   bytes body; ///< `shape.shard_length` bytes; aligned memory is written directly.
   room_for what = room_for::data;
+  vault_id vault{}; ///< For which it is new; zero for what is brought from elsewhere.
 };
 
 /// What the index knows of a shard.
@@ -76,6 +77,10 @@ struct shard_store_options {
   double reserve_ratio = 0.02;
   /// Writes shard files past the page cache where the file system can.
   bool direct_io = true;
+  /// Who serves the drive: it is refused to any other node, as `drive_alien`, until that one
+  /// takes it over. Zero: nobody is asked.
+  device_id node{};
+  bool take_over = false;
 };
 
 class shard_store {
@@ -137,6 +142,9 @@ public:
   [[nodiscard]] result<std::vector<shard_record>> list(const std::optional<shard_key>& after, size_t limit) const;
 
   [[nodiscard]] result<drive_usage> usage() const;
+
+  /// How many shards were ever new here for *vault*, removed ones included.
+  [[nodiscard]] uint64_t shards_brought(const vault_id& vault) const;
 
   /// False where the folder is no more that of this drive: an empty mount point, or another
   /// disk. A look at the file system.

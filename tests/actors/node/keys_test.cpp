@@ -2,6 +2,7 @@
 #include "tests/actors/node/house.hpp"
 
 #include <algorithm>
+#include <filesystem>
 
 namespace datamesh::test {
 
@@ -80,6 +81,31 @@ TEST_CASE("after a rotation old data is readable and new data is sealed anew", "
   CHECK(h.get_text("/new") == new_text);
 }
 
+TEST_CASE("a home that was put back from earlier days takes in what was stored since", "[keys]") {
+  namespace fs = std::filesystem;
+  house h{4, disk::system};
+  h.put_text("/one", noise(1, 300'000));
+  h.close();
+  auto copy = h.path("copy of the home");
+  fs::copy(h.options.home, copy, fs::copy_options::recursive);
+  h.open();
+  h.put_text("/two", noise(2, 300'000));
+  h.close();
+  fs::remove_all(h.options.home);
+  fs::rename(copy, h.options.home);
+  h.open();
+  CHECK(h.list() == std::vector<std::string>{"/one", "/two"});
+  h.put_text("/three", noise(3, 300'000));
+  h.reopen();
+  CHECK(h.list() == std::vector<std::string>{"/one", "/three", "/two"});
+  h.close();
+  auto node = must(datamesh::node::open(h.options));
+  must(node->rebuild_catalog("main", credential::this_device()));
+  auto rebuilt = must(node->open_vault("main", credential::this_device()));
+  for (uint64_t i = 1; i <= 3; ++i)
+    CHECK(must(get_text(rebuilt, i == 1 ? "/one" : i == 2 ? "/two" : "/three")) == noise(i, 300'000));
+}
+
 TEST_CASE("a vault comes back from its drives and a copy of its key file alone", "[keys]") {
   house h{4};
   auto phrase = must(h.vault().add_recovery_phrase());
@@ -103,6 +129,21 @@ TEST_CASE("a vault comes back from its drives and a copy of its key file alone",
   CHECK(made.packs_unreadable == 0);
   CHECK(code_of(node->restore_vault("back", key, with)) == errc::vault_exists);
   CHECK(code_of(node->restore_vault("twice", key, with)) == errc::vault_exists);
+  {
+    // Who served the drives before leaves them alone.
+    node.reset();
+    auto old = must(datamesh::node::open(h.options));
+    for (const auto& drive : old->drives()) {
+      CHECK(drive.state == "missing");
+      REQUIRE(drive.reason);
+      CHECK(drive.reason->code() == errc::drive_alien);
+    }
+    must(old->adopt_drive(h.drive(1)));
+    old.reset();
+    node = must(datamesh::node::open(fresh));
+    CHECK(node->drives().front().state == "missing");
+    must(node->adopt_drive(h.drive(1)));
+  }
   auto back = must(node->open_vault("back", with));
   CHECK(must(get_text(back, "/kept")) == text);
   must(put_text(back, "/more", "more"));

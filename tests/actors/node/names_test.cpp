@@ -154,6 +154,21 @@ TEST_CASE("a copy shares chunks and goes its own way", "[names]") {
   CHECK(must(h.vault().versions("/b/other")).size() == 2);
 }
 
+TEST_CASE("who is moved or copied beside something else hears where", "[names]") {
+  house h;
+  h.put_text("/a", "one");
+  h.put_text("/b", "two");
+  h.put_text("/folder/file", "three");
+  CHECK(must(h.vault().copy("/a", "/c")).path == "/c");
+  CHECK(must(h.vault().copy("/a", "/b", if_exists::rename)).path == "/b (2)");
+  CHECK(must(h.vault().copy("/a", "/folder")).path == "/folder/a");
+  CHECK(must(h.vault().move("/a", "/b", if_exists::rename)).path == "/b (3)");
+  CHECK(must(h.vault().copy("/folder", "/b", if_exists::rename)).path == "/b (4)");
+  CHECK(h.get_text("/b (4)/file") == "three");
+  CHECK(h.get_text("/b") == "two");
+  CHECK(must(h.vault().make_folder("/made")).path.empty());
+}
+
 TEST_CASE("what is removed lies in the trash until it is restored", "[names]") {
   house h;
   h.put_text("/a/file", "one");

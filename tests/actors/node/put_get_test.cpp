@@ -318,6 +318,22 @@ TEST_CASE("a get refuses to overwrite unless it is told to", "[get]") {
   }
 }
 
+TEST_CASE("a get of two things under one name is refused, and folders are merged", "[get]") {
+  house h;
+  h.put_text("/a/x", "one");
+  h.put_text("/b/x", "two");
+  h.put_text("/c/a/y", "three");
+  must(h.files().make_folder(h.path("out")));
+  get_request what{{"/a/x", "/b/x"}, h.path("out")};
+  what.overwrite = true;
+  CHECK(code_of(h.vault().get(what)) == errc::conflict);
+  CHECK(h.files_below(h.path("out")).empty());
+  what.paths = {"/a", "/c/a"};
+  must(h.vault().get(what));
+  CHECK(h.read("out/a/x") == "one");
+  CHECK(h.read("out/a/y") == "three");
+}
+
 TEST_CASE("a link on the way of a get is never followed", "[get]") {
   house h;
   h.write("tree/sub/file", "content");

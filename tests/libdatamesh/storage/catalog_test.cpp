@@ -579,6 +579,51 @@ TEST_CASE("operations wait until they are in a pack", "[catalog]") {
   CHECK(f.names->check());
 }
 
+TEST_CASE("a catalog that is older than the drives says so, and gives no number twice", "[catalog]") {
+  fixture f;
+  drive_marks drives{{numbered<drive_id>(1), 5}, {numbered<drive_id>(2), 7}};
+  auto follow = [&] {
+    f.names->follow_drives([&] { return drives; });
+    f.names->compare_drives();
+  };
+  f.names->follow_drives([&] { return drives; });
+  f.apply({make(node(1), root_node(), "a")});
+  REQUIRE(f.names->close());
+  f.reopen();
+  follow();
+  REQUIRE_FALSE(f.names->was_interrupted());
+  SECTION("one that is away says nothing, and what was known of it stays") {
+    drives.erase(numbered<drive_id>(2));
+    f.apply({make(node(2), root_node(), "b")});
+    REQUIRE(f.names->close());
+    drives[numbered<drive_id>(2)] = 7;
+    f.reopen();
+    follow();
+    CHECK_FALSE(f.names->was_interrupted());
+  }
+  SECTION("something was stored without this catalog") {
+    auto known = f.names->stamp({make(node(2), root_node(), "b")}, 0).front().sequence;
+    f.names->unstamp();
+    drives[numbered<drive_id>(2)] = 9;
+    f.reopen();
+    follow();
+    CHECK(f.names->was_interrupted());
+    CHECK(f.names->stamp({make(node(2), root_node(), "b")}, 0).front().sequence > known + 1000);
+  }
+  SECTION("on a drive that it does not know") {
+    drives[numbered<drive_id>(3)] = 1;
+    f.reopen();
+    follow();
+    CHECK(f.names->was_interrupted());
+  }
+  SECTION("a new drive has nothing yet") {
+    drives[numbered<drive_id>(3)] = 0;
+    f.reopen();
+    follow();
+    CHECK_FALSE(f.names->was_interrupted());
+  }
+}
+
 TEST_CASE("a catalog that was not closed says so", "[catalog]") {
   fixture f;
   f.reopen();

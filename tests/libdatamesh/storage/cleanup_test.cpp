@@ -23,6 +23,7 @@ struct fixture {
   std::shared_ptr<memory_disk> disk = std::make_shared<memory_disk>();
   std::unique_ptr<catalog> names = open_catalog(disk);
   retention rules;
+  copy_protection copies{{4, 2}, 6};
   std::set<pack_id> pinned;
   uint64_t next_pack = 1000;
 
@@ -30,7 +31,7 @@ struct fixture {
     rules.short_pack_bytes = 0;
   }
   cleanup_plan plan(int64_t now_ns = 0) {
-    auto p = plan_cleanup(*names, rules, now_ns, pinned);
+    auto p = plan_cleanup(*names, rules, copies, now_ns, pinned);
     REQUIRE(p);
     return std::move(*p);
   }
@@ -371,7 +372,7 @@ TEST_CASE("what checkpoints cover is not carried along", "[cleanup]") {
     log.add(2, digest{}, digest{});
   }
   SECTION("with two checkpoints") {
-    auto plan = plan_cleanup(*f.names, f.rules, 0, {}, cover).value();
+    auto plan = plan_cleanup(*f.names, f.rules, f.copies, 0, {}, cover).value();
     REQUIRE(plan.dead == std::vector{pack(1)});
     REQUIRE(plan.copied.size() == 2);
     for (const auto& copy : plan.copied) {
@@ -382,8 +383,78 @@ TEST_CASE("what checkpoints cover is not carried along", "[cleanup]") {
   }
   SECTION("with one, all of it") {
     cover.kept.pop_back();
-    auto plan = plan_cleanup(*f.names, f.rules, 0, {}, cover).value();
+    auto plan = plan_cleanup(*f.names, f.rules, f.copies, 0, {}, cover).value();
     CHECK(plan.dead.empty());
     CHECK(plan.copied.empty());
   }
+}
+
+TEST_CASE("a copy survives the loss of no fewer drives than what it is made from", "[cleanup]") {
+  fixture f;
+  auto shaped = [](uint64_t n, uint8_t k, uint8_t m, uint64_t drives) {
+    auto p = new_pack(pack(n), {chunk(2 * n), chunk(2 * n + 1), chunk(1000 + n)});
+    p.record.seal.shape = {k, m, 8192};
+    p.record.seal.shard_roots.assign(k + m, digest{});
+    p.record.drives.clear();
+    for (uint64_t i = 0; i < uint64_t{k} + m; ++i)
+      p.record.drives.push_back(numbered<drive_id>(1 + i % drives));
+    return p;
+  };
+  add(*f.names, {shaped(1, 6, 0, 6), shaped(2, 3, 3, 6), shaped(3, 10, 2, 1), shaped(4, 4, 2, 6), shaped(5, 10, 6, 8)});
+  // One of the three chunks of each lives on.
+  for (uint64_t n = 1; n <= 5; ++n)
+    f.apply({make(node(n), root_node(), std::to_string(n)), put(node(n), version(n), {chunk(1000 + n)})});
+  auto policies = [&] {
+    std::map<pack_id, std::string> found;
+    for (const auto& copy : f.plan().copied)
+      found[copy.pack] = to_string(copy.how);
+    return found;
+  };
+  SECTION("where it survives less than new data, it is made as that is") {
+    CHECK(policies()
+          == std::map<pack_id, std::string>{{pack(1), "4+2"}, {pack(2), "3+3"}, {pack(3), "4+2"}, {pack(4), "4+2"}, {pack(5), "4+2"}});
+  }
+  SECTION("and with drives enough it keeps its shape") {
+    f.copies.drives = 16;
+    CHECK(policies()[pack(5)] == "10+6");
+  }
+  SECTION("on one drive nothing survives its loss, and shapes are kept") {
+    f.copies = {{10, 2, domain_level::block}, 1};
+    CHECK(policies()[pack(3)] == "10+2");
+    CHECK(policies()[pack(2)] == "3+3");
+  }
+}
+
+TEST_CASE("packs that survive less than is asked for are copied for that alone", "[cleanup]") {
+  fixture f;
+  auto strong = new_pack(pack(1), {chunk(1)});
+  auto weak = new_pack(pack(2), {chunk(2)});
+  weak.record.seal.shape = {6, 0, 8192};
+  auto gathered = new_pack(pack(3), {chunk(3)});
+  gathered.record.drives.assign(6, numbered<drive_id>(1));
+  auto gone = new_pack(pack(4), {chunk(4)});
+  gone.record.seal.shape = {6, 0, 8192};
+  add(*f.names, {strong, weak, gathered, gone});
+  for (uint64_t n = 1; n <= 4; ++n)
+    f.apply({make(node(n), root_node(), std::to_string(n)), put(node(n), version(n), {chunk(n)})});
+  REQUIRE(f.names->mark_packs({pack(4)}, {}));
+  CHECK(f.plan().copied.empty());
+  f.copies.raised = true;
+  CHECK(copied_packs(f.plan()) == std::vector{pack(2), pack(3)});
+  f.copies.how = {3, 3};
+  CHECK(copied_packs(f.plan()) == std::vector{pack(1), pack(2), pack(3)});
+  f.copies.how = {5, 1};
+  CHECK(copied_packs(f.plan()) == std::vector{pack(2), pack(3)});
+}
+
+TEST_CASE("a pack survives the loss of drives as its shards lie on them", "[cleanup]") {
+  auto p = new_pack(pack(1), {}).record;
+  CHECK(drive_losses_survived(p) == 2);
+  p.drives[1] = p.drives[0];
+  CHECK(drive_losses_survived(p) == 1);
+  p.drives[2] = p.drives[0];
+  CHECK(drive_losses_survived(p) == 0);
+  // One that is missing will be rebuilt on a drive of its own.
+  p.drives[0] = p.drives[1] = {};
+  CHECK(drive_losses_survived(p) == 2);
 }

@@ -485,6 +485,31 @@ TEST_CASE("damage inside the index is found and replaced", "[shard_store]") {
   CHECK(drive->usage()->shard_count == pack.size());
 }
 
+TEST_CASE("a drive counts what was ever new for a vault", "[shard_store]") {
+  drive_room room;
+  auto drive = room.format_and_open();
+  auto mine = random_id<vault_id>(room.random).value();
+  auto others = random_id<vault_id>(room.random).value();
+  CHECK(drive->shards_brought(mine) == 0);
+  auto first = make_pack(room.random, in_files);
+  auto second = make_pack(room.random, in_index);
+  auto moved = make_pack(room.random, in_index);
+  for (auto& write : first)
+    write.vault = mine;
+  for (auto& write : second)
+    write.vault = write.header.index < 2 ? others : mine;
+  REQUIRE(drive->store(first));
+  REQUIRE(drive->store(second));
+  REQUIRE(drive->store(moved));
+  REQUIRE(drive->remove(keys_of(first)));
+  for (int round = 0; round < 2; ++round) {
+    CHECK(drive->shards_brought(mine) == first.size() + second.size() - 2);
+    CHECK(drive->shards_brought(others) == 2);
+    drive.reset();
+    drive = room.open();
+  }
+}
+
 TEST_CASE("removed shards are gone and the others stay", "[shard_store]") {
   drive_room room;
   auto drive = room.format_and_open();
@@ -511,6 +536,28 @@ TEST_CASE("removed shards are gone and the others stay", "[shard_store]") {
   REQUIRE(drive->remove(keys_of(small)));
   CHECK(drive->usage()->shard_count == 0);
   CHECK(drive->usage()->shard_bytes == 0);
+}
+
+TEST_CASE("a drive whose folders of shards were deleted stores shards again", "[shard_store]") {
+  drive_room room;
+  auto drive = room.format_and_open();
+  auto pack = make_pack(room.random, in_files);
+  REQUIRE(drive->store(pack));
+  for (const auto& write : pack)
+    REQUIRE(room.disk->remove(shard_path(room.folder, key_of(write))));
+  for (unsigned number = 0; number < shard_folder_count; ++number)
+    REQUIRE(room.disk->remove_folder(shard_folder(room.folder, number)));
+  SECTION("all of them") {
+    REQUIRE(room.disk->remove_folder(shards_path(room.folder)));
+  }
+  SECTION("all in them") {}
+  CHECK(code_of(drive->check_quick(key_of(pack[0]))) == errc::shard_missing);
+  REQUIRE(drive->store(pack));
+  drive.reset();
+  room.disk->crash(room.seed);
+  drive = room.open();
+  for (const auto& write : pack)
+    check_whole(*drive, write);
 }
 
 TEST_CASE("a store that would touch the reserve is refused and writes nothing", "[shard_store]") {
