@@ -69,9 +69,6 @@ public:
   secret_bytes& operator=(const secret_bytes&) = delete;
   ~secret_bytes();
 
-  [[nodiscard]] secret_bytes clone() const {
-    return secret_bytes{view()};
-  }
   [[nodiscard]] byte_view view() const noexcept {
     return {data_.get(), size_};
   }

@@ -33,7 +33,7 @@ unlocker with_password(std::string_view text) {
 }
 
 unlocker with_phrase(const secret_bytes& phrase) {
-  return {lock_kind::recovery_phrase, phrase.clone()};
+  return {lock_kind::recovery_phrase, secret_bytes{phrase.view()}};
 }
 
 unlocker with_device(const key256& secret) {
@@ -184,7 +184,7 @@ TEST_CASE("a key that fits no lock is refused as wrong", "[key_file]") {
   auto other = key256::random(s.random).value();
   CHECK(refusal(s.encoded, with_device(other)) == errc::wrong_password);
   CHECK(refusal(s.encoded, with_phrase(encode_phrase(other))) == errc::wrong_password);
-  CHECK(refusal(s.encoded, {lock_kind::password, s.phrase.clone()}) == errc::wrong_password);
+  CHECK(refusal(s.encoded, {lock_kind::password, secret_bytes{s.phrase.view()}}) == errc::wrong_password);
 }
 
 TEST_CASE("a key of a wrong shape is told apart from a wrong key", "[key_file]") {
