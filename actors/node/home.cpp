@@ -92,6 +92,19 @@ result<std::unique_ptr<file_lock>> node_home::lock() {
   return held;
 }
 
+namespace {
+
+/// Stands in a line of its own behind a drive that was another node's.
+constexpr std::string_view taken_keyword = "taken ";
+
+std::optional<uint64_t> read_term(std::string_view text) {
+  uint64_t term = 0;
+  auto [rest, wrong] = std::from_chars(text.data(), text.data() + text.size(), term);
+  return wrong == std::errc{} && rest == text.data() + text.size() && term > 0 ? std::optional{term} : std::nullopt;
+}
+
+} // namespace
+
 result<std::vector<known_drive>> node_home::drives() const {
   auto text = read_whole(*env_.files, drives_file(), small_file_max);
   if (!text)
@@ -106,21 +119,31 @@ result<std::vector<known_drive>> node_home::drives() const {
   for (size_t i = 1; i < lines.size(); ++i) {
     constexpr std::string_view keyword = "drive ";
     auto line = lines[i];
+    if (line.starts_with(taken_keyword)) {
+      auto term = drives.empty() ? std::nullopt : read_term(line.substr(taken_keyword.size()));
+      if (!term)
+        return fail(errc::format_damaged, "read the list of drives", drives_file());
+      drives.back().term = *term;
+      continue;
+    }
     auto id = line.starts_with(keyword) ? drive_id::parse(line.substr(keyword.size(), 2 * drive_id::size)) : std::nullopt;
     auto folder = id && line.size() > keyword.size() + 2 * drive_id::size + 1
                       ? unescape(line.substr(keyword.size() + 2 * drive_id::size + 1))
                       : std::nullopt;
     if (!folder)
       return fail(errc::format_damaged, "read the list of drives", drives_file());
-    drives.push_back({*id, *folder});
+    drives.push_back({*id, *folder, 0});
   }
   return drives;
 }
 
 result<void> node_home::set_drives(const std::vector<known_drive>& drives) {
   std::string text{drives_heading};
-  for (const auto& drive : drives)
+  for (const auto& drive : drives) {
     text += fmt::format("drive {} {}\n", drive.id.hex(), escape(drive.folder));
+    if (drive.term > 0)
+      text += fmt::format("{}{}\n", taken_keyword, drive.term);
+  }
   return write(drives_file(), as_view(text));
 }
 

@@ -16,6 +16,8 @@ namespace datamesh {
 struct known_drive {
   drive_id id;
   std::string folder;
+  /// How often it had changed hands when this node took it over.
+  uint64_t term = 0;
 };
 
 /// When a vault was last looked at. Nanoseconds since the epoch.

@@ -50,6 +50,7 @@ public:
   [[nodiscard]] result<void> remove_drive(const std::string& which, bool force);
   [[nodiscard]] result<void> set_drive_state(const std::string& which, storage::drive_state state);
   [[nodiscard]] std::vector<drive_report> reports() const;
+  [[nodiscard]] std::vector<drive_id> drives_in_service() const;
 
   // -- vaults ------------------------------------------------------------------------
   [[nodiscard]] result<created_vault> create_vault(const new_vault& what);
@@ -72,8 +73,8 @@ public:
 
 private:
   node_core(node_options o, environment e);
-  [[nodiscard]] storage::drive_entry start_drive(const drive_id& id, const std::string& folder, bool take_over = false);
-  void look_for_packs(std::unique_lock<std::mutex>& guard);
+  [[nodiscard]] storage::drive_entry start_drive(const known_drive& known, bool take_over = false);
+  void tell_vaults(const drive_id& drive, bool holds, std::unique_lock<std::mutex>& guard);
   void start_supervisor();
   void drive_fell(const drive_id& id, const std::string& why);
   [[nodiscard]] bool restart_drive(const drive_id& id);

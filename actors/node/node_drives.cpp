@@ -53,14 +53,16 @@ drive_report report_of(const storage::drive_entry& drive) {
 
 } // namespace
 
-storage::drive_entry node_core::start_drive(const drive_id& id, const std::string& folder, bool take_over) {
+storage::drive_entry node_core::start_drive(const known_drive& known, bool take_over) {
+  const auto& [id, folder, term] = known;
   storage::drive_entry entry;
   entry.id = id;
   entry.folder = folder;
+  entry.term = term;
   storage::shard_store_options store_options;
   store_options.folder = folder;
   store_options.take_over = take_over;
-  store_options.node = device_;
+  store_options.owner = {device_, term};
   auto store = storage::shard_store::open(env, std::move(store_options));
   if (!store) {
     entry.reason = store.error();
@@ -71,6 +73,7 @@ storage::drive_entry node_core::start_drive(const drive_id& id, const std::strin
     return entry;
   }
   entry.store = std::move(*store);
+  entry.term = entry.store->term();
   entry.writer = storage::spawn_drive_writer(*system_, entry.store);
   for (size_t i = 0; i < storage::readers_per_drive; ++i)
     entry.readers.push_back(storage::spawn_drive_reader(*system_, entry.store));
@@ -84,7 +87,7 @@ storage::drive_table::list node_core::start_drives(const std::vector<known_drive
   storage::drive_table::list list(known.size());
   std::vector<std::thread> openers;
   for (size_t i = 0; i < known.size(); ++i)
-    openers.emplace_back([&, i] { list[i] = start_drive(known[i].id, known[i].folder); });
+    openers.emplace_back([&, i] { list[i] = start_drive(known[i]); });
   for (auto& opener : openers)
     opener.join();
   for (const auto& drive : list) {
@@ -192,7 +195,7 @@ bool node_core::restart_drive(const drive_id& id) {
   auto found = std::find_if(list.begin(), list.end(), [&](const auto& drive) { return drive.id == id; });
   if (found == list.end() || found->store)
     return true; // Removed, or brought back, meanwhile.
-  auto fresh = start_drive(id, found->folder);
+  auto fresh = start_drive({id, found->folder, found->term});
   fresh.leaving = found->leaving;
   *found = fresh;
   drives->replace(std::move(list));
@@ -220,7 +223,7 @@ result<storage::drive_entry> node_core::find_drive(const std::string& which) con
 result<void> node_core::save_drives(const storage::drive_table::list& list) {
   std::vector<known_drive> known;
   for (const auto& drive : list)
-    known.push_back({drive.id, drive.folder});
+    known.push_back({drive.id, drive.folder, drive.term});
   return home.set_drives(known);
 }
 
@@ -239,7 +242,7 @@ result<drive_report> node_core::add_drive(const std::string& folder, bool adopt)
     if (!id)
       return fail(id.error());
   }
-  auto entry = start_drive(*id, folder, adopt);
+  auto entry = start_drive({*id, folder, 0}, adopt);
   if (!entry.store)
     return fail(*entry.reason);
   // A drive that was missing comes back under its old id, perhaps elsewhere.
@@ -252,22 +255,36 @@ result<drive_report> node_core::add_drive(const std::string& folder, bool adopt)
     stop_drives({entry});
     return fail(saved.error());
   }
+  // From here on it is this node's, though it may not be able to note that yet.
+  if (auto claimed = entry.store->claim(); !claimed)
+    report_drive(entry, severity::warning, claimed.error().message(), claimed.error().code());
   drives->replace(std::move(list));
   caf::anon_send(supervisor_, drive_watch{std::make_shared<const storage::drive_entry>(entry)});
-  if (adopt)
-    look_for_packs(guard);
+  tell_vaults(entry.id, adopt, guard);
   return report_of(entry);
 }
 
-/// Open vaults take in what a drive brought; those that are busy when they are opened the
-/// next time.
-void node_core::look_for_packs(std::unique_lock<std::mutex>& guard) {
+std::vector<drive_id> node_core::drives_in_service() const {
+  std::vector<drive_id> ids;
+  for (const auto& drive : *drives->all())
+    if (drive.store)
+      ids.push_back(drive.id);
+  return ids;
+}
+
+/// Open vaults take in what a drive brought that *holds* something; those that are busy when
+/// they are opened the next time.
+void node_core::tell_vaults(const drive_id& drive, bool holds, std::unique_lock<std::mutex>& guard) {
   std::vector<std::shared_ptr<vault_runtime>> vaults;
   for (const auto& [name, handle] : open_)
     if (auto vault = handle.lock())
       vaults.push_back(std::move(vault));
   guard.unlock(); // Who holds the last handle of a vault closes it, which takes the lock.
   for (const auto& vault : vaults) {
+    if (!holds) {
+      vault->context->names->trust({drive});
+      continue;
+    }
     vault->context->names->doubt();
     vault->mend();
   }

@@ -152,10 +152,7 @@ result<cleanup_summary> local_vault::cleanup(const cleanup_request& what, const 
   auto how = storage::choose_policy(*runtime.core->drives, what.policy);
   if (!how)
     return fail(how.error());
-  auto drives = runtime.core->drives->all();
-  auto in_service =
-      std::ranges::count_if(*drives, [](const auto& drive) { return drive.store && drive.state() == storage::drive_state::ok; });
-  storage::copy_protection copies{*how, static_cast<size_t>(in_service), !what.policy.empty()};
+  storage::copy_protection copies{*how, storage::drives_for_policy(*runtime.core->drives), !what.policy.empty()};
   storage::retention rules;
   if (what.trash_age)
     rules.trash_ns = std::chrono::nanoseconds{*what.trash_age}.count();

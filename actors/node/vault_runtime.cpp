@@ -86,7 +86,10 @@ result<void> vault_runtime::start(bool fresh_catalog) {
     return marks;
   });
   // What a full disk has no room for is taken in later; until then all else is read.
-  if (!fresh_catalog)
+  // A new vault has nothing anywhere, and a rebuild looks at all drives.
+  if (fresh_catalog)
+    context->names->trust(core->drives_in_service());
+  else
     context->names->compare_drives();
   if (!fresh_catalog && context->names->was_interrupted())
     if (auto adopted = adopt(); !adopted && !disk_refuses(adopted.error().code()))
@@ -98,12 +101,15 @@ result<void> vault_runtime::adopt() {
   auto running = begin({});
   if (!running)
     return fail(errc::unavailable, "take in what a crash left", name);
+  // A drive that comes while the others are listed is looked at the next time.
+  auto doubts = context->names->doubts();
+  auto seen = core->drives_in_service();
   auto adopted = wait_on<rebuild_summary>(running, [this](auto job, auto done) {
     storage::start_adopt(context, {false, job, std::move(done)});
   });
   if (!adopted)
     return fail(adopted.error().within("take in what a crash left", name));
-  context->names->reconciled();
+  context->names->reconciled(doubts, seen);
   return {};
 }
 

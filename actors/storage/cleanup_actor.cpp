@@ -58,6 +58,8 @@ public:
                                 plan->forget.begin() + static_cast<ptrdiff_t>(std::min(i + operations_at_once, plan->forget.size()))});
           !applied)
         return fail(applied.error());
+    // What was forgotten goes into packs before anything is deleted, also when nothing is copied.
+    packers_.insert(context_->packer_for(task_.copies.how));
     // What is planned is what is done, but for packs that a running put relies on, and those
     // that can not be read.
     summary_.bytes_freed = plan->bytes_freed;
@@ -80,9 +82,14 @@ private:
     auto dead = plan.dead; // Free ones, as are those that are copied.
     auto in_steps = copying > step_bytes;
     copying = in_steps ? step_bytes : 0;
+    auto how = task_.copies.how;
     for (const auto& copy : plan.copied) {
       if (auto reason = task_.job->ended())
         return fail(*reason);
+      // One open pack at a time, whatever the policies: there is memory for no more.
+      if (copy.how != std::exchange(how, copy.how))
+        if (auto flushed = flush(); !flushed)
+          return flushed;
       if (in_steps && copying + copy.bytes > step_bytes) {
         if (auto deleted = flush_and_delete(dead); !deleted)
           return deleted;

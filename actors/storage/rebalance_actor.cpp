@@ -78,6 +78,7 @@ private:
 
   result<void> move_shards(const pack_record& pack) {
     auto current = pack;
+    auto level = healer_.level_of(pack);
     for (size_t i = 0; i < pack.drives.size(); ++i) {
       auto found = loads_.find(pack.drives[i]);
       if (found == loads_.end())
@@ -93,14 +94,14 @@ private:
         from.room += pack.seal.shape.shard_length;
         continue;
       }
-      if (auto moved = move_one(current, static_cast<uint8_t>(i), from); !moved)
+      if (auto moved = move_one(current, static_cast<uint8_t>(i), from, level); !moved)
         return moved;
     }
     return {};
   }
 
-  result<void> move_one(pack_record& pack, uint8_t index, load& from) {
-    auto moved = healer_.rebuild(pack, {index}, true);
+  result<void> move_one(pack_record& pack, uint8_t index, load& from, domain_level level) {
+    auto moved = healer_.rebuild(pack, {index}, true, level);
     // What can not be read any more stays where it is.
     if (!moved && moved.error().code() != errc::damaged)
       return fail(moved.error());

@@ -63,14 +63,13 @@ result<slices> shard_healer::bodies_of(const pack_record& pack, const std::vecto
   return bodies;
 }
 
-/// True for a pack that was stored when there was but one drive: more of its shards than one go
-/// to each, or it could never leave that drive for fewer than it has shards.
-static bool shares_drives(const pack_record& pack) {
+domain_level shard_healer::level_of(const pack_record& pack) const {
   std::set<drive_id> seen;
-  return std::ranges::any_of(pack.drives, [&](const auto& drive) { return !drive.is_zero() && !seen.insert(drive).second; });
+  auto shared = std::ranges::any_of(pack.drives, [&](const auto& drive) { return !drive.is_zero() && !seen.insert(drive).second; });
+  return shared || context_->drives->all()->size() == 1 ? domain_level::block : domain_level::drive;
 }
 
-std::optional<drive_id> shard_healer::choose_drive(const pack_record& pack, uint8_t index, bool elsewhere,
+std::optional<drive_id> shard_healer::choose_drive(const pack_record& pack, uint8_t index, bool elsewhere, domain_level level,
                                                    const std::set<drive_id>& refused) const {
   auto drives = context_->drives->all();
   const auto& old = pack.drives[index];
@@ -86,7 +85,6 @@ std::optional<drive_id> shard_healer::choose_drive(const pack_record& pack, uint
       taken.push_back(pack.drives[i]);
   if (elsewhere && !old.is_zero())
     std::erase_if(candidates, [&](const auto& drive) { return drive.id == old; });
-  auto level = drives->size() == 1 || shares_drives(pack) ? domain_level::block : domain_level::drive;
   auto size = uint64_t{pack.seal.shape.shard_length} + shard_header_length(pack.seal.shape, true);
   return place_one(candidates, taken, level, pack.seal.id.view(), size);
 }
@@ -108,7 +106,8 @@ result<void> shard_healer::store(const pack_record& pack, uint8_t index, const b
   return {};
 }
 
-result<shard_healer::outcome> shard_healer::rebuild(const pack_record& pack, const std::vector<uint8_t>& wanted, bool elsewhere) {
+result<shard_healer::outcome> shard_healer::rebuild(const pack_record& pack, const std::vector<uint8_t>& wanted, bool elsewhere,
+                                                    domain_level level) {
   auto bodies = bodies_of(pack, wanted);
   if (!bodies)
     return fail(bodies.error());
@@ -118,10 +117,10 @@ result<shard_healer::outcome> shard_healer::rebuild(const pack_record& pack, con
     // The drive that it was on first, then others: one that is full or can not write there
     // keeps nothing from being healed.
     std::set<drive_id> refused;
-    auto where = choose_drive(placed, wanted[i], elsewhere, refused);
+    auto where = choose_drive(placed, wanted[i], elsewhere, level, refused);
     while (where && !store(pack, wanted[i], (*bodies)[i], *where)) {
       refused.insert(*where);
-      where = choose_drive(placed, wanted[i], elsewhere, refused);
+      where = choose_drive(placed, wanted[i], elsewhere, level, refused);
     }
     if (!where) {
       ++done.unplaced;
@@ -142,11 +141,12 @@ result<shard_healer::outcome> shard_healer::rebuild(const pack_record& pack, con
   return done;
 }
 
-shard_healer::outcome shard_healer::foresee(const pack_record& pack, const std::vector<uint8_t>& wanted, bool elsewhere) const {
+shard_healer::outcome shard_healer::foresee(const pack_record& pack, const std::vector<uint8_t>& wanted, bool elsewhere,
+                                            domain_level level) const {
   outcome seen;
   auto placed = pack;
   for (auto index : wanted) {
-    auto where = choose_drive(placed, index, elsewhere, {});
+    auto where = choose_drive(placed, index, elsewhere, level, {});
     if (!where) {
       ++seen.unplaced;
       continue;

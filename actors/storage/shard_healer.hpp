@@ -22,19 +22,24 @@ public:
     std::vector<uint8_t> healed; ///< Which were stored.
   };
 
+  /// Which domains the shards of *pack* are kept apart by. Of a pack that was stored when there was
+  /// but one drive several go to each, or it could never leave that drive for fewer than it has
+  /// shards. To be asked before the first of them moves.
+  [[nodiscard]] domain_level level_of(const pack_record& pack) const;
+
   /// Makes the shards *wanted* of *pack* anew. A shard whose drive is at work stays
   /// there, unless *elsewhere*. `damaged` when fewer than k others are good.
-  [[nodiscard]] result<outcome> rebuild(const pack_record& pack, const std::vector<uint8_t>& wanted, bool elsewhere);
+  [[nodiscard]] result<outcome> rebuild(const pack_record& pack, const std::vector<uint8_t>& wanted, bool elsewhere, domain_level level);
 
   /// What `rebuild` would do with the room that there is now, of a pack that can be read.
-  [[nodiscard]] outcome foresee(const pack_record& pack, const std::vector<uint8_t>& wanted, bool elsewhere) const;
+  [[nodiscard]] outcome foresee(const pack_record& pack, const std::vector<uint8_t>& wanted, bool elsewhere, domain_level level) const;
 
   /// True when pack bytes [begin, end) can be read.
   [[nodiscard]] bool readable(const pack_record& pack, uint32_t begin, uint32_t end);
 
 private:
   [[nodiscard]] result<slices> bodies_of(const pack_record& pack, const std::vector<uint8_t>& wanted);
-  [[nodiscard]] std::optional<drive_id> choose_drive(const pack_record& pack, uint8_t index, bool elsewhere,
+  [[nodiscard]] std::optional<drive_id> choose_drive(const pack_record& pack, uint8_t index, bool elsewhere, domain_level level,
                                                      const std::set<drive_id>& refused) const;
   [[nodiscard]] result<void> store(const pack_record& pack, uint8_t index, const bytes& body, const drive_id& where);
 

@@ -46,18 +46,22 @@ std::vector<packer_actor> vault_context::packers() const {
   return result;
 }
 
-result<policy> choose_policy(const drive_table& drives, std::string_view text) {
+namespace {
+
+size_t in_state(const drive_table::list& drives, drive_state state) {
+  return static_cast<size_t>(std::ranges::count_if(drives, [&](const auto& drive) { return drive.store && drive.state() == state; }));
+}
+
+} // namespace
+
+size_t drives_for_policy(const drive_table& drives) {
   auto all = drives.all();
-  auto in_state = [&](drive_state state) {
-    auto is = [&](const auto& drive) {
-      return drive.store && drive.state() == state;
-    };
-    return static_cast<size_t>(std::count_if(all->begin(), all->end(), is));
-  };
-  // A drive that is away comes back, and one that failed is replaced; one that is being
-  // drained takes nothing any more.
-  auto count = all->size() - in_state(drive_state::draining);
-  if (in_state(drive_state::ok) == 0)
+  return all->size() - in_state(*all, drive_state::draining);
+}
+
+result<policy> choose_policy(const drive_table& drives, std::string_view text) {
+  auto count = drives_for_policy(drives);
+  if (in_state(*drives.all(), drive_state::ok) == 0)
     return fail(errc::too_few_drives, "choose a policy");
   if (text.empty())
     return policy_for(count);

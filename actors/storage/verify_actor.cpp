@@ -154,12 +154,12 @@ private:
     if (!task_.request.repair)
       return {};
     if (task_.request.dry_run) {
-      auto seen = healer_.foresee(pack, wanted, false);
+      auto seen = healer_.foresee(pack, wanted, false, healer_.level_of(pack));
       summary_.shards_repaired += seen.stored;
       summary_.shards_unplaced += seen.unplaced;
       return {};
     }
-    auto healed = healer_.rebuild(pack, wanted, false);
+    auto healed = healer_.rebuild(pack, wanted, false, healer_.level_of(pack));
     if (!healed) {
       // Shards that passed a quick look may fail when they are read.
       if (healed.error().code() == errc::damaged)
@@ -190,8 +190,9 @@ private:
       return fail(pack.error());
     if (!*pack)
       return {};
-    auto moved = task_.request.dry_run ? result<shard_healer::outcome>{healer_.foresee(**pack, leaving, false)}
-                                       : healer_.rebuild(**pack, leaving, false);
+    auto level = healer_.level_of(**pack);
+    auto moved = task_.request.dry_run ? result<shard_healer::outcome>{healer_.foresee(**pack, leaving, false, level)}
+                                       : healer_.rebuild(**pack, leaving, false, level);
     if (!moved)
       return moved.error().code() == errc::damaged ? result<void>{} : fail(moved.error());
     summary_.shards_missing += moved->stored;

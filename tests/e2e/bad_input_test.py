@@ -318,7 +318,7 @@ class BadInput(unittest.TestCase):
             file.seek(size // 2 - 1)
             self.assertEqual(file.read(100_002), b"\0" + content(5, 100_000) + b"\0")
 
-    def test_a_file_that_changes_while_it_is_read_is_told(self):
+    def test_a_file_that_changes_while_it_is_read_is_told_and_not_stored(self):
         self.store.init()
         source = self.store.write("work/busy", content(6, 60_000_000))
         program = self.store.start(["put", source])
@@ -329,9 +329,10 @@ class BadInput(unittest.TestCase):
         with open(source, "ab") as file:
             file.write(b"more")
         os.kill(program.pid, signal.SIGCONT)
-        self.assertEqual(program.wait(timeout=240), 3)
+        self.assertEqual(program.wait(timeout=240), 8)
         told = [line["error"] for line in self.store.lines() if line["message_type"] == "error"]
         self.assertEqual(told, ["DM-SOURCE-CHANGED"])
+        self.assertEqual(self.store.good("ls").items, [])
         self.store.good("put", source)
         self.store.may_become("/busy", content(6, 60_000_000) + b"more", True)
         self.store.check_content()

@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   fuzz::require(home.set_drives(*drives).has_value(), "it is written again");
   auto again = home.drives();
   auto same = [](const known_drive& a, const known_drive& b) {
-    return a.id == b.id && a.folder == b.folder;
+    return a.id == b.id && a.folder == b.folder && a.term == b.term;
   };
   fuzz::require(again && std::equal(drives->begin(), drives->end(), again->begin(), again->end(), same),
                 "a list is read as it was written");

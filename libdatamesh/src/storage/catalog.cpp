@@ -377,7 +377,8 @@ result<void> catalog::impl::mark(bool dirty) {
   // What is known of drives that are away stays.
   if (!dirty && drives_now)
     for (const auto& [drive, brought] : drives_now())
-      marked.drives[drive] = brought;
+      if (std::lock_guard guard{seen_mutex}; seen.count(drive) > 0)
+        marked.drives[drive] = brought;
   // An empty write tells whether others would be refused.
   if (head.dirty == dirty && head.lamport >= floor && marked.drives == head.drives)
     return store->write({}, durability::relaxed);
@@ -425,6 +426,11 @@ void catalog::compare_drives() {
     return mark.second != (known == self.head.drives.end() ? 0 : known->second);
   };
   auto marks = self.drives_now();
+  {
+    std::lock_guard guard{self.seen_mutex};
+    for (const auto& [drive, brought] : marks)
+      self.seen.insert(drive);
+  }
   if (self.interrupted || std::ranges::none_of(marks, strange))
     return;
   self.interrupted = true;
@@ -435,12 +441,26 @@ bool catalog::was_interrupted() const noexcept {
   return impl_->interrupted;
 }
 
+void catalog::trust(const std::vector<drive_id>& drives) {
+  std::lock_guard guard{impl_->seen_mutex};
+  impl_->seen.insert(drives.begin(), drives.end());
+}
+
 void catalog::doubt() noexcept {
+  ++impl_->doubts;
   impl_->interrupted = true;
 }
 
-void catalog::reconciled() noexcept {
-  impl_->interrupted = false;
+uint64_t catalog::doubts() const noexcept {
+  return impl_->doubts;
+}
+
+void catalog::reconciled(uint64_t doubts, const std::vector<drive_id>& seen) {
+  auto& self = *impl_;
+  trust(seen);
+  self.interrupted = false;
+  if (self.doubts != doubts)
+    self.interrupted = true;
 }
 
 uint64_t catalog::disk_bytes() const {

@@ -233,22 +233,30 @@ public:
   /// closes it, whatever the outcome: who reads later is answered `unavailable`.
   [[nodiscard]] result<void> close();
 
-  /// `close` asks *now* for the marks of the drives that are there, and keeps them.
+  /// `close` asks *now* for the marks of the drives that are there, and keeps those of drives that
+  /// `compare_drives`, `reconciled` or `trust` named.
   void follow_drives(std::function<drive_marks()> now);
 
   /// Where the marks are not those of the last `close`, this catalog or a drive is a copy from
   /// earlier days, and something was stored without it: `was_interrupted`. @pre nothing was stamped
   void compare_drives();
 
+  /// There is nothing on *drives* that is unknown here. From any thread.
+  void trust(const std::vector<drive_id>& drives);
+
   /// True when the last process that wrote did not `close`, or `follow_drives` found so: packs may be on drives
   /// that are unknown here, and the caller reconciles. Until it said so, `close` does not
   /// mark the store clean. Both from any thread.
   [[nodiscard]] bool was_interrupted() const noexcept;
-  void reconciled() noexcept;
 
   /// A drive came that may hold packs which are unknown here: `was_interrupted` until the
   /// caller has looked. From any thread.
   void doubt() noexcept;
+  [[nodiscard]] uint64_t doubts() const noexcept;
+
+  /// Packs of *seen* were compared with what is known here. Doubts that came since there were
+  /// *doubts* stay. From any thread.
+  void reconciled(uint64_t doubts, const std::vector<drive_id>& seen);
 
   // -- names -----------------------------------------------------------------------
 

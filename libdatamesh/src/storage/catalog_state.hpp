@@ -4,6 +4,8 @@
 #include "storage/fold.hpp"
 
 #include <atomic>
+#include <mutex>
+#include <set>
 
 namespace datamesh::storage {
 
@@ -22,6 +24,9 @@ struct catalog::impl {
   std::atomic<bool> interrupted = false;
   std::optional<error> refusal; ///< Why no more is written.
   std::function<drive_marks()> drives_now;
+  std::atomic<uint64_t> doubts = 0;
+  std::mutex seen_mutex;
+  std::set<drive_id> seen; ///< Drives whose packs are known here, all of them.
 
   /// Reads head and own log.
   result<void> load();

@@ -210,6 +210,8 @@ private:
     if (found.living.empty() && (found.operations.empty() || pack.copied_forward)) {
       plan_.dead.push_back(pack.seal.id);
       freed_ += bytes_on_drives;
+    } else if (!pack.condemned && is_stronger_than(pack, found.how)) {
+      return {};
     } else if (pack.condemned || static_cast<double>(found.bytes) < rules_.live_ratio_min * static_cast<double>(total)) {
       copies_[target_of(found)].emplace_back(std::move(found), bytes_on_drives);
     } else if (protection_.raised && !pack.lost && drive_losses_survived(pack) < drive_losses_survived(protection_.how)) {
@@ -227,6 +229,10 @@ private:
     auto fits = own.level == domain_level::block || shape.shard_count() <= protection_.drives;
     auto weaker = drive_losses_survived(pack) < drive_losses_survived(protection_.how);
     return fits && !weaker ? own : protection_.how;
+  }
+
+  static bool is_stronger_than(const pack_record& pack, const policy& how) {
+    return drive_losses_survived(pack) > drive_losses_survived(how);
   }
 
   static target target_of(const copy& one) {

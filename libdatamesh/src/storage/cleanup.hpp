@@ -24,7 +24,7 @@ struct retention {
 /// How copies are protected.
 struct copy_protection {
   policy how;          ///< Of what survives the loss of fewer drives as it is.
-  size_t drives = 1;   ///< Others keep their k+m as long as so many are enough.
+  size_t drives = 1;   ///< Others keep their k+m as long as so many are enough, or stay where they are.
   bool raised = false; ///< What survives the loss of fewer is copied for that alone.
 };
 

@@ -18,6 +18,7 @@ constexpr char tombstone_prefix = 't';
 constexpr char vault_prefix = 'v';
 constexpr size_t key_size = 1 + pack_id::size + 1;
 constexpr size_t record_size = 16;
+constexpr size_t owner_size = device_id::size + sizeof(uint64_t);
 constexpr size_t meta_size = 4 + drive_id::size + 16;
 constexpr uint8_t in_index_flag = 1;
 
@@ -293,20 +294,26 @@ result<void> shard_index::write(batch changes, durability level) {
   return {};
 }
 
-result<std::optional<device_id>> shard_index::owner() const {
+result<std::optional<drive_owner>> shard_index::owner() const {
   auto row = store_->get(owner_key);
   if (!row)
     return fail(row.error());
   if (!*row)
     return std::nullopt;
-  if ((*row)->size() != device_id::size)
+  if ((*row)->size() != owner_size)
     return fail(errc::store_corrupt, "read whose drive it is", folder_);
-  return device_id::from(as_view(**row));
+  layout_reader reader{as_view(**row)};
+  drive_owner owner;
+  owner.node = reader.get_id<device_id>();
+  owner.term = reader.get<uint64_t>();
+  return owner;
 }
 
-result<void> shard_index::write_owner(const device_id& node) {
+result<void> shard_index::write_owner(const drive_owner& owner) {
+  std::array<std::byte, owner_size> image;
+  layout_writer{image}.put(owner.node.view()).put(owner.term);
   write_batch rows;
-  rows.put(owner_key, node.text());
+  rows.put(owner_key, as_text(image));
   return store_->write(rows, durability::synced);
 }
 

@@ -90,9 +90,9 @@ public:
   /// see `reopen`.
   [[nodiscard]] result<void> write(batch changes, durability level);
 
-  /// The node that serves the drive; nothing when none has said so.
-  [[nodiscard]] result<std::optional<device_id>> owner() const;
-  [[nodiscard]] result<void> write_owner(const device_id& node);
+  /// Who serves the drive; nothing when nobody has said so.
+  [[nodiscard]] result<std::optional<drive_owner>> owner() const;
+  [[nodiscard]] result<void> write_owner(const drive_owner& owner);
 
   /// Synced, with all earlier writes.
   [[nodiscard]] result<void> write_state(drive_state next);

@@ -96,6 +96,8 @@ struct shard_store::impl {
   result<void> make_writable(const char* attempt);
 
   result<void> load();
+  result<void> check_owner();
+  result<void> write_owner();
   result<void> learn();
   result<std::vector<staged_shard>> stage(std::span<const shard_write> writes) const;
   result<bool> is_held(const staged_shard& shard) const;
@@ -173,10 +175,12 @@ result<void> shard_store::impl::make_writable(const char* attempt) {
       return fail(refusal(held.error(), attempt, folder()));
     lock = std::move(*held);
   }
-  if (auto ready = index->reopen().and_then([this] { return learn(); }); !ready)
+  if (auto ready = index->reopen().and_then([this] { return learn(); }).and_then([this] { return check_owner(); }); !ready)
     return fail(refusal(ready.error(), attempt, folder()));
   if (state == drive_state::failed)
     return {};
+  if (auto owned = write_owner(); !owned)
+    return owned;
   if (auto synced = index->sync(); !synced)
     return fail(sync_refused(synced.error(), attempt));
   return {};
@@ -219,18 +223,13 @@ result<void> shard_store::impl::load() {
   reader = std::make_unique<shard_reader>(env.files, folder(), *index);
   if (auto known = learn(); !known)
     return known;
-  auto owner = index->owner();
-  if (!owner)
-    return fail(owner.error());
-  auto others = *owner && **owner != options.node;
-  if (others && !options.node.is_zero() && !options.take_over)
-    return fail(errc::drive_alien, "serve a drive that another node has taken over", folder());
+  if (auto ours = check_owner(); !ours)
+    return ours;
   if (state == drive_state::failed || lock == nullptr)
     return {};
-  // A drive that takes no writes now is served all the same.
-  if (!options.node.is_zero() && (others || !*owner))
-    if (auto owned = index->write_owner(options.node); !owned && !disk_refuses(owned.error().code()))
-      return fail(owned.error());
+  if (!options.take_over)
+    if (auto owned = write_owner(); !owned)
+      return owned;
   // A process may have ended between a write of the index and its sync. Rows that
   // only the page cache holds must be durable before a store relies on them.
   auto ready = index->sync();
@@ -242,6 +241,37 @@ result<void> shard_store::impl::load() {
   if (!ready)
     tell(severity::warning, "The drive opened, but does not take writes now.", ready.error());
   return {};
+}
+
+/// Who takes it over is the next that has it. A home that took it over later than the one that
+/// the drive tells of has not been able to write that down.
+result<void> shard_store::impl::check_owner() {
+  if (options.owner.node.is_zero())
+    return {};
+  auto told = index->owner();
+  if (!told)
+    return fail(told.error());
+  auto others = *told && (*told)->node != options.owner.node;
+  if (options.take_over)
+    options.owner.term = *told ? std::max(options.owner.term, (*told)->term + (others ? 1 : 0)) : options.owner.term;
+  else if (others && (*told)->term >= options.owner.term)
+    return fail(errc::drive_alien, "serve a drive that another node has taken over", folder());
+  else if (*told && !others)
+    options.owner.term = std::max(options.owner.term, (*told)->term);
+  return {};
+}
+
+/// A drive that takes no writes now is served all the same.
+result<void> shard_store::impl::write_owner() {
+  if (options.owner.node.is_zero())
+    return {};
+  auto told = index->owner();
+  if (!told)
+    return fail(told.error());
+  if (*told == options.owner)
+    return {};
+  auto written = index->write_owner(options.owner);
+  return written || disk_refuses(written.error().code()) ? result<void>{} : written;
 }
 
 result<void> shard_store::impl::learn() {
@@ -646,6 +676,17 @@ result<void> shard_store::check_deep(const shard_key& key) const {
 
 result<std::vector<shard_record>> shard_store::list(const std::optional<shard_key>& after, size_t limit) const {
   return impl_->index->list(after, limit);
+}
+
+uint64_t shard_store::term() const noexcept {
+  return impl_->options.owner.term;
+}
+
+result<void> shard_store::claim() {
+  impl_->options.take_over = false;
+  if (impl_->state == drive_state::failed || impl_->lock == nullptr)
+    return {};
+  return impl_->write_owner();
 }
 
 uint64_t shard_store::shards_brought(const vault_id& vault) const {

@@ -68,6 +68,14 @@ struct drive_usage {
   }
 };
 
+/// A node, and how often the drive had changed hands when it became that node's.
+struct drive_owner {
+  device_id node;
+  uint64_t term = 0;
+
+  friend bool operator==(const drive_owner&, const drive_owner&) = default;
+};
+
 struct shard_store_options {
   std::string folder;
   /// Shards are refused with `drive_full` when less than this would stay free:
@@ -77,9 +85,10 @@ struct shard_store_options {
   double reserve_ratio = 0.02;
   /// Writes shard files past the page cache where the file system can.
   bool direct_io = true;
-  /// Who serves the drive: it is refused to any other node, as `drive_alien`, until that one
-  /// takes it over. Zero: nobody is asked.
-  device_id node{};
+  /// Who serves the drive. To a node that is not the one that has it, and has not taken it over
+  /// later, it is refused as `drive_alien`. Zero: nobody is asked.
+  drive_owner owner{};
+  /// Whoever has it: from now on, see `claim`, it is this node's.
   bool take_over = false;
 };
 
@@ -142,6 +151,12 @@ public:
   [[nodiscard]] result<std::vector<shard_record>> list(const std::optional<shard_key>& after, size_t limit) const;
 
   [[nodiscard]] result<drive_usage> usage() const;
+
+  /// This node's, as it is to be given when the drive is opened the next time.
+  [[nodiscard]] uint64_t term() const noexcept;
+  /// Writes down who has the drive, after it was opened to be taken over. A drive that takes no
+  /// writes is told when it does. @pre nothing is stored or removed yet
+  [[nodiscard]] result<void> claim();
 
   /// How many shards were ever new here for *vault*, removed ones included.
   [[nodiscard]] uint64_t shards_brought(const vault_id& vault) const;

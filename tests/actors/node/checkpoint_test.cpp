@@ -218,4 +218,27 @@ TEST_CASE("when the newest checkpoint is lost, the one before it serves with wha
   CHECK(must(a.h.vault().info("/tagged")).tags.size() == tag_count);
 }
 
+TEST_CASE("what a cleanup forgot is forgotten for a rebuild, too, though it copied nothing", "[checkpoint]") {
+  aging_house a;
+  a.h.put_text("/large", noise(1, 8 << 20));
+  a.h.put_text("/kept", "k");
+  for (int i = 0; i < 2; ++i) {
+    a.pass_day();
+    must(a.h.vault().cleanup({}));
+  }
+  for (int i = 0; i < 2; ++i)
+    must(a.h.vault().cleanup(at_once()));
+  must(a.h.vault().remove("/large"));
+  auto freed = must(a.h.vault().cleanup(at_once()));
+  REQUIRE(freed.packs_deleted > 0);
+  REQUIRE(freed.packs_copied == 0);
+  a.h.close();
+  a.h.remove_tree(join_path(a.h.options.home, "vaults/main/catalog"));
+  auto node = must(datamesh::node::open(a.h.options));
+  must(node->rebuild_catalog("main", credential::this_device()));
+  node.reset();
+  a.h.open();
+  CHECK(a.h.list() == std::vector<std::string>{"/day", "/kept"});
+}
+
 } // namespace datamesh::test

@@ -976,6 +976,43 @@ TEST_CASE("a vault of one drive can leave it for another", "[drives]") {
   CHECK(h.get_text("/early") == text);
 }
 
+TEST_CASE("a vault of one drive can leave it for fewer drives than its packs have shards", "[drives]") {
+  house h{1};
+  auto text = noise(1, mib);
+  must(h.vault().put(put_stream_request{std::make_shared<text_source>(text), "/early", if_exists::version, "2+1"}));
+  must(h.node().add_drive(h.drive(2)));
+  must(h.node().add_drive(h.drive(3)));
+  must(h.node().drain_drive(h.drive(1)));
+  CHECK(must(h.vault().rebalance()).shards_left == 0);
+  must(h.node().remove_drive(h.drive(1)));
+  CHECK(h.get_text("/early") == text);
+}
+
+TEST_CASE("a full drive stays with the node that took it over", "[drives]") {
+  house h{2, disk::simulated};
+  auto text = noise(1, 300'000);
+  h.put_text("/kept", text);
+  auto phrase = must(h.vault().add_recovery_phrase());
+  auto key = must(h.vault().key_file());
+  h.close();
+  auto fresh = h.options;
+  fresh.home = h.path("another home");
+  auto& disk = dynamic_cast<simulated_files&>(h.files());
+  auto with = credential::recovery_phrase(phrase);
+  {
+    auto node = must(datamesh::node::create(fresh));
+    disk.set_capacity(disk.used() + (8ull << 20)); // Room for the home, and none above the reserve of a drive.
+    for (size_t drive = 1; drive <= 2; ++drive)
+      must(node->adopt_drive(h.drive(drive)));
+    CHECK(must(node->restore_vault("main", key, with)).files == 1);
+  }
+  auto node = must(datamesh::node::open(fresh));
+  for (const auto& drive : node->drives())
+    CHECK(drive.state == "ok");
+  auto back = must(node->open_vault("main", with));
+  CHECK(must(get_text(back, "/kept")) == text);
+}
+
 TEST_CASE("a drive that is adopted brings the packs that it holds", "[drives]") {
   house h{4};
   auto text = noise(1, 300'000);

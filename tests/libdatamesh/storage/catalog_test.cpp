@@ -587,6 +587,7 @@ TEST_CASE("a catalog that is older than the drives says so, and gives no number 
     f.names->compare_drives();
   };
   f.names->follow_drives([&] { return drives; });
+  f.names->trust({numbered<drive_id>(1), numbered<drive_id>(2)});
   f.apply({make(node(1), root_node(), "a")});
   REQUIRE(f.names->close());
   f.reopen();
@@ -624,6 +625,32 @@ TEST_CASE("a catalog that is older than the drives says so, and gives no number 
   }
 }
 
+TEST_CASE("a drive that comes while others are looked at is looked at, too", "[catalog]") {
+  fixture f;
+  drive_marks drives{{numbered<drive_id>(1), 5}};
+  f.names->follow_drives([&] { return drives; });
+  f.names->compare_drives();
+  f.names->doubt();
+  auto doubts = f.names->doubts();
+  drives[numbered<drive_id>(2)] = 3;
+  SECTION("by the next look") {
+    f.names->doubt();
+    f.names->reconciled(doubts, {numbered<drive_id>(1)});
+    CHECK(f.names->was_interrupted());
+    f.names->reconciled(f.names->doubts(), {numbered<drive_id>(1), numbered<drive_id>(2)});
+    CHECK_FALSE(f.names->was_interrupted());
+  }
+  SECTION("or when the catalog is opened again") {
+    f.names->reconciled(doubts, {numbered<drive_id>(1)});
+    f.apply({make(node(1), root_node(), "a")});
+    REQUIRE(f.names->close());
+    f.reopen();
+    f.names->follow_drives([&] { return drives; });
+    f.names->compare_drives();
+    CHECK(f.names->was_interrupted());
+  }
+}
+
 TEST_CASE("a catalog that was not closed says so", "[catalog]") {
   fixture f;
   f.reopen();
@@ -641,7 +668,7 @@ TEST_CASE("a catalog that was not closed says so", "[catalog]") {
   f.reopen();
   // Still: nobody looked what is on the drives.
   CHECK(f.names->was_interrupted());
-  f.names->reconciled();
+  f.names->reconciled(f.names->doubts(), {});
   f.apply({make(node(3), root_node(), "c")});
   REQUIRE(f.names->close());
   f.reopen();
@@ -739,7 +766,7 @@ TEST_CASE("a catalog on a full disk is read, and written again when there is roo
   CHECK(f.names->was_interrupted());
   CHECK(f.listing(root_node()) == (kept ? names_list{"a", "b", "c"} : names_list{"a", "c"}));
   CHECK(f.names->devices()->front().broken_at == 0);
-  f.names->reconciled();
+  f.names->reconciled(f.names->doubts(), {});
   f.apply({make(node(4), root_node(), "d")});
   REQUIRE(f.names->close());
   f.reopen();

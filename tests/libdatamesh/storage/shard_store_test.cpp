@@ -485,6 +485,50 @@ TEST_CASE("damage inside the index is found and replaced", "[shard_store]") {
   CHECK(drive->usage()->shard_count == pack.size());
 }
 
+TEST_CASE("a drive serves the node that took it over last, and no other", "[shard_store]") {
+  drive_room room;
+  room.format_and_open().reset();
+  auto first = random_id<device_id>(room.random).value();
+  auto second = random_id<device_id>(room.random).value();
+  auto open = [&](const device_id& node, uint64_t term, bool take_over) {
+    shard_store_options options;
+    options.folder = room.folder;
+    options.owner = {node, term};
+    options.take_over = take_over;
+    return shard_store::open(room.env, options);
+  };
+  CHECK(open(first, 0, false).value()->term() == 0);
+  CHECK(code_of(open(second, 0, false)) == errc::drive_alien);
+  SECTION("it is not taken over before that is said") {
+    open(second, 0, true).value().reset();
+    CHECK(open(first, 0, false));
+  }
+  SECTION("from then on the other is refused, until it takes it back") {
+    {
+      auto taken = open(second, 0, true).value();
+      CHECK(taken->term() == 1);
+      REQUIRE(taken->claim());
+    }
+    CHECK(open(second, 1, false).value()->term() == 1);
+    CHECK(code_of(open(first, 0, false)) == errc::drive_alien);
+    auto back = open(first, 0, true).value();
+    CHECK(back->term() == 2);
+    REQUIRE(back->claim());
+    back.reset();
+    CHECK(code_of(open(second, 1, false)) == errc::drive_alien);
+    CHECK(open(first, 2, false));
+  }
+  SECTION("who could not write it down has it all the same, and writes it when that is possible") {
+    CHECK(open(second, 1, false).value()->term() == 1);
+    CHECK(code_of(open(first, 0, false)) == errc::drive_alien);
+  }
+  SECTION("who takes over what is its own changes nothing") {
+    auto own = open(first, 0, true).value();
+    CHECK(own->term() == 0);
+    REQUIRE(own->claim());
+  }
+}
+
 TEST_CASE("a drive counts what was ever new for a vault", "[shard_store]") {
   drive_room room;
   auto drive = room.format_and_open();
