@@ -246,6 +246,14 @@ result<std::shared_ptr<vault_runtime>> node_core::open_vault(const std::string& 
 
 namespace {
 
+/// A catalog that does not open is thrown away when it is damaged or gone, not when it is
+/// another vault's, or whole and out of reach.
+result<void> may_be_replaced(const error& why) {
+  if (why.code() == errc::authentication_failed || why.code() == errc::permission_denied || disk_refuses(why.code()))
+    return fail(why);
+  return {};
+}
+
 /// Refuses where a new catalog would know less than the one that is there.
 result<void> check_in_reach(const storage::catalog& names, const storage::drive_table& table) {
   table.look();
@@ -283,14 +291,13 @@ result<rebuild_summary> node_core::rebuild_catalog(const std::string& name, cons
   if (is_open(name))
     return fail(errc::locked, "rebuild the catalog of an open vault", name);
   // What only the catalog knows goes into packs first, if it can still be read.
-  if (auto rebuilding = home.is_rebuilding(name); rebuilding && !*rebuilding)
-    if (auto old = open_vault(name, with))
-      if (auto kept =
-              check_in_reach(*(*old)->context->names, *drives).and_then([&] { return (*old)->flush(); }).map_error([&](const error& why) {
-                return why.within("keep what the catalog alone knows", name);
-              });
-          !kept)
-        return fail(kept.error());
+  if (auto rebuilding = home.is_rebuilding(name); rebuilding && !*rebuilding) {
+    auto old = open_vault(name, with);
+    auto kept = old ? check_in_reach(*(*old)->context->names, *drives).and_then([&] { return (*old)->flush(); })
+                    : may_be_replaced(old.error());
+    if (!kept)
+      return fail(kept.error().within("keep what the catalog alone knows", name));
+  }
   std::shared_ptr<vault_runtime> made; // Outlives the lock, which its closing takes.
   std::lock_guard guard{mutex_};
   if (open_.count(name) > 0)

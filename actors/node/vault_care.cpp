@@ -97,6 +97,14 @@ result<status_report> local_vault::status() const {
     }
   }
   report.margin_min = least.value_or(0);
+  // The catalog knows all that could be read: of a vault that was brought back with too few of its drives, nothing.
+  // A first put that failed looks the same.
+  auto unread = report.packs == 0 && std::ranges::any_of(*drives, [&](const auto& drive) {
+                  if (!drive.store || drive.store->shards_brought(context.id) == 0)
+                    return false;
+                  auto used = drive.store->usage();
+                  return !used || used->shard_count > 0;
+                });
   auto closed = std::ranges::count(report.drives, "read-only", &drive_report::state);
   auto faulty = std::count_if(report.drives.begin(), report.drives.end(), [](const auto& drive) { return drive.state != "ok"; }) - closed;
   using answer = status_report::answer;
@@ -108,12 +116,18 @@ result<status_report> local_vault::status() const {
     report.overall = answer::degraded;
     report.sentence =
         fmt::format("All data can be read, but {} of {} packs have less redundancy than they should.", report.packs_degraded, report.packs);
+  } else if (unread) {
+    report.overall = answer::unknown;
+    report.sentence = "Nothing can be read: there are shards of this vault on the drives, but too few of any pack. If it has other "
+                      "drives, adopt them.";
   } else {
     report.overall = answer::safe;
     report.sentence = report.packs == 0   ? "Nothing is stored yet."
                       : report.packs == 1 ? "Its one pack has its full redundancy."
                                           : fmt::format("All {} packs have their full redundancy.", report.packs);
-    if (report.packs_weaker > 0)
+    if (report.packs_weaker > 0 && report.packs == 1)
+      report.sentence += " It survives the loss of fewer drives than new data will.";
+    else if (report.packs_weaker > 0)
       report.sentence += fmt::format(" {} of them {} the loss of fewer drives than new data will.", report.packs_weaker,
                                      report.packs_weaker == 1 ? "survives" : "survive");
     if (faulty > 0)

@@ -117,6 +117,8 @@ void begin_get(const std::shared_ptr<vault_runtime>& runtime, const stream_reque
     return done(fail(node.error()));
   if (node->kind == storage::node_kind::folder)
     return done(fail(errc::is_a_folder, "read", what.path));
+  if (node->kind == storage::node_kind::symlink && !what.version)
+    return done(fail(errc::unsupported_source, "read: it is a symbolic link", what.path));
   if (!what.to)
     return done(fail(errc::invalid_argument, "read", what.path));
   if (what.range.first > node->size && !what.version)

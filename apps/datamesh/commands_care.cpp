@@ -177,7 +177,7 @@ outcome<int> run_status(session& s) {
     print_status(s.out, *report);
   if (report->overall == status_report::answer::lost)
     return s.out.json() ? verdict(s, errc::damaged, report->sentence) : exit_damaged;
-  if (report->overall == status_report::answer::degraded)
+  if (report->overall != status_report::answer::safe)
     return s.out.json() ? verdict(s, errc::degraded, report->sentence) : exit_degraded;
   return 0;
 }
@@ -342,7 +342,7 @@ outcome<int> run_rebuild(session& s) {
     return refuse(n.error());
   auto sum = s.with_progress([&](const job_options& job) { return (*n)->rebuild_catalog(facts->name, *with, job); });
   if (!sum)
-    return refuse(sum.error());
+    return refuse(not_opened(sum.error(), facts->name, (*n)->home()));
   return rebuilt(s, facts->name, *sum);
 }
 

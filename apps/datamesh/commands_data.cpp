@@ -334,6 +334,8 @@ failure not_streamed(const error& why, const std::string& path) {
   if (why.code() == errc::is_a_folder)
     told.next = fmt::format("datamesh get {0} --to FOLDER, which brings back the whole folder; datamesh ls {0} shows the files in it",
                             shell_word(path));
+  if (why.code() == errc::unsupported_source)
+    told.next = fmt::format("datamesh info {0} shows where it leads; datamesh get {0} --to FOLDER brings back the link", shell_word(path));
   return told;
 }
 

@@ -341,14 +341,15 @@ int vault_destroyed(session& s, const destroy_summary& sum) {
     s.out.warn(
         fmt::format("{} is not in service and may keep shards, which nobody can read; when it is back, run: datamesh vault destroy {}",
                     printable(folder), printable(name)));
-  s.out.line(json_line{"summary"}
-                 .add("dry_run", s.dry_run())
-                 .name("vault", name)
-                 .add("packs", sum.packs)
-                 .add("shards_removed", sum.shards_removed)
-                 .add("bytes_freed", sum.bytes_freed)
-                 .names("drives_left", sum.drives_left));
+  json_line line{"summary"};
+  line.add("dry_run", s.dry_run()).name("vault", name).add("packs", sum.packs);
+  if (!s.dry_run())
+    line.add("shards_removed", sum.shards_removed);
+  s.out.line(line.add("bytes_freed", sum.bytes_freed).names("drives_left", sum.drives_left));
   s.out.print("{} vault '{}'.", s.dry_run() ? "Would destroy" : "Destroyed", printable(name));
+  if (s.dry_run() && sum.packs > 0)
+    s.out.print("Its {} would go from the drives: about {} would be free.", counted(sum.packs, "pack", "packs"),
+                s.out.size(sum.bytes_freed));
   if (sum.shards_removed > 0)
     s.out.print("Removed {}: {} are free.", counted(sum.shards_removed, "shard", "shards"), s.out.size(sum.bytes_freed));
   else if (s.set.flag("key-only") && !s.dry_run())
@@ -395,6 +396,26 @@ outcome<destroy_summary> destroy(session& s, node& n, const vault_facts& facts) 
   return refuse(std::move(why));
 }
 
+/// What a removal would find, by the catalog.
+outcome<destroy_summary> foresee_destroy(session& s, node& n, const vault_facts& facts) {
+  destroy_summary sum;
+  if (s.set.flag("key-only") || facts.locks.empty())
+    return sum;
+  auto with = s.credential_for(facts);
+  if (!with)
+    return refuse(with.error());
+  auto there = n.open_vault(facts.name, *with);
+  auto stats = there ? there->stats() : fail(there.error());
+  if (!stats)
+    return refuse(not_opened(stats.error(), facts.name, n.home()));
+  sum.packs = stats->packs;
+  sum.bytes_freed = stats->shard_bytes;
+  for (const auto& drive : n.drives())
+    if (drive.state == "missing" || drive.state == "failed")
+      sum.drives_left.push_back(drive.folder);
+  return sum;
+}
+
 } // namespace
 
 outcome<int> run_vault_destroy(session& s) {
@@ -426,7 +447,7 @@ outcome<int> run_vault_destroy(session& s) {
     if (!*sure)
       return refuse(not_confirmed("the vault stays"));
   }
-  auto done = s.dry_run() ? outcome<destroy_summary>{destroy_summary{}} : destroy(s, **n, *found);
+  auto done = s.dry_run() ? foresee_destroy(s, **n, *found) : destroy(s, **n, *found);
   if (!done)
     return refuse(done.error());
   return vault_destroyed(s, *done);

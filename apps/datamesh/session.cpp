@@ -173,23 +173,19 @@ outcome<credential> session::credential_for(const vault_facts& facts, bool may_a
   return credential::password(password->view());
 }
 
-namespace {
-
-/// Why vault *name* did not open, where its key file is not what it should be.
 failure not_opened(const error& why, const std::string& name, const std::string& home) {
   failure told{why};
-  auto key = shell_word(fmt::format("{}/vaults/{}/key", home, name));
+  auto folder = fmt::format("{}/vaults/{}", home, name);
+  auto key = shell_word(folder + "/key");
   if (why.code() == errc::format_alien || why.code() == errc::key_file_damaged)
     told.next = fmt::format("cp COPY {}, where COPY is what 'datamesh key export' wrote", key);
   else if (why.code() == errc::authentication_failed)
     told.next =
         fmt::format("cp COPY {}, when that is the key file of another vault and COPY is this one's, as 'datamesh key export' writes it; "
-                    "when it is its own, the catalog is damaged: datamesh rebuild",
-                    key);
+                    "when it is its own, the catalog is not: mv {} {}, then: datamesh rebuild",
+                    key, shell_word(folder + "/catalog"), shell_word(folder + "/catalog.other"));
   return told;
 }
-
-} // namespace
 
 outcome<vault*> session::open_vault(bool may_ask) {
   if (vault_)

@@ -88,6 +88,9 @@ private:
   std::optional<vault> vault_;
 };
 
+/// Why vault *name* of *home* did not open, where its key file or its catalog is not what it should be.
+[[nodiscard]] failure not_opened(const error& why, const std::string& name, const std::string& home);
+
 /// "/a/b" for "a//b/", with "." left out. `name_invalid` for ".." and NUL.
 [[nodiscard]] outcome<std::string> vault_path(std::string_view text);
 

@@ -151,6 +151,55 @@ TEST_CASE("a vault comes back from its drives and a copy of its key file alone",
   must(back.trust_this_device());
 }
 
+TEST_CASE("a vault that came back with too few of its drives does not say that nothing is stored", "[keys]") {
+  house h{4};
+  auto phrase = must(h.vault().add_recovery_phrase());
+  auto with = credential::recovery_phrase(phrase);
+  h.put_text("/kept", noise(4, 300'000));
+  auto key = must(h.vault().key_file());
+  h.close();
+  auto fresh = h.options;
+  fresh.home = h.path("another home");
+  auto node = must(datamesh::node::create(fresh));
+  must(node->adopt_drive(h.drive(1)));
+  CHECK(must(node->restore_vault("back", key, with)).packs_unreadable > 0);
+  {
+    auto back = must(node->open_vault("back", with));
+    auto told = must(back.status());
+    CHECK(told.overall == status_report::answer::unknown);
+    CHECK(told.sentence.find("Nothing is stored") == std::string::npos);
+    for (size_t drive = 2; drive <= 4; ++drive)
+      must(node->adopt_drive(h.drive(drive)));
+    CHECK(must(back.status()).overall == status_report::answer::safe);
+    CHECK(must(get_text(back, "/kept")) == noise(4, 300'000));
+  }
+  // A vault that never had anything has nothing to look for.
+  must(node->create_vault({.name = "new", .trust_this_device = true}));
+  CHECK(must(must(node->open_vault("new", credential::this_device())).status()).sentence == "Nothing is stored yet.");
+}
+
+TEST_CASE("a rebuild with the key file of another vault leaves the catalog alone", "[keys]") {
+  house h{3};
+  h.put_text("/mine", "mine");
+  must(h.node().create_vault({.name = "second", .trust_this_device = true}));
+  // What only the catalog knows: no pack has it yet.
+  must(h.vault().make_folder("/known to the catalog alone"));
+  h.close();
+  auto key_of = [&](const std::string& vault) {
+    return join_path(h.options.home, "vaults/" + vault + "/key");
+  };
+  auto mine = must(read_whole(h.files(), key_of("main"), 4 << 20));
+  must(write_whole(h.files(), key_of("main"), must(read_whole(h.files(), key_of("second"), 4 << 20)).view()));
+  {
+    auto node = must(datamesh::node::open(h.options));
+    CHECK(code_of(node->rebuild_catalog("main", credential::this_device())) == errc::authentication_failed);
+    CHECK(code_of(node->open_vault("main", credential::this_device())) == errc::authentication_failed);
+  }
+  must(write_whole(h.files(), key_of("main"), mine.view()));
+  h.open();
+  CHECK(h.list() == std::vector<std::string>{"/known to the catalog alone", "/mine"});
+}
+
 TEST_CASE("two vaults of one node do not see each other", "[keys]") {
   house h{3};
   must(h.node().create_vault({.name = "second", .trust_this_device = true}));

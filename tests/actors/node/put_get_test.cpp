@@ -315,6 +315,11 @@ TEST_CASE("a get refuses to overwrite unless it is told to", "[get]") {
           == errc::name_invalid);
     CHECK(code_of(h.vault().get("/tree", std::make_shared<text_sink>())) == errc::is_a_folder);
     CHECK(code_of(h.vault().get("/file", nullptr)) == errc::invalid_argument);
+    h.link("leads away", "no/such/place");
+    h.put("leads away", "/link");
+    auto nothing = std::make_shared<text_sink>();
+    CHECK(code_of(h.vault().get("/link", nothing)) == errc::unsupported_source);
+    CHECK(nothing->pieces.empty());
   }
 }
 

@@ -650,6 +650,9 @@ class WithNode(unittest.TestCase):
         stored = self.good("put", top, "--to", self.folder)
         self.assertEqual((stored.summary["files"], stored.summary["symlinks"], stored.summary["failed"]), (2, 1, 0))
         self.assertEqual(stored.summary["bytes"], 3_000_000)
+        link = self.world.json("cat", self.folder + "/tree/link")
+        self.assertEqual((link.code, link.failure["error"]), (1, "DM-UNSUPPORTED-SOURCE"))
+        self.assertIn("datamesh info ", link.failure["suggestion"])
         back = self.world.path("work", self._testMethodName, "back")
         fetched = self.good("get", self.folder + "/tree", "--to", back)
         self.assertEqual(fetched.summary["files"], 2)
@@ -1136,7 +1139,12 @@ class WithNode(unittest.TestCase):
         refused = world.json("vault destroy", "two", "--yes", "--password-file", wrong)
         self.assertEqual(refused.code, 12)
         self.assertIn("--key-only", refused.failure["suggestion"])
+        stored = world.json("stats", "--vault", "two").summary
+        foreseen = world.json("vault destroy", "two", "--dry-run").summary
+        self.assertEqual((foreseen["packs"], foreseen["bytes_freed"], foreseen["drives_left"]), (stored["packs"], stored["shard_bytes"], []))
+        self.assertEqual(world.json("vault destroy", "two", "--dry-run", "--key-only").summary["bytes_freed"], 0)
         os.rename(drives[0], world.path("away"))
+        self.assertEqual(world.json("vault destroy", "two", "--dry-run").summary["drives_left"], [drives[0]])
         gone = world.json("vault destroy", "two", "--yes")
         self.assertEqual((gone.code, gone.summary["shards_removed"] > 0, gone.summary["drives_left"]), (0, True, [drives[0]]), gone.all)
         self.assertIn("datamesh vault destroy two", gone.of("status")[-1]["text"])
