@@ -232,6 +232,8 @@ care_times node_home::care(const std::string& name) const {
       times.quick_verify_ns = value;
     if (line.substr(0, space) == "deep-verify")
       times.deep_verify_ns = value;
+    if (line.substr(0, space) == "files-lost" && value > 0)
+      times.files_lost = static_cast<uint64_t>(value);
   }
   return times;
 }
@@ -242,6 +244,8 @@ result<void> node_home::set_care(const std::string& name, const care_times& time
     text += fmt::format("quick-verify {}\n", *times.quick_verify_ns);
   if (times.deep_verify_ns)
     text += fmt::format("deep-verify {}\n", *times.deep_verify_ns);
+  if (times.files_lost > 0)
+    text += fmt::format("files-lost {}\n", times.files_lost);
   return write(join_path(vault_folder(name), "care"), as_view(text));
 }
 

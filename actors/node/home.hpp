@@ -20,8 +20,9 @@ struct known_drive {
   uint64_t term = 0;
 };
 
-/// When a vault was last looked at. Nanoseconds since the epoch.
+/// When a vault was last looked at, in nanoseconds since the epoch, and what was found.
 struct care_times {
+  uint64_t files_lost = 0; ///< By the last look at all of it that ended.
   std::optional<int64_t> quick_verify_ns;
   std::optional<int64_t> deep_verify_ns;
 };

@@ -5,6 +5,7 @@
 #include "storage/adopt_actor.hpp"
 #include "storage/convert.hpp"
 #include "storage/read_cache.hpp"
+#include "storage/verify_actor.hpp"
 
 #include <fmt/format.h>
 
@@ -293,8 +294,8 @@ result<rebuild_summary> node_core::rebuild_catalog(const std::string& name, cons
   // What only the catalog knows goes into packs first, if it can still be read.
   if (auto rebuilding = home.is_rebuilding(name); rebuilding && !*rebuilding) {
     auto old = open_vault(name, with);
-    auto kept = old ? check_in_reach(*(*old)->context->names, *drives).and_then([&] { return (*old)->flush(); })
-                    : may_be_replaced(old.error());
+    auto kept =
+        old ? check_in_reach(*(*old)->context->names, *drives).and_then([&] { return (*old)->flush(); }) : may_be_replaced(old.error());
     if (!kept)
       return fail(kept.error().within("keep what the catalog alone knows", name));
   }
@@ -330,6 +331,8 @@ result<rebuild_summary> node_core::restore_vault(const std::string& name, const 
       if (known && known->vault == file->keys().vault)
         return fail(errc::vault_exists, attempt, name);
     }
+  // Of a vault that is here nothing is removed, and of this one nothing any more.
+  std::unique_lock removal{removal_mutex_};
   std::shared_ptr<vault_runtime> made; // Outlives the lock, which its closing takes.
   std::lock_guard guard{mutex_};
   if (home.key_file(name) || open_.count(name) > 0)
@@ -342,6 +345,7 @@ result<rebuild_summary> node_core::restore_vault(const std::string& name, const 
       return fail(cleared.error());
   if (auto saved = home.set_key_file(name, key_file); !saved)
     return fail(saved.error().within(attempt, name));
+  removal.unlock();
   rebuild_summary summary;
   auto runtime = start_rebuilding(name, std::move(*file), job, summary);
   if (!runtime)
@@ -368,6 +372,14 @@ result<std::shared_ptr<vault_runtime>> node_core::start_rebuilding(const std::st
     return fail(adopted.error().within(attempt, name));
   if (auto ended = home.end_rebuild(name); !ended)
     return fail(ended.error().within(attempt, name));
+  // The old catalog may have known packs that could not be read.
+  auto lost = storage::files_without_data(*runtime->context->names);
+  if (!lost)
+    return fail(lost.error().within(attempt, name));
+  auto care = home.care(name);
+  care.files_lost = lost->size();
+  if (auto saved = home.set_care(name, care); !saved)
+    return fail(saved.error().within(attempt, name));
   summary = *adopted;
   runtime->listed = true;
   open_[name] = runtime;

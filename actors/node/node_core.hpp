@@ -14,6 +14,7 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <set>
 
 namespace datamesh {
 
@@ -87,6 +88,7 @@ private:
   [[nodiscard]] result<crypto::key_file> unlock(const std::string& name, const credential& with);
   [[nodiscard]] result<std::shared_ptr<vault_runtime>> start_rebuilding(const std::string& name, crypto::key_file keys,
                                                                         const job_options& job, rebuild_summary& summary);
+  [[nodiscard]] result<std::set<vault_id>> vaults_here() const;
   [[nodiscard]] result<void> list_shards(const std::string& name, const credential& with, const job_options& job);
   [[nodiscard]] result<void> save_drives(const storage::drive_table::list& list);
 

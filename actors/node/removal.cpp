@@ -29,6 +29,11 @@ std::optional<Id> id_behind(std::string_view word, std::string_view line, std::s
 
 bool read_line(removal_list& list, std::string_view line) {
   std::string_view rest;
+  if (auto vault = id_behind<vault_id>("vault ", line, rest)) {
+    auto first = list.vault.is_zero() && list.drives.empty() && list.packs.empty();
+    list.vault = *vault;
+    return rest.empty() && first && !vault->is_zero();
+  }
   if (auto drive = id_behind<drive_id>("drive ", line, rest)) {
     list.drives.push_back(*drive);
     return rest.empty() && list.packs.empty();
@@ -47,7 +52,7 @@ bool read_line(removal_list& list, std::string_view line) {
 } // namespace
 
 std::string encode_removal(const removal_list& list) {
-  std::string text{heading};
+  auto text = fmt::format("{}vault {}\n", heading, list.vault.hex());
   for (const auto& id : list.drives)
     text += fmt::format("drive {}\n", id.hex());
   for (const auto& pack : list.packs)
@@ -70,6 +75,8 @@ result<removal_list> decode_removal(byte_view content, const std::string& path) 
       return fail(errc::format_damaged, attempt, path);
     text.remove_prefix(end + 1);
   }
+  if (list.vault.is_zero())
+    return fail(errc::format_damaged, attempt, path);
   return list;
 }
 
@@ -136,6 +143,7 @@ result<void> node_core::list_shards(const std::string& name, const credential& w
   if (auto dropped = home.drop_removal_lists(name); !dropped)
     return dropped;
   removal_list list;
+  list.vault = (*runtime)->context->id;
   for (const auto& drive : *drives->all())
     list.drives.push_back(drive.id);
   uint32_t number = 0;
@@ -190,11 +198,33 @@ result<destroy_summary> node_core::destroy_vault(const std::string& name, const 
   return remove_leftovers(name, job);
 }
 
+result<std::set<vault_id>> node_core::vaults_here() const {
+  auto names = home.vault_names();
+  if (!names)
+    return fail(names.error());
+  std::set<vault_id> ids;
+  for (const auto& name : *names) {
+    auto encoded = home.key_file(name);
+    if (!encoded && encoded.error().code() == errc::no_vault)
+      continue;
+    if (!encoded)
+      return fail(encoded.error());
+    auto known = crypto::key_file::inspect(*encoded);
+    if (!known)
+      return fail(known.error().within("tell whose key file it is", name));
+    ids.insert(known->vault);
+  }
+  return ids;
+}
+
 result<destroy_summary> node_core::remove_leftovers(const std::optional<std::string>& name, const job_options& job) {
   std::lock_guard alone{removal_mutex_};
   auto paths = home.removal_lists(name);
   if (!paths)
     return fail(paths.error());
+  auto here = vaults_here();
+  if (!here)
+    return fail(here.error());
   destroy_summary summary;
   auto table = drives->all();
   for (const auto& path : *paths) {
@@ -204,6 +234,12 @@ result<destroy_summary> node_core::remove_leftovers(const std::optional<std::str
     auto list = decode_removal(*text, path);
     if (!list)
       return fail(list.error());
+    // It was brought back from a copy of its key file.
+    if (here->count(list->vault) > 0) {
+      if (auto dropped = home.drop_removal_list(path); !dropped)
+        return fail(dropped.error());
+      continue;
+    }
     summary.packs += list->packs.size();
     auto before = list->drives.size();
     for (const auto& drive : *table) {

@@ -20,6 +20,7 @@ struct removal_list {
     uint8_t shards = 0; ///< k + m
     friend bool operator==(const pack&, const pack&) = default;
   };
+  vault_id vault;               ///< Whose they are.
   std::vector<drive_id> drives; ///< That may have shards of them.
   std::vector<pack> packs;
   friend bool operator==(const removal_list&, const removal_list&) = default;

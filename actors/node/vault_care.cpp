@@ -108,7 +108,11 @@ result<status_report> local_vault::status() const {
   auto closed = std::ranges::count(report.drives, "read-only", &drive_report::state);
   auto faulty = std::count_if(report.drives.begin(), report.drives.end(), [](const auto& drive) { return drive.state != "ok"; }) - closed;
   using answer = status_report::answer;
-  if (report.packs_lost > 0) {
+  if (report.packs_lost == 0 && care.files_lost > 0) {
+    report.overall = answer::lost;
+    report.sentence = care.files_lost == 1 ? "The last look found a file that can not be read whole."
+                                           : fmt::format("The last look found {} files that can not be read whole.", care.files_lost);
+  } else if (report.packs_lost > 0) {
     report.overall = answer::lost;
     report.sentence =
         fmt::format("{} of {} packs can not be read: too many of their shards are gone or damaged.", report.packs_lost, report.packs);
@@ -146,6 +150,8 @@ result<verify_summary> local_vault::verify(const verify_request& what, const job
   if (outcome && what.paths.empty() && !outcome->next_after) {
     auto care = runtime.core->home.care(runtime.name);
     auto now = runtime.core->env.clock->wall().time_since_epoch().count();
+    // What is lost with a pack that is known, the pack tells.
+    care.files_lost = outcome->packs_lost == 0 ? outcome->files_lost.size() : 0;
     if (what.deep)
       care.deep_verify_ns = now;
     // Who reads every block sees what is missing; in parts, that was spread over weeks.
@@ -206,23 +212,25 @@ result<void> local_vault::change_password(const credential& next) {
     if (lock.kind == crypto::lock_kind::password)
       old.push_back(lock.number);
   auto now = runtime.core->env.clock->wall().time_since_epoch().count();
-  auto added = runtime.keys.add_password(crypto::secret_bytes{next.secret()}, "password", {}, now, *runtime.core->env.random);
+  auto next_keys = runtime.keys;
+  auto added = next_keys.add_password(crypto::secret_bytes{next.secret()}, "password", {}, now, *runtime.core->env.random);
   if (!added)
     return fail(added.error());
   for (auto number : old)
-    if (auto removed = runtime.keys.remove_lock(number); !removed)
+    if (auto removed = next_keys.remove_lock(number); !removed)
       return removed;
-  return runtime.save_keys();
+  return runtime.replace_keys(std::move(next_keys));
 }
 
 result<std::string> local_vault::add_recovery_phrase() {
   auto& runtime = *runtime_;
   std::lock_guard guard{runtime.key_mutex};
   auto now = runtime.core->env.clock->wall().time_since_epoch().count();
-  auto phrase = runtime.keys.add_recovery_phrase("recovery phrase", now, *runtime.core->env.random);
+  auto next_keys = runtime.keys;
+  auto phrase = next_keys.add_recovery_phrase("recovery phrase", now, *runtime.core->env.random);
   if (!phrase)
     return fail(phrase.error());
-  if (auto saved = runtime.save_keys(); !saved)
+  if (auto saved = runtime.replace_keys(std::move(next_keys)); !saved)
     return fail(saved.error());
   return std::string{as_text(phrase->view())};
 }
@@ -237,18 +245,20 @@ result<void> local_vault::trust_this_device() {
     return fail(key.error());
   std::lock_guard guard{runtime.key_mutex};
   auto now = runtime.core->env.clock->wall().time_since_epoch().count();
-  auto added = runtime.keys.add_device(*key, "this device", now, *runtime.core->env.random);
+  auto next_keys = runtime.keys;
+  auto added = next_keys.add_device(*key, "this device", now, *runtime.core->env.random);
   if (!added)
     return fail(added.error());
-  return runtime.save_keys();
+  return runtime.replace_keys(std::move(next_keys));
 }
 
 result<void> local_vault::remove_key_lock(uint32_t number) {
   auto& runtime = *runtime_;
   std::lock_guard guard{runtime.key_mutex};
-  if (auto removed = runtime.keys.remove_lock(number); !removed)
+  auto next_keys = runtime.keys;
+  if (auto removed = next_keys.remove_lock(number); !removed)
     return removed;
-  return runtime.save_keys();
+  return runtime.replace_keys(std::move(next_keys));
 }
 
 result<bytes> local_vault::key_file() const {
@@ -259,12 +269,14 @@ result<bytes> local_vault::key_file() const {
 result<uint32_t> local_vault::rotate_epoch() {
   auto& runtime = *runtime_;
   std::lock_guard guard{runtime.key_mutex};
-  auto& ring = runtime.keys.keys();
+  auto next_keys = runtime.keys;
+  auto& ring = next_keys.keys();
   if (auto rotated = crypto::rotate(ring, ring.spaces.front().id, *runtime.core->env.random); !rotated)
     return fail(rotated.error());
-  if (auto saved = runtime.save_keys(); !saved)
+  auto epoch = ring.spaces.front().epoch;
+  if (auto saved = runtime.replace_keys(std::move(next_keys)); !saved)
     return fail(saved.error());
-  return ring.spaces.front().epoch;
+  return epoch;
 }
 
 } // namespace datamesh

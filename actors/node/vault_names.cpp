@@ -321,6 +321,8 @@ result<change_result> local_vault::move(const std::string& from, const std::stri
 result<change_result> local_vault::copy(const std::string& from, const std::string& to, if_exists conflict) {
   auto& runtime = *runtime_;
   auto& context = *runtime.context;
+  // What is read here must be referred to before a cleanup plans again.
+  auto held = context.leaving.hold_plans();
   auto node = context.names->resolve(from);
   if (!node)
     return fail(node.error());
@@ -437,6 +439,7 @@ result<change_result> local_vault::set_tag(const std::string& path, const std::s
 result<change_result> local_vault::revert(const std::string& path, const version_id& version) {
   auto& runtime = *runtime_;
   const auto& names = *runtime.context->names;
+  auto held = runtime.context->leaving.hold_plans();
   auto node = names.resolve(path);
   if (!node)
     return fail(node.error());
@@ -444,7 +447,7 @@ result<change_result> local_vault::revert(const std::string& path, const version
   if (!versions)
     return fail(versions.error());
   auto old = std::find_if(versions->begin(), versions->end(), [&](const auto& v) { return v.version == version; });
-  if (old == versions->end())
+  if (old == versions->end() || runtime.context->leaving.has(version))
     return fail(errc::not_found, "find version", version.hex());
   auto fresh = random_id<version_id>(*runtime.core->env.random);
   if (!fresh)
@@ -507,10 +510,11 @@ result<std::vector<std::pair<entry, int64_t>>> local_vault::trash() const {
 
 result<change_result> local_vault::restore_from_trash(const node_id& node, const std::string& target_path) {
   auto& runtime = *runtime_;
+  auto held = runtime.context->leaving.hold_plans();
   auto view = runtime.context->names->node(node);
   if (!view)
     return fail(view.error());
-  if (view->parent != storage::trash_node())
+  if (view->parent != storage::trash_node() || runtime.context->leaving.has(node))
     return fail(errc::not_found, "find in the trash", node.hex());
   auto job = runtime.core->next_job();
   auto claim = runtime.context->claims->take(target_path, view->kind, if_exists::fail, job);

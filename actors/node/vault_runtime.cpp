@@ -170,12 +170,13 @@ result<void> vault_runtime::flush() {
   return outcome;
 }
 
-result<void> vault_runtime::save_keys() {
-  auto encoded = keys.encode(*core->env.random);
+result<void> vault_runtime::replace_keys(crypto::key_file next) {
+  auto encoded = next.encode(*core->env.random);
   if (!encoded)
     return fail(encoded.error());
   if (auto saved = core->home.set_key_file(name, *encoded); !saved)
     return saved;
+  keys = std::move(next);
   context->keys->set(keys.keys());
   return {};
 }

@@ -39,7 +39,8 @@ public:
   /// Stamps and commits operations without data.
   [[nodiscard]] result<void> apply(const std::vector<storage::operation_body>& bodies);
   [[nodiscard]] result<void> flush();
-  [[nodiscard]] result<void> save_keys();
+  /// They count once they are saved. @pre `key_mutex` is held
+  [[nodiscard]] result<void> replace_keys(crypto::key_file next);
   /// Writes a checkpoint of the catalog when one is due. One that fails, or is
   /// cancelled, is tried again the next time.
   void keep_checkpoint(const cancel_token& cancel);

@@ -146,6 +146,8 @@ result<void> apply_now(catalog_state& state, const v1::ApplyOperations& request)
   // Nobody holds these stamps, so nobody else would take them back, and all would wait.
   if (!committed)
     state.names->unstamp();
+  else
+    state.claims->settle(commit.operations);
   return committed;
 }
 

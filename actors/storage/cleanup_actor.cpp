@@ -26,6 +26,7 @@ public:
   cleaner(caf::blocking_actor* self, std::shared_ptr<vault_context> context, cleanup_task& task)
       : self_(self), context_(std::move(context)), task_(task), reader_(spawn_pack_reader(*context_->sys, context_, task.job)) {}
   ~cleaner() {
+    context_->leaving.clear();
     context_->chunks->spare(free_);
     v1::CloseIntake close;
     close.set_job(task_.job->number);
@@ -153,10 +154,15 @@ private:
     std::set<pack_id> pinned{candidates.begin(), candidates.end()};
     for (const auto& id : free_)
       pinned.erase(id);
-    auto again = plan_cleanup(*context_->names, task_.rules, task_.copies, now, pinned, cover_);
-    if (!again)
-      return fail(again.error());
-    plan = std::move(*again);
+    {
+      // What is planned here to go can not be brought back from here on.
+      auto held = context_->leaving.hold_returns();
+      auto again = plan_cleanup(*context_->names, task_.rules, task_.copies, now, pinned, cover_);
+      if (!again)
+        return fail(again.error());
+      plan = std::move(*again);
+      context_->leaving.set(plan.forget);
+    }
     std::vector<pack_id> planned = plan.dead;
     for (const auto& copy : plan.copied)
       planned.push_back(copy.pack);

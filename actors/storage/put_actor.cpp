@@ -27,13 +27,21 @@ struct put_item {
   size_t unresolved = 0;       ///< Of them, those whose chunk has no name yet.
   uint64_t size = 0;
   bool ended = false;
+  uint64_t removals = 0;  ///< When its place was claimed.
   int64_t changed_ns = 0; ///< Of a file that may be remembered.
   uint64_t device = 0;
   uint64_t inode = 0;
 };
 
-/// Paths and sizes of items that have nothing left to store.
-using ended_items = std::vector<std::pair<std::string, uint64_t>>;
+/// An item that has nothing left to store.
+struct ended_item {
+  std::string path;
+  uint64_t size = 0;
+  node_id node;
+  node_kind kind{};
+  uint64_t removals = 0;
+};
+using ended_items = std::vector<ended_item>;
 
 /// Where a chunk's name belongs when it comes back.
 struct chunk_target {
@@ -225,6 +233,7 @@ private:
   /// Where the item goes; nothing when that failed, which is noted.
   std::optional<put_item> claim(v1::SourceBegin& begin) {
     put_item item;
+    item.removals = state_.context->claims->removals();
     auto kind = static_cast<node_kind>(begin.kind());
     auto path = place_of(begin.path());
     if (kind == node_kind::folder && split_path(begin.path()).empty()) {
@@ -269,7 +278,7 @@ private:
       state_.summary.bytes += file.size();
       state_.summary.bytes_unread += file.size();
       state_.summary.files_unread += 1;
-      return tell_done({{count(*item), item->size}});
+      return tell_done({end(*item)});
     }
     state_.context->claims->withdraw(item->target, state_.task.job->number);
     v1::ReadSource again;
@@ -368,7 +377,7 @@ private:
         continue;
       }
       end_with_operations(item, request);
-      ended.push_back({count(item), item.size});
+      ended.push_back(end(item));
       add_mark(item, marks);
       it = state_.items.erase(it);
     }
@@ -465,20 +474,19 @@ private:
     return extents && *extents == item.extents;
   }
 
+  ended_item end(const put_item& item) {
+    return {count(item), item.size, item.target.node, static_cast<node_kind>(item.begin.kind()), item.removals};
+  }
+
+  uint64_t& counter_of(node_kind kind) {
+    auto& summary = state_.summary;
+    return kind == node_kind::file ? summary.files : kind == node_kind::folder ? summary.folders : summary.symlinks;
+  }
+
   /// Answers the path as which the item is stored.
   std::string count(const put_item& item) {
     auto& summary = state_.summary;
-    switch (static_cast<node_kind>(item.begin.kind())) {
-    case node_kind::file:
-      ++summary.files;
-      break;
-    case node_kind::folder:
-      ++summary.folders;
-      break;
-    case node_kind::symlink:
-      ++summary.symlinks;
-      break;
-    }
+    ++counter_of(static_cast<node_kind>(item.begin.kind()));
     auto path = item.begin.path();
     if (auto slash = path.rfind('/'); !item.target.name.empty())
       path = (slash == std::string::npos ? std::string{} : path.substr(0, slash + 1)) + item.target.name;
@@ -491,8 +499,25 @@ private:
   }
 
   void tell_done(const ended_items& items) {
-    for (const auto& [path, size] : items)
-      state_.task.job->item(event_kind::item_done, path, size);
+    for (const auto& item : items)
+      if (is_in_tree(item))
+        state_.task.job->item(event_kind::item_done, item.path, item.size);
+      else
+        take_back(item);
+  }
+
+  /// Where somebody removed something since the item got its place, that may have gone along.
+  bool is_in_tree(const ended_item& item) const {
+    if (state_.task.dry_run || item.removals == state_.context->claims->removals())
+      return true;
+    auto path = state_.context->names->path_of(item.node);
+    return path || path.error().code() != errc::not_found;
+  }
+
+  void take_back(const ended_item& item) {
+    --counter_of(item.kind);
+    std::erase(state_.summary.stored_as, item.path);
+    add_failure(item.path, error{errc::conflict, "store: it was removed before it was durable, and is in the trash", item.path});
   }
 
   void add_failure(const std::string& path, error reason) {

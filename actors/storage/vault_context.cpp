@@ -4,6 +4,22 @@
 
 namespace datamesh::storage {
 
+void farewell_list::set(const std::vector<operation_body>& forgotten) {
+  nodes_.clear();
+  versions_.clear();
+  for (const auto& body : forgotten)
+    if (const auto* node = std::get_if<purge_node>(&body))
+      nodes_.insert(node->node);
+    else if (const auto* version = std::get_if<drop_version>(&body))
+      versions_.insert(version->version);
+}
+
+void farewell_list::clear() {
+  std::lock_guard alone{mutex_};
+  nodes_.clear();
+  versions_.clear();
+}
+
 packer_actor vault_context::packer_for(const policy& how) {
   std::lock_guard guard{mutex_};
   auto& packer = packers_[{how.k, how.m, how.level}];

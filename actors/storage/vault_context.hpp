@@ -10,6 +10,8 @@
 #include "storage/tree_reader.hpp"
 
 #include <map>
+#include <shared_mutex>
+#include <unordered_set>
 
 namespace datamesh::storage {
 
@@ -19,6 +21,35 @@ inline constexpr auto step_timeout = std::chrono::minutes{5};
 class range_reader;
 class read_cache;
 struct job;
+
+/// What a cleanup is about to forget: nobody brings it back any more. From any thread.
+class farewell_list {
+public:
+  /// While this is held nothing is planned: what is found in the trash or among the versions
+  /// may be brought back, unless it is on the list.
+  [[nodiscard]] std::shared_lock<std::shared_mutex> hold_plans() const {
+    return std::shared_lock{mutex_};
+  }
+  /// While this is held nothing is brought back.
+  [[nodiscard]] std::unique_lock<std::shared_mutex> hold_returns() const {
+    return std::unique_lock{mutex_};
+  }
+  /// @pre `hold_returns`
+  void set(const std::vector<operation_body>& forgotten);
+  void clear();
+  /// @pre `hold_plans`
+  [[nodiscard]] bool has(const node_id& node) const {
+    return nodes_.count(node) > 0;
+  }
+  [[nodiscard]] bool has(const version_id& version) const {
+    return versions_.count(version) > 0;
+  }
+
+private:
+  mutable std::shared_mutex mutex_;
+  std::unordered_set<node_id> nodes_;
+  std::unordered_set<version_id> versions_;
+};
 
 struct vault_context {
   environment env;
@@ -49,6 +80,7 @@ struct vault_context {
   /// Held by cleanup and by whoever writes a checkpoint: parts of one that is not whole
   /// yet look like what an interrupted writer left.
   std::mutex upkeep;
+  farewell_list leaving;
 
   /// The intake for a policy; started when first asked for.
   [[nodiscard]] packer_actor packer_for(const policy& how);

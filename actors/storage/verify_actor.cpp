@@ -34,10 +34,11 @@ public:
   result<verify_summary> run() {
     std::optional<std::set<pack_id>> only;
     if (!task_.request.paths.empty()) {
-      auto chosen = packs_of(*context_, task_.request.paths);
+      auto chosen = data_of(*context_, task_.request.paths);
       if (!chosen)
         return fail(chosen.error());
-      only = std::move(*chosen);
+      only = std::move(chosen->packs);
+      lost_chunks_ = std::move(chosen->nowhere);
     }
     auto totals = context_->names->totals();
     if (!totals)
@@ -74,7 +75,7 @@ public:
         break;
       }
     }
-    if (auto named = name_lost_files(); !named)
+    if (auto named = name_lost_files(!only && !summary_.next_after); !named)
       return fail(named.error());
     // What was found is told, though the catalog can not keep it now: the next look finds it again.
     if (auto marked = mark_packs(); !marked && !disk_refuses(marked.error().code()))
@@ -274,10 +275,18 @@ private:
     return marked ? result<void>{} : fail(marked.error());
   }
 
-  result<void> name_lost_files() {
+  /// *all*: every pack was looked at, so that what is in none is lost, too.
+  result<void> name_lost_files(bool all) {
+    auto without = all ? files_without_data(*context_->names) : result<std::set<std::string>>{};
+    if (!without)
+      return fail(without.error());
+    auto& files = *without;
+    if (!files.empty())
+      report(event_kind::data_lost, severity::critical, context_->name, fmt::format("{} files need data that no pack holds", files.size()),
+             errc::damaged);
+    summary_.files_lost.assign(files.begin(), files.end());
     if (lost_chunks_.empty())
       return {};
-    std::set<std::string> files;
     auto visited = context_->names->visit_references([&](const node_id& node, const version_id& version, const chunk_id& chunk) {
       if (lost_chunks_.count(chunk) > 0)
         files.insert(name_for_report(*context_->names, node, version));
@@ -316,7 +325,7 @@ void start_verify(std::shared_ptr<vault_context> context, verify_task task) {
   wait_for_memory(*context, shared->job, size, granted, [shared](const error& reason) { shared->done(fail(reason)); });
 }
 
-result<std::set<pack_id>> packs_of(const vault_context& context, const std::vector<std::string>& paths) {
+result<needed_data> data_of(const vault_context& context, const std::vector<std::string>& paths) {
   std::vector<restore_plan::root> roots;
   for (const auto& path : paths) {
     auto node = context.names->resolve(path);
@@ -324,14 +333,14 @@ result<std::set<pack_id>> packs_of(const vault_context& context, const std::vect
       return fail(node.error());
     roots.push_back({*node, node->name, std::nullopt});
   }
-  std::set<pack_id> packs;
+  needed_data needed;
   restore_plan plan{context.names, std::move(roots), {}};
   for (;;) {
     auto file = plan.next();
     if (!file)
       return fail(file.error());
     if (!*file)
-      return packs;
+      return needed;
     if ((*file)->kind != node_kind::file)
       continue;
     for (;;) {
@@ -340,15 +349,49 @@ result<std::set<pack_id>> packs_of(const vault_context& context, const std::vect
         return fail(piece.error());
       if (!*piece)
         break;
-      if (!(*piece)->what.chunk)
+      const auto& chunk = (*piece)->what.chunk;
+      if (!chunk)
         continue;
-      auto place = context.names->locate_chunk(*(*piece)->what.chunk);
+      auto place = context.names->locate_chunk(*chunk);
       if (!place)
         return fail(place.error());
       if (*place)
-        packs.insert((*place)->pack);
+        needed.packs.insert((*place)->pack);
+      else
+        needed.nowhere.insert(*chunk);
     }
   }
+}
+
+result<std::set<std::string>> files_without_data(const catalog& names) {
+  using found_versions = std::map<version_id, std::string>;
+  auto look = [&](const auto& wanted) -> result<found_versions> {
+    found_versions found;
+    result<void> outcome;
+    auto visited = names.visit_references([&](const node_id& node, const version_id& version, const chunk_id& chunk) {
+      if (!wanted(version) || found.count(version) > 0)
+        return true;
+      auto place = names.locate_chunk(chunk);
+      if (!place)
+        outcome = fail(place.error());
+      else if (!*place)
+        found.emplace(version, name_for_report(names, node, version));
+      return outcome.has_value();
+    });
+    if (!visited || !outcome)
+      return fail(visited ? outcome.error() : visited.error());
+    return found;
+  };
+  auto found = look([](const version_id&) { return true; });
+  // A cleanup may have forgotten a version, and then its chunks, while the first look was at it.
+  if (found && !found->empty())
+    found = look([first = std::move(*found)](const version_id& version) { return first.count(version) > 0; });
+  if (!found)
+    return fail(found.error());
+  std::set<std::string> files;
+  for (auto& [version, name] : *found)
+    files.insert(std::move(name));
+  return files;
 }
 
 std::string name_for_report(const catalog& names, const node_id& node, const version_id& version) {

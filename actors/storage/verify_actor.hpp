@@ -15,8 +15,16 @@ struct verify_task {
 
 void start_verify(std::shared_ptr<vault_context> context, verify_task task);
 
-/// The packs that the files below *paths* need.
-[[nodiscard]] result<std::set<pack_id>> packs_of(const vault_context& context, const std::vector<std::string>& paths);
+/// What the files below some paths need.
+struct needed_data {
+  std::set<pack_id> packs;
+  std::unordered_set<chunk_id> nowhere; ///< Chunks that no known pack holds.
+};
+[[nodiscard]] result<needed_data> data_of(const vault_context& context, const std::vector<std::string>& paths);
+
+/// Names for a report of the files that need a chunk that no known pack holds: of packs that a
+/// rebuild could not read. Looks at every reference, so it takes some microseconds a chunk.
+[[nodiscard]] result<std::set<std::string>> files_without_data(const catalog& names);
 
 /// How a file is called in a report: its path, with the version when it is not the
 /// current one, or its name in the trash.

@@ -140,11 +140,12 @@ outcome<int> run_check(session& s, bool repair) {
   out.print("Checked {} of {}, {}{}.", counted(sum->shards, "shard", "shards"), counted(sum->packs, "pack", "packs"), out.size(sum->bytes),
             request.deep ? ", every block" : "");
   auto bad = sum->shards_missing + sum->shards_damaged;
-  if (repair && !s.dry_run() && bad == 0 && sum->packs_lost == 0)
+  auto lost = sum->packs_lost > 0 || !sum->files_lost.empty();
+  if (repair && !s.dry_run() && bad == 0 && !lost)
     if (auto on = failed_drive_in_use(**v); on)
       return verdict(s, errc::degraded, "what lies on the failed drive " + printable(*on) + " can be read, but no drive takes it",
                      "datamesh drive replace " + shell_word(*on) + " NEW");
-  if (bad == 0 && sum->packs_lost == 0) {
+  if (bad == 0 && !lost) {
     out.print("{}", out.paint(tone::good, "All is well."));
     return 0;
   }
@@ -153,7 +154,7 @@ outcome<int> run_check(session& s, bool repair) {
     out.print("{} {} rebuilt.", grouped(sum->shards_repaired), s.dry_run() ? "would be" : sum->shards_repaired == 1 ? "was" : "were");
   for (auto& file : sum->files_lost)
     out.print("{}  {}", out.paint(tone::bad, "lost"), printable_name(file));
-  if (sum->packs_lost > 0)
+  if (lost)
     return verdict(s, errc::damaged, counted(sum->files_lost.size(), "file", "files") + " can not be read whole any more");
   if (sum->shards_unplaced > 0)
     return verdict(s, errc::degraded, counted(sum->shards_unplaced, "shard", "shards") + " could be rebuilt, but no drive takes them",

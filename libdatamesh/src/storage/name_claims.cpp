@@ -124,10 +124,9 @@ void name_claims::withdraw(const claim& what, uint64_t job) {
 
 void name_claims::settle(const std::vector<operation>& committed) {
   std::lock_guard guard{mutex_};
-  if (pending_.empty())
-    return;
   for (const auto& op : committed) {
     const auto* move = std::get_if<move_node>(&op.body);
+    removals_ += move != nullptr && move->parent == trash_node() ? 1 : 0;
     auto row = move ? pending_.find({move->parent, move->name}) : pending_.end();
     if (row != pending_.end() && row->second.node == move->node)
       pending_.erase(row);

@@ -9,6 +9,7 @@
 #include "datamesh/node.hpp"
 #include "storage/catalog.hpp"
 
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <set>
@@ -42,6 +43,12 @@ public:
   /// *committed* are in the catalog, so nobody needs to be told of the nodes that they place.
   void settle(const std::vector<operation>& committed);
 
+  /// How often something was brought into the trash so far. Where that changed since a claim
+  /// was taken, its place may be there, too.
+  [[nodiscard]] uint64_t removals() const noexcept {
+    return removals_;
+  }
+
   /// *job* ends: what it claimed is in the catalog by now, or never will be.
   void release(uint64_t job);
 
@@ -61,6 +68,7 @@ private:
   const catalog& names_;
   random_source& random_;
   std::mutex mutex_;
+  std::atomic<uint64_t> removals_ = 0;
   std::map<std::pair<node_id, std::string>, pending_node> pending_;
 };
 

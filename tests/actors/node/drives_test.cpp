@@ -555,6 +555,36 @@ TEST_CASE("a rebuild without drives that it needs spares the catalog, or tells o
   CHECK(made.files == 1);
 }
 
+TEST_CASE("a file whose data a rebuild could not read is told as lost until it is stored anew", "[drives]") {
+  house h{3};
+  auto text = noise(38, 2 * mib);
+  h.put_text("/lost", text);
+  h.put_text("/whole", "whole");
+  size_t largest = 0;
+  for (size_t drive = 1; drive <= 2; ++drive)
+    for (const auto& file : shard_files(h, drive))
+      largest = std::max<size_t>(largest, must(h.files().status(file)).size);
+  for (size_t drive = 1; drive <= 2; ++drive)
+    for (const auto& file : shard_files(h, drive))
+      if (must(h.files().status(file)).size == largest)
+        must(h.files().remove(file));
+  h.close();
+  must(must(datamesh::node::open(h.options))->rebuild_catalog("main", credential::this_device()));
+  h.open();
+  if (h.list() != std::vector<std::string>{"/lost", "/whole"})
+    return; // What tells of the file was in the same pack.
+  CHECK(must(h.vault().status()).overall == status_report::answer::lost);
+  for (const auto& paths : {std::vector<std::string>{}, {"/lost"}}) {
+    auto found = must(h.vault().verify({.paths = paths}));
+    CHECK(found.files_lost == std::vector<std::string>{"/lost"});
+  }
+  CHECK(must(h.vault().verify({.paths = {"/whole"}})).files_lost.empty());
+  h.put_text("/lost", text);
+  CHECK(must(h.vault().verify({.deep = true})).files_lost.empty());
+  CHECK(must(h.vault().status()).overall == status_report::answer::safe);
+  CHECK(h.get_text("/lost") == text);
+}
+
 TEST_CASE("a shard is healed elsewhere when the drive that it was on takes none", "[drives]") {
   hooked_house hooked{7};
   auto& h = hooked.h;

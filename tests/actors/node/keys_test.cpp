@@ -1,4 +1,5 @@
 // Who may open what: locks of a vault, epochs, several vaults and several nodes.
+#include "tests/actors/node/hooked_files.hpp"
 #include "tests/actors/node/house.hpp"
 
 #include <algorithm>
@@ -176,6 +177,31 @@ TEST_CASE("a vault that came back with too few of its drives does not say that n
   // A vault that never had anything has nothing to look for.
   must(node->create_vault({.name = "new", .trust_this_device = true}));
   CHECK(must(must(node->open_vault("new", credential::this_device())).status()).sentence == "Nothing is stored yet.");
+}
+
+TEST_CASE("a password that could not be saved is none", "[keys]") {
+  auto hooks = std::make_shared<hooked_files>(std::make_shared<simulated_files>());
+  node_options with;
+  with.environment.files = hooks;
+  house h{3, disk::simulated, with};
+  must(h.vault().change_password(credential::password("first")));
+  hooks->set([](std::string_view call, const std::string& path) -> result<void> {
+    if (path.find("/vaults/main/key") != std::string::npos && call == "write")
+      return fail(errc::no_space, "write", path);
+    return {};
+  });
+  auto before = must(h.vault().key_locks()).size();
+  CHECK(code_of(h.vault().change_password(credential::password("second"))) == errc::no_space);
+  CHECK(code_of(h.vault().add_recovery_phrase()) == errc::no_space);
+  CHECK(code_of(h.vault().rotate_epoch()) == errc::no_space);
+  CHECK(must(h.vault().key_locks()).size() == before);
+  hooks->set({});
+  must(h.vault().add_recovery_phrase());
+  CHECK(must(h.vault().key_locks()).size() == before + 1);
+  h.close();
+  auto node = must(datamesh::node::open(h.options));
+  CHECK(code_of(node->open_vault("main", credential::password("second"))) == errc::wrong_password);
+  (void) must(node->open_vault("main", credential::password("first")));
 }
 
 TEST_CASE("a rebuild with the key file of another vault leaves the catalog alone", "[keys]") {

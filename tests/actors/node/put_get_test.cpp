@@ -323,6 +323,42 @@ TEST_CASE("a get refuses to overwrite unless it is told to", "[get]") {
   }
 }
 
+TEST_CASE("what is removed while it is stored is not told as stored", "[put]") {
+  // Removes something when so much is read that the rest can only be stored.
+  class removing_source : public text_source {
+  public:
+    removing_source(vault& from, std::string path) : text_source(noise(9, 40 * mib)), from_(from), path_(std::move(path)) {}
+    result<size_t> read(byte_span out) override {
+      auto count = text_source::read(out);
+      read_ += count ? *count : 0;
+      if (read_ > 30 * mib && !std::exchange(done_, true))
+        if (auto removed = from_.remove(path_, true); !removed)
+          return fail(removed.error());
+      return count;
+    }
+
+  private:
+    vault& from_;
+    std::string path_;
+    size_t read_ = 0;
+    bool done_ = false;
+  };
+  house h;
+  h.put_text("/folder/there", "one");
+  h.put_text("/file", "two");
+  for (const auto& [target, removed] : {std::pair{"/folder/new", "/folder"}, {"/file", "/file"}, {"/new/folder/x", "/file2"}}) {
+    CAPTURE(target);
+    if (std::string_view{removed} == "/file2")
+      h.put_text("/file2", "three");
+    put_stream_request what{std::make_shared<removing_source>(h.vault(), removed), target};
+    auto stored = h.vault().put(what);
+    auto listed = h.list();
+    CHECK(stored.has_value() == (std::find(listed.begin(), listed.end(), target) != listed.end()));
+    // That something else goes is nothing to it.
+    CHECK(code_of(stored) == (std::string_view{removed} == "/file2" ? errc{} : errc::conflict));
+  }
+}
+
 TEST_CASE("a get of two things under one name is refused, and folders are merged", "[get]") {
   house h;
   h.put_text("/a/x", "one");

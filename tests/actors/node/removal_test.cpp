@@ -2,6 +2,7 @@
 #include "node/removal.hpp"
 #include "tests/actors/node/house.hpp"
 
+#include <filesystem>
 #include <numeric>
 
 namespace datamesh::test {
@@ -145,28 +146,52 @@ TEST_CASE("a vault whose key file is lost is not taken for one that is being rem
   CHECK(must(get_text(second, "/yours")) == noise(2, mib));
 }
 
+TEST_CASE("a destroyed vault that was brought back from a copy of its key keeps its shards", "[removal]") {
+  house h{3, disk::system};
+  auto text = noise(5, 3 * mib);
+  make_second(h, text);
+  auto second = must(h.node().open_vault("second", credential::this_device()));
+  auto key = must(second.key_file());
+  { auto closed = std::move(second); }
+  namespace fs = std::filesystem;
+  fs::rename(h.drive(1), h.path("away"));
+  CHECK(must(h.node().destroy_vault("second", credential::this_device())).drives_left == std::vector<std::string>{h.drive(1)});
+  fs::rename(h.path("away"), h.drive(1));
+  h.reopen();
+  // Its shards on the other drives are gone: what came back with the first is what there is.
+  auto made = must(h.node().restore_vault("back", key, credential::this_device()));
+  CHECK(made.files == 0);
+  auto left = shards_on(h.node());
+  REQUIRE(left > 0);
+  must(h.vault().cleanup({}));
+  CHECK(shards_on(h.node()) == left);
+  CHECK(h.files_below(h.path("home/removed")).empty());
+}
+
 TEST_CASE("a list of what is to be removed is read as it was written, and nothing else is", "[removal]") {
   auto id = [](auto kind, uint8_t fill) {
     std::vector<std::byte> raw(decltype(kind)::size, std::byte{fill});
     return decltype(kind)::from(raw);
   };
-  removal_list list{{id(drive_id{}, 1), id(drive_id{}, 2)}, {{id(pack_id{}, 3), 6}, {id(pack_id{}, 4), 128}}};
+  removal_list list{id(vault_id{}, 9), {id(drive_id{}, 1), id(drive_id{}, 2)}, {{id(pack_id{}, 3), 6}, {id(pack_id{}, 4), 128}}};
   auto text = encode_removal(list);
   CHECK(must(decode_removal(as_view(text), "list")) == list);
-  CHECK(must(decode_removal(as_view(encode_removal({})), "list")) == removal_list{});
+  CHECK(must(decode_removal(as_view(encode_removal({list.vault, {}, {}})), "list")) == removal_list{list.vault, {}, {}});
   auto read = [](const std::string& what) {
     return code_of(decode_removal(as_view(what), "list"));
   };
   CHECK(read("") == errc::format_alien);
   CHECK(read("datamesh removal 2\n") == errc::format_newer);
-  auto heading = text.find('\n') + 1;
+  CHECK(read("datamesh removal 1\n") == errc::format_damaged);
+  auto heading = text.find('\n', text.find("vault ")) + 1;
   for (auto length = heading + 1; length < text.size(); ++length)
     if (text[length - 1] != '\n')
       CHECK(read(text.substr(0, length)) == errc::format_damaged);
   auto line = text.substr(text.rfind("pack"));
   for (const auto& wrong :
        {std::string{"\n"}, std::string{"pack \n"}, line.substr(0, line.size() - 4) + "0\n", line.substr(0, line.size() - 4) + "129\n",
-        line.substr(0, line.size() - 1) + "x\n", "drive " + id(drive_id{}, 1).hex() + " 1\n", "drive " + id(drive_id{}, 1).hex() + "\n"}) {
+        line.substr(0, line.size() - 1) + "x\n", "drive " + id(drive_id{}, 1).hex() + " 1\n", "drive " + id(drive_id{}, 1).hex() + "\n",
+        "vault " + list.vault.hex() + "\n"}) {
     CAPTURE(wrong);
     CHECK(read(text + wrong) == errc::format_damaged);
   }
