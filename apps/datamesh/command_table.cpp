@@ -330,7 +330,7 @@ std::vector<command_spec> care_commands() {
                    {.name = "keep-versions",
                     .kind = kind::number,
                     .placeholder = "N",
-                    .text = "Keep the newest N versions of each file; 0 keeps all.",
+                    .text = "Keep N versions of each file: the current one, and the newest of the others. 0 keeps all.",
                     .fallback = "0",
                     .in_config = true},
                    {.name = "policy",

@@ -262,8 +262,10 @@ outcome<int> run_cleanup(session& s) {
     auto age = s.set.number("trash-age");
     auto sure = s.confirm(fmt::format(
         "Forget for ever {}{}?", age == 0 ? "all that is in the trash" : "what is in the trash for longer than " + human_span(age),
-        request.keep_versions > 0 ? fmt::format(", and all but {} of each file", counted(request.keep_versions, "version", "versions"))
-                                  : ""));
+        request.keep_versions == 0 ? ""
+        : request.keep_versions == 1
+            ? ", and all but the current version of each file"
+            : fmt::format(", and all but {} versions of each file, the current one among them", grouped(request.keep_versions))));
     if (!sure)
       return refuse(sure.error());
     if (!*sure)

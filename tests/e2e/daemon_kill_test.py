@@ -138,7 +138,7 @@ class Client(threading.Thread):
     def tend(self, _: list[str]) -> None:
         """Work beside the others' that moves what is stored."""
         if self.random.random() < 0.5:
-            self.command("cleanup", "cleanup", "--trash-age", "0s", "--keep-versions", "1", "--yes")
+            self.command("cleanup", "cleanup", "--trash-age", "0s", "--keep-versions", "2", "--yes")
         else:
             self.command("repair", "repair")
 

@@ -141,7 +141,7 @@ class Killer:
         store.check_shards()
 
     def cleanup(self, kill: bool) -> None:
-        self.command("cleanup", ["cleanup", "--trash-age", "0s", "--keep-versions", "1", "--yes"], kill)
+        self.command("cleanup", ["cleanup", "--trash-age", "0s", "--keep-versions", "2", "--yes"], kill)
 
     def get(self, kill: bool) -> None:
         folder = self.store.fresh_folder("get")
@@ -179,7 +179,7 @@ class Killer:
 
     def left_by_kill_before_row(self) -> set[str]:
         store = self.store
-        store.good("cleanup", "--trash-age", "0s", "--keep-versions", "1", "--yes")
+        store.good("cleanup", "--trash-age", "0s", "--keep-versions", "2", "--yes")
         self.age()
         store.good("cleanup")
         before = set(store.shard_files())

@@ -169,7 +169,7 @@ result<void> run_rebuild(store_under_test& store) {
 result<void> run_cleanup(store_under_test& store) {
   cleanup_request request;
   request.trash_age = std::chrono::seconds{0};
-  request.keep_versions = 1;
+  request.keep_versions = 2;
   auto cleaned = store.vault().cleanup(request);
   if (!cleaned)
     return fail(cleaned.error());

@@ -63,7 +63,7 @@ private:
 cleanup_summary clean_up(store_under_test& store) {
   cleanup_request request;
   request.trash_age = std::chrono::seconds{0};
-  request.keep_versions = 1;
+  request.keep_versions = 2;
   return must(store.vault().cleanup(request));
 }
 

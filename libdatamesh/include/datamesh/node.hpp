@@ -391,7 +391,7 @@ struct verify_summary {
 struct cleanup_request {
   bool dry_run = false;
   std::optional<std::chrono::seconds> trash_age{}; ///< 30 days when empty.
-  uint32_t keep_versions = 0;                      ///< 0 = all.
+  uint32_t keep_versions = 0;                      ///< Of each file, the current one among them; 0 = all.
   /// "4+2": packs that survive the loss of fewer drives are written anew with it. Empty: none is for
   /// that alone, and what is copied anyway is protected no less than before.
   std::string policy{};

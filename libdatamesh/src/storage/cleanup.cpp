@@ -138,7 +138,7 @@ private:
     auto list = names_.versions(node);
     if (!list)
       return fail(list.error());
-    uint32_t kept = 0;
+    uint32_t kept = 1; // The current one.
     for (const auto& v : *list) {
       if (v.current)
         continue;

@@ -15,7 +15,7 @@ namespace datamesh::storage {
 /// Times are wall times; what is stamped in the future is young, unless nothing is kept.
 struct retention {
   int64_t trash_ns = 30ll * 24 * 3600 * 1'000'000'000; ///< `rm` can be undone for so long; 0: no more.
-  uint32_t versions_kept = 0;                          ///< Per file beside the current; 0 = no limit.
+  uint32_t versions_kept = 0;                          ///< Per file, the current among them; 0 = no limit.
   int64_t versions_kept_ns = 0;                        ///< Older ones go; 0 = no limit.
   double live_ratio_min = 0.6;                         ///< Packs below it are copied forward.
   uint32_t short_pack_bytes = 4 << 20;                 ///< Several shorter ones are merged.

@@ -89,7 +89,7 @@ TEST_CASE("cleanup gives back what nobody can reach, as its dry run said", "[cle
   auto dry = must(h.vault().cleanup(request));
   CHECK(must(h.vault().trash()).size() == 12);
   CHECK(dry.nodes_forgotten == 12);
-  CHECK(dry.versions_forgotten == 12 + 3);
+  CHECK(dry.versions_forgotten == 12 + 6);
   request.dry_run = false;
   auto real = must(h.vault().cleanup(request));
   CHECK(same(dry, real));
@@ -98,7 +98,7 @@ TEST_CASE("cleanup gives back what nobody can reach, as its dry run said", "[cle
   CHECK(bytes_on_drives(h) < before - 5 * 2 * mib);
   CHECK(h.list() == names);
   CHECK(must(h.vault().trash()).empty());
-  CHECK(must(h.vault().versions("/file0")).size() == 2);
+  CHECK(must(h.vault().versions("/file0")).size() == 1);
   check_content(h);
   CHECK(must(h.vault().verify({.deep = true})).shards_missing == 0);
   SECTION("again, it finds nothing to forget") {

@@ -730,6 +730,16 @@ class WithNode(unittest.TestCase):
         self.assertEqual(self.get(self.folder + "/again/a"), b"1")
         self.assertEqual(self.world.json("restore", self.folder + "/nothing").code, 5)
 
+    def test_as_many_versions_are_kept_as_asked_for_the_current_one_among_them(self):
+        for text in "12345":
+            self.put("f", text)
+        for kept in (2, 1):
+            self.assertIn("current", self.world.json("cleanup", "--keep-versions", str(kept)).failure["message"])
+            self.good("cleanup", "--keep-versions", str(kept), "--yes")
+            versions = self.good("versions", self.folder + "/f").items
+            self.assertEqual([v["current"] for v in versions], [True] + [False] * (kept - 1))
+        self.assertEqual(self.get(self.folder + "/f"), b"5")
+
     def test_versions_are_listed_fetched_and_made_current(self):
         self.put("f", "first")
         self.put("f", "second")

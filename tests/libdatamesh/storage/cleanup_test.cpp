@@ -154,12 +154,14 @@ TEST_CASE("old versions go by number and by age but never the current one", "[cl
   for (uint64_t v = 1; v <= 6; ++v)
     f.apply({put(node(1), version(v), {}, v > 1 ? std::vector{version(v - 1)} : std::vector<version_id>{})}, static_cast<int64_t>(v) * day);
   CHECK(f.plan(100 * day).forget.empty());
-  f.rules.versions_kept = 2;
+  f.rules.versions_kept = 3;
   auto p = f.plan(100 * day);
   REQUIRE(p.forget.size() == 3);
   CHECK(std::get<drop_version>(p.forget[0]).version == version(3));
   CHECK(std::get<drop_version>(p.forget[2]).version == version(1));
   CHECK(p.versions_forgotten == 3);
+  f.rules.versions_kept = 1;
+  CHECK(f.plan(100 * day).forget.size() == 5);
   f.rules.versions_kept = 0;
   f.rules.versions_kept_ns = 4 * day;
   CHECK(f.plan(8 * day).forget.size() == 4);
@@ -175,7 +177,7 @@ TEST_CASE("chunks that only a dropped version names are dead with it", "[cleanup
   f.apply({make(node(1), root_node(), "a"), put(node(1), version(1), {chunk(1), chunk(2)}),
            put(node(1), version(2), {chunk(2)}, {version(1)}), put(node(1), version(3), {chunk(3)}, {version(2)})});
   CHECK(f.plan().dead.empty());
-  f.rules.versions_kept = 1;
+  f.rules.versions_kept = 2;
   CHECK(f.plan().dead == std::vector{pack(1)});
 }
 
@@ -267,7 +269,7 @@ TEST_CASE("whatever is cleaned, every living chunk is still found", "[cleanup]")
     CAPTURE(round);
     fixture f;
     f.rules.trash_ns = 20;
-    f.rules.versions_kept = static_cast<uint32_t>(random.below(3));
+    f.rules.versions_kept = static_cast<uint32_t>(random.below(4));
     f.rules.short_pack_bytes = random.below(2) ? 2000 : 0;
     std::map<uint64_t, std::vector<chunk_id>> content; // By version.
     uint64_t packs = 0;
