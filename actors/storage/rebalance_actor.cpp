@@ -88,16 +88,44 @@ private:
       if (!from.leaving && !too_full)
         continue;
       if (task_.dry_run) {
-        ++summary_.shards_moved;
-        summary_.bytes_moved += pack.seal.shape.shard_length;
-        from.used -= std::min<uint64_t>(from.used, pack.seal.shape.shard_length);
-        from.room += pack.seal.shape.shard_length;
+        foresee_one(current, static_cast<uint8_t>(i), from, level);
         continue;
       }
       if (auto moved = move_one(current, static_cast<uint8_t>(i), from, level); !moved)
         return moved;
     }
     return {};
+  }
+
+  /// What `move_one` would do, with the room that is left when all before was moved.
+  void foresee_one(pack_record& pack, uint8_t index, load& from, domain_level level) {
+    auto size = uint64_t{pack.seal.shape.shard_length} + shard_header_length(pack.seal.shape, true);
+    std::set<drive_id> full;
+    for (const auto& [id, drive] : loads_)
+      if (drive.room < size)
+        full.insert(id);
+    auto seen = healer_.foresee(pack, {index}, true, level, full);
+    if (seen.stored == 0) {
+      ++summary_.shards_left;
+      return;
+    }
+    ++summary_.shards_moved;
+    summary_.bytes_moved += seen.bytes;
+    pack.drives[index] = seen.where.front();
+    take(from, seen.bytes);
+    give(pack.drives[index], seen.bytes);
+  }
+
+  static void take(load& from, uint64_t bytes) {
+    from.used -= std::min(from.used, bytes);
+    from.room += bytes;
+  }
+
+  void give(const drive_id& to, uint64_t bytes) {
+    if (auto now = loads_.find(to); now != loads_.end()) {
+      now->second.used += bytes;
+      now->second.room -= std::min(now->second.room, bytes);
+    }
   }
 
   result<void> move_one(pack_record& pack, uint8_t index, load& from, domain_level level) {
@@ -119,17 +147,13 @@ private:
       from.stuck = !ask<v1::Done>(self_, old->writer, step_timeout, std::move(request)).has_value();
     ++summary_.shards_moved;
     summary_.bytes_moved += moved->bytes;
-    from.used -= std::min(from.used, moved->bytes);
-    from.room += moved->bytes;
+    take(from, moved->bytes);
     auto fresh = context_->names->find_pack(pack.seal.id);
     if (!fresh)
       return fail(fresh.error());
     if (*fresh)
       pack = std::move(**fresh);
-    if (auto now = loads_.find(pack.drives[index]); now != loads_.end()) {
-      now->second.used += moved->bytes;
-      now->second.room -= std::min(now->second.room, moved->bytes);
-    }
+    give(pack.drives[index], moved->bytes);
     task_.job->progress(summary_.shards_moved, 0, summary_.bytes_moved, 0);
     return {};
   }

@@ -129,6 +129,7 @@ result<shard_healer::outcome> shard_healer::rebuild(const pack_record& pack, con
     placed.drives[wanted[i]] = *where;
     ++done.stored;
     done.healed.push_back(wanted[i]);
+    done.where.push_back(*where);
     done.bytes += pack.seal.shape.shard_length;
   }
   if (placed.drives == pack.drives)
@@ -141,18 +142,20 @@ result<shard_healer::outcome> shard_healer::rebuild(const pack_record& pack, con
   return done;
 }
 
-shard_healer::outcome shard_healer::foresee(const pack_record& pack, const std::vector<uint8_t>& wanted, bool elsewhere,
-                                            domain_level level) const {
+shard_healer::outcome shard_healer::foresee(const pack_record& pack, const std::vector<uint8_t>& wanted, bool elsewhere, domain_level level,
+                                            const std::set<drive_id>& full) const {
   outcome seen;
   auto placed = pack;
   for (auto index : wanted) {
-    auto where = choose_drive(placed, index, elsewhere, level, {});
+    auto where = choose_drive(placed, index, elsewhere, level, full);
     if (!where) {
       ++seen.unplaced;
       continue;
     }
     placed.drives[index] = *where;
     ++seen.stored;
+    seen.healed.push_back(index);
+    seen.where.push_back(*where);
     seen.bytes += pack.seal.shape.shard_length;
   }
   return seen;

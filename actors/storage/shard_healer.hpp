@@ -20,6 +20,7 @@ public:
     uint64_t unplaced = 0; ///< No drive takes them.
     uint64_t bytes = 0;
     std::vector<uint8_t> healed; ///< Which were stored.
+    std::vector<drive_id> where; ///< Of each of these, the drive.
   };
 
   /// Which domains the shards of *pack* are kept apart by. Of a pack that was stored when there was
@@ -31,8 +32,9 @@ public:
   /// there, unless *elsewhere*. `damaged` when fewer than k others are good.
   [[nodiscard]] result<outcome> rebuild(const pack_record& pack, const std::vector<uint8_t>& wanted, bool elsewhere, domain_level level);
 
-  /// What `rebuild` would do with the room that there is now, of a pack that can be read.
-  [[nodiscard]] outcome foresee(const pack_record& pack, const std::vector<uint8_t>& wanted, bool elsewhere, domain_level level) const;
+  /// What `rebuild` would do with the room that there is now, of a pack that can be read. Drives that are *full* get nothing.
+  [[nodiscard]] outcome foresee(const pack_record& pack, const std::vector<uint8_t>& wanted, bool elsewhere, domain_level level,
+                                const std::set<drive_id>& full = {}) const;
 
   /// True when pack bytes [begin, end) can be read.
   [[nodiscard]] bool readable(const pack_record& pack, uint32_t begin, uint32_t end);

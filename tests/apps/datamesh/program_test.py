@@ -493,6 +493,19 @@ class Advice(unittest.TestCase):
         self.good("rebalance")
         self.good("drive remove", self.drives[0])
 
+    def test_a_dry_rebalance_moves_no_more_than_the_real_one(self):
+        self.put()
+        self.good("drive drain", self.drives[0])
+        tried = self.world.json("rebalance", "--dry-run")
+        real = self.world.json("rebalance")
+        told = [(e.code, e.summary["shards_moved"], e.summary["shards_left"]) for e in (tried, real)]
+        self.assertEqual(told, [(3, 0, told[1][2])] * 2)
+        self.assertGreater(told[1][2], 0)
+        self.good("drive add", self.world.path("d3"))
+        tried, real = (self.good("rebalance", *option).summary for option in (["--dry-run"], []))
+        self.assertGreater(tried["shards_moved"], 0)
+        self.assertEqual([tried[x] for x in ("shards_moved", "bytes_moved", "shards_left")], [real[x] for x in ("shards_moved", "bytes_moved", "shards_left")])
+
     def test_shards_that_nobody_knows_are_given_up_by_force(self):
         self.good("vault create", "two", "--trust-device")
         self.put("--vault", "two")
