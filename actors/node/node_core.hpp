@@ -81,6 +81,8 @@ private:
   [[nodiscard]] bool restart_drive(const drive_id& id);
   [[nodiscard]] result<void> check_unused(const storage::drive_entry& drive, const std::vector<std::shared_ptr<vault_runtime>>& vaults);
   void hold_leaving(const drive_id& id, bool leaving);
+  [[nodiscard]] std::optional<drive_id> draining_at(const std::string& folder) const;
+  [[nodiscard]] result<drive_report> end_draining(const drive_id& id);
   void report_drive(const storage::drive_entry& drive, severity level, std::string detail, std::optional<errc> code);
   [[nodiscard]] storage::drive_table::list start_drives(const std::vector<known_drive>& known);
   void stop_drives(const storage::drive_table::list& list);

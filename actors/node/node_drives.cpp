@@ -227,9 +227,31 @@ result<void> node_core::save_drives(const storage::drive_table::list& list) {
   return home.set_drives(known);
 }
 
+/// The drive of this node that is in *folder* and gets no new data.
+std::optional<drive_id> node_core::draining_at(const std::string& folder) const {
+  auto there = storage::shard_store::identify(*env.files, folder);
+  auto list = drives->all();
+  for (const auto& drive : *list)
+    if (there && drive.id == *there && drive.folder == folder && drive.store && drive.state() == storage::drive_state::draining)
+      return drive.id;
+  return std::nullopt;
+}
+
+result<drive_report> node_core::end_draining(const drive_id& id) {
+  if (auto changed = set_drive_state(id.hex(), storage::drive_state::ok); !changed)
+    return fail(changed.error());
+  auto now = find_drive(id.hex());
+  if (!now)
+    return fail(now.error());
+  report_drive(*now, severity::info, "the drive gets new data again", std::nullopt);
+  return report_of(*now);
+}
+
 result<drive_report> node_core::add_drive(const std::string& folder, bool adopt) {
   if (folder.empty() || folder.front() != '/')
     return fail(errc::invalid_argument, "add a drive by an absolute path", folder);
+  if (auto id = adopt ? std::nullopt : draining_at(folder))
+    return end_draining(*id);
   std::unique_lock guard{mutex_};
   auto list = *drives->all();
   auto id = storage::shard_store::identify(*env.files, folder);

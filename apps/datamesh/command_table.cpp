@@ -375,7 +375,8 @@ std::vector<command_spec> drive_commands() {
       {.name = "add",
        .summary = "Turn folders into drives of this node",
        .text =
-           "A folder that is missing is made. None may lie in another drive, in the node's home or around it; then none of them is added.",
+           "A folder that is missing is made. None may lie in another drive, in the node's home or around it; then none of them is added. "
+           "A drive of this node that is draining gets new data again, and keeps what it still has: the way back from 'drive drain'.",
        .example = "datamesh drive add /mnt/d",
        .arguments = {{.name = "DIR", .kind = kind::folder, .repeated = true}},
        .groups = group_node},
@@ -389,6 +390,8 @@ std::vector<command_spec> drive_commands() {
        .groups = group_node},
       {.name = "drain",
        .summary = "Give a drive no new data; 'rebalance' empties it",
+       .text = "What it has can be read, until 'rebalance' moves it to other drives. With 'drive add DIR', where DIR is its folder, it "
+               "gets new data again.",
        .example = "datamesh drive drain /mnt/a && datamesh rebalance",
        .arguments = {{.name = "DRIVE", .kind = kind::drive}},
        .options = {dry_run},

@@ -51,8 +51,8 @@ failure adopt_refused(const error& why, const std::string& folder) {
 namespace {
 
 /// Nothing is done to any of the folders when one of them can not be a drive beside those in *there*.
-outcome<int> each_drive(session& s, const char* action, const std::vector<std::string>& there,
-                        const std::function<result<drive_report>(const std::string&)>& take,
+outcome<int> each_drive(session& s, const std::function<std::string_view(const drive_report&)>& action,
+                        const std::vector<std::string>& there, const std::function<result<drive_report>(const std::string&)>& take,
                         failure (*refused)(const error&, const std::string&)) {
   auto folders = s.arguments();
   std::transform(folders.begin(), folders.end(), folders.begin(), absolute_path);
@@ -66,7 +66,7 @@ outcome<int> each_drive(session& s, const char* action, const std::vector<std::s
     if (!drive)
       return refuse(refused(drive.error(), folder));
     s.out.line(drive_json(*drive));
-    s.out.print("{} {}, id {}.", action, printable(drive->folder), drive->id.brief());
+    s.out.print("{} {}, id {}.", action(*drive), printable(drive->folder), drive->id.brief());
     warn_if_full(s.out, *drive);
   }
   s.out.line(json_line{"summary"}.add("drives", s.arguments().size()));
@@ -126,8 +126,19 @@ outcome<int> run_drive_add(session& s) {
   auto n = s.open_node();
   if (!n)
     return refuse(n.error());
-  return each_drive(
-      s, "Added", folders_of((*n)->drives()), [&](const std::string& folder) { return (*n)->add_drive(folder); }, drive_refused);
+  auto there = (*n)->drives();
+  auto draining = [&](const std::string& folder) {
+    return std::find_if(there.begin(), there.end(),
+                        [&](auto& drive) { return drive.state == "draining" && same_folder(drive.folder, folder); });
+  };
+  auto action = [&](const drive_report& drive) {
+    return draining(drive.folder) == there.end() ? "Added" : "New data goes again to";
+  };
+  auto add = [&](const std::string& folder) {
+    auto back = draining(folder);
+    return (*n)->add_drive(back == there.end() ? folder : back->folder);
+  };
+  return each_drive(s, action, folders_of(there), add, drive_refused);
 }
 
 outcome<int> run_drive_adopt(session& s) {
@@ -138,11 +149,14 @@ outcome<int> run_drive_adopt(session& s) {
   for (auto& drive : there)
     for (auto& folder : s.arguments())
       if (drive.state != "failed" && drive.state != "missing" && same_folder(drive.folder, folder))
-        return refuse(errc::already_exists, fmt::format("'{}' is a drive of this node", printable(folder)), "datamesh drive list");
+        return refuse(errc::already_exists, fmt::format("'{}' is a drive of this node", printable(folder)),
+                      drive.state == "draining" ? fmt::format("datamesh drive add {}, which gives it new data again", shell_word(folder))
+                                                : "datamesh drive list");
   // One that is missing may be what is adopted now, at its new place.
   std::erase_if(there, [](auto& drive) { return drive.state == "missing"; });
   return each_drive(
-      s, "Adopted", folders_of(there), [&](const std::string& folder) { return (*n)->adopt_drive(folder); }, adopt_refused);
+      s, [](const drive_report&) { return "Adopted"; }, folders_of(there),
+      [&](const std::string& folder) { return (*n)->adopt_drive(folder); }, adopt_refused);
 }
 
 outcome<int> run_drive_list(session& s) {
@@ -173,7 +187,8 @@ outcome<int> run_drive_drain(session& s) {
       return refuse(done.error());
   tell_drive_change(s, *drive, "Would drain", "Draining");
   if (!s.dry_run())
-    s.out.note("It gets no new data. To empty it, run: datamesh rebalance");
+    s.out.note("It gets no new data. To empty it, run: datamesh rebalance; to have it as before: datamesh drive add {}",
+               shell_word(drive->folder));
   return 0;
 }
 

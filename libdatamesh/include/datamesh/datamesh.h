@@ -114,7 +114,7 @@ DATAMESH_C_EXPORT int datamesh_node_open(const char* home, const datamesh_node_o
 /* Null is let pass by all calls that free. */
 DATAMESH_C_EXPORT void datamesh_node_close(datamesh_node* node);
 
-DATAMESH_C_EXPORT int datamesh_drive_add(datamesh_node* node, const char* folder, datamesh_error** why);
+DATAMESH_C_EXPORT int datamesh_drive_add(datamesh_node* node, const char* folder, datamesh_error** why); /* ends a drain, too */
 DATAMESH_C_EXPORT int datamesh_drive_adopt(datamesh_node* node, const char* folder, datamesh_error** why);
 /* *drive* by id, its first hex digits, or folder. */
 DATAMESH_C_EXPORT int datamesh_drive_drain(datamesh_node* node, const char* drive, datamesh_error** why);

@@ -539,7 +539,7 @@ public:
   ~node();
 
   // Drives.
-  [[nodiscard]] result<drive_report> add_drive(const std::string& folder);
+  [[nodiscard]] result<drive_report> add_drive(const std::string& folder); ///< A drive here that is draining gets new data again.
   /// Takes a drive that was another node's, with the shards on it.
   [[nodiscard]] result<drive_report> adopt_drive(const std::string& folder);
   [[nodiscard]] std::vector<drive_report> drives() const;

@@ -506,6 +506,23 @@ class Advice(unittest.TestCase):
         self.assertGreater(tried["shards_moved"], 0)
         self.assertEqual([tried[x] for x in ("shards_moved", "bytes_moved", "shards_left")], [real[x] for x in ("shards_moved", "bytes_moved", "shards_left")])
 
+    def test_a_drive_that_is_draining_gets_new_data_again_when_it_is_added(self):
+        os.rename(self.drives[0], self.world.path("my drive"))
+        self.good("drive adopt", self.world.path("my drive"))
+        drained = self.world.run("drive", "drain", self.world.path("my drive"))
+        self.assertIn(f"datamesh drive add '{self.world.path('my drive')}'", drained.errors)
+        self.assertIn("datamesh drive add", self.fails(1, "drive adopt", self.world.path("my drive")))
+        states = lambda: sorted(drive["state"] for drive in self.good("drive list").items)
+        self.assertEqual(states(), ["draining", "ok", "ok"])
+        os.symlink(self.world.path("my drive"), self.world.path("link"))
+        self.assertEqual([d["state"] for d in self.good("drive add", self.world.path("link")).items], ["ok"])
+        self.assertEqual(states(), ["ok"] * 3)
+        self.put("--policy", "2+1")
+        self.assertEqual(self.good("status").summary["answer"], "safe")
+        self.assertEqual([drive["shards"] > 0 for drive in self.good("drive list").items], [True] * 3)
+        # One that is in service is no new drive.
+        self.fails(1, "drive add", self.world.path("my drive"))
+
     def test_shards_that_nobody_knows_are_given_up_by_force(self):
         self.good("vault create", "two", "--trust-device")
         self.put("--vault", "two")
