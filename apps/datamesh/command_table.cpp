@@ -261,16 +261,18 @@ std::vector<command_spec> data_commands() {
        .groups = group_node | group_vault},
       {.name = "restore",
        .summary = "Undo a removal, or make an older version current",
-       .text =
-           "PATH is where the removed entry was, and it goes back there; of several removals of that name the newest is taken. An id that "
-           "'ls --trash' shows does, too. With --version an older version of a file that still is there becomes the current one.",
+       .text = "PATH is where the removed entry was, and it goes back there; of several removals there the newest is taken. A bare name, "
+               "without a '/', may have been anywhere: where nothing of that name was in the root folder, the newest goes back to where it "
+               "was. "
+               "An id that 'ls --trash' shows does, too. With --version an older version of a file that still is there becomes the current "
+               "one.",
        .example = "datamesh restore /old.txt\ndatamesh restore /old.txt --to /again.txt\ndatamesh restore /plan.odt --version 3fa8",
        .arguments = {{.name = "PATH", .kind = kind::vault_path, .repeated = true}},
        .options = {{.name = "to",
                     .letter = 't',
                     .kind = kind::vault_path,
                     .placeholder = "PATH",
-                    .text = "Where it goes, its name included; back to PATH when not given."},
+                    .text = "Where it goes, its name included; back to where it was when not given."},
                    version,
                    dry_run,
                    flush},

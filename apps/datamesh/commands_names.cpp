@@ -475,7 +475,29 @@ struct trash_choice {
   std::string target;
 };
 
-/// What *word* means: an id, or the newest removal at that path or of that name.
+/// Where the entry was that a restore brings back.
+std::string place_in_trash(const entry& e) {
+  return e.path.starts_with('/') ? e.path : "/" + e.name;
+}
+
+/// The commands that bring back what has *name* and was elsewhere; empty when nothing has it.
+std::string others_in_trash(const trash_list& trash, const std::string& name, const std::string& path) {
+  constexpr size_t shown_max = 3;
+  std::vector<std::string> commands;
+  for (auto& [e, removed_ns] : trash) {
+    if (e.name != name)
+      continue;
+    auto command = "datamesh restore "
+                   + (e.path.starts_with('/') ? shell_word(e.path) : fmt::format("{} --to {}", trash_id(e).brief(), shell_word(path)));
+    if (std::find(commands.begin(), commands.end(), command) == commands.end())
+      commands.push_back(std::move(command));
+  }
+  if (commands.size() > shown_max)
+    return {};
+  return fmt::format("{}", fmt::join(commands, ", or: "));
+}
+
+/// What *word* means: an id, the newest removal at that path, or, of a bare name, the newest of that name.
 outcome<trash_choice> find_in_trash(session& s, trash_list& trash, const std::string& word) {
   auto path = vault_path(word);
   if (!path)
@@ -493,12 +515,18 @@ outcome<trash_choice> find_in_trash(session& s, trash_list& trash, const std::st
   auto target = *path;
   auto found = std::find_if(trash.begin(), trash.end(), by_path);
   if (found == trash.end() && (found = std::find_if(trash.begin(), trash.end(), by_id)) != trash.end())
-    target = found->first.path.starts_with('/') ? found->first.path : "/" + found->first.name;
-  if (found == trash.end() && (found = std::find_if(trash.begin(), trash.end(), by_name)) != trash.end())
+    target = place_in_trash(found->first);
+  auto bare = word.find('/') == std::string::npos;
+  if (bare && found == trash.end() && (found = std::find_if(trash.begin(), trash.end(), by_name)) != trash.end()) {
+    target = place_in_trash(found->first);
     if (auto others = std::count_if(trash.begin(), trash.end(), by_name); others > 1)
       s.out.note("The newest of {} removed entries of that name; datamesh ls --trash shows the others.", others);
-  if (found == trash.end())
-    return refuse(errc::not_found, fmt::format("'{}' is not in the trash", printable(word)), "datamesh ls --trash");
+  }
+  if (found == trash.end()) {
+    auto others = others_in_trash(trash, name, *path);
+    return refuse(errc::not_found, fmt::format("'{}' is not in the trash", printable(word)),
+                  others.empty() ? "datamesh ls --trash" : others);
+  }
   if (s.set.given("to")) {
     auto wanted = vault_path(s.set.text("to"));
     if (!wanted)

@@ -760,6 +760,22 @@ class WithNode(unittest.TestCase):
         self.assertEqual(self.get(self.folder + "/again/a"), b"1")
         self.assertEqual(self.world.json("restore", self.folder + "/nothing").code, 5)
 
+    def test_a_path_in_the_trash_is_that_of_what_was_removed_and_no_other_of_its_name(self):
+        for place in ("a", "b"):
+            self.good("put", self.world.write(f"work/{self._testMethodName}/{place}/config", place), "--to", f"{self.folder}/{place}")
+        a, b = (f"{self.folder}/{place}/config" for place in ("a", "b"))
+        self.good("rm", b)
+        self.good("mv", a, a + ".old")
+        for word in (a, self.folder + "/config", "/config", "no/config"):
+            refused = self.world.json("restore", word)
+            self.assertEqual((refused.code, refused.failure["suggestion"]), (5, f"datamesh restore {b}"), refused.all)
+        self.assertEqual(self.names(self.folder, "-r"), [self.folder + x for x in ("/a", "/a/config.old", "/b")])
+        self.assertEqual(self.world.json("restore", self.folder + "/never").failure["suggestion"], "datamesh ls --trash")
+        # A bare name is that of the newest, which goes back to where it was.
+        ended = self.world.run("restore", "config")
+        self.assertEqual((ended.code, ended.text), (0, f"Restored {b}.\n"), str(ended))
+        self.assertEqual(self.get(b), b"b")
+
     def test_as_many_versions_are_kept_as_asked_for_the_current_one_among_them(self):
         for text in "12345":
             self.put("f", text)
