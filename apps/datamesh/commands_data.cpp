@@ -514,7 +514,7 @@ outcome<int> run_get(session& s) {
   auto v = s.open_vault();
   if (!v)
     return refuse(v.error());
-  auto paths = expand_all(**v, s.arguments());
+  auto paths = expand_all(**v, s.arguments(), nested::named);
   if (!paths)
     return refuse(paths.error());
   if (paths->size() > 1 && (s.set.given("as") || s.set.given("version")))

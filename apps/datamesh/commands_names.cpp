@@ -188,7 +188,7 @@ outcome<std::vector<std::pair<std::string, std::string>>> move_plan(session& s, 
     return refuse(target.error());
   auto into_folder = words.back().ends_with('/');
   words.pop_back();
-  auto sources = expand_all(v, words);
+  auto sources = expand_all(v, words, nested::named);
   if (!sources)
     return refuse(sources.error());
   auto there = v.info(*target);
@@ -323,7 +323,7 @@ outcome<int> run_rm(session& s) {
   auto v = s.open_vault();
   if (!v)
     return refuse(v.error());
-  auto paths = expand_all(**v, s.arguments());
+  auto paths = expand_all(**v, s.arguments(), s.set.flag("recursive") ? nested::gone : nested::each);
   if (!paths)
     return refuse(paths.error());
   change_loop loop{s, "remove", "Removed"};

@@ -313,9 +313,10 @@ outcome<std::vector<std::string>> expand(const vault& in, const std::string& arg
   return found;
 }
 
-outcome<std::vector<std::string>> expand_all(const vault& in, const std::vector<std::string>& arguments) {
+outcome<std::vector<std::string>> expand_all(const vault& in, const std::vector<std::string>& arguments, nested what) {
   std::vector<std::string> result;
   std::set<std::string> seen;
+  std::set<std::string> named; // And not only matched by a pattern.
   for (auto& argument : arguments) {
     auto paths = expand(in, argument);
     if (!paths)
@@ -323,7 +324,18 @@ outcome<std::vector<std::string>> expand_all(const vault& in, const std::vector<
     for (auto& path : *paths)
       if (seen.insert(path).second)
         result.push_back(path);
+    if (auto whole = vault_path(argument); what == nested::named && seen.count(*whole) > 0)
+      named.insert(*whole);
   }
+  if (what == nested::each)
+    return result;
+  auto goes_along = [&](const std::string& path) {
+    for (auto end = path.rfind('/'); end != std::string::npos && end > 0; end = path.rfind('/', end - 1))
+      if (seen.count(path.substr(0, end)) > 0)
+        return true;
+    return seen.count("/") > 0 && path != "/";
+  };
+  std::erase_if(result, [&](auto& path) { return named.count(path) == 0 && goes_along(path); });
   return result;
 }
 

@@ -98,8 +98,16 @@ private:
 /// matches as a pattern, in bytewise order. `not_found` when a pattern matches nothing.
 [[nodiscard]] outcome<std::vector<std::string>> expand(const vault& in, const std::string& argument);
 
+/// What becomes of a path below a folder that is among the paths, too.
+enum class nested : uint8_t {
+  each,  ///< It stays: the command is about each entry by itself.
+  named, ///< It goes along with its folder, unless an argument names it and not a pattern.
+  gone,  ///< It goes along with its folder in any case.
+};
+
 /// All arguments, expanded; each path once.
-[[nodiscard]] outcome<std::vector<std::string>> expand_all(const vault& in, const std::vector<std::string>& arguments);
+[[nodiscard]] outcome<std::vector<std::string>> expand_all(const vault& in, const std::vector<std::string>& arguments,
+                                                           nested what = nested::each);
 
 /// A command: answers the exit code, or why it ended.
 using command_function = outcome<int> (*)(session&);

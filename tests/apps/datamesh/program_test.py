@@ -776,6 +776,32 @@ class WithNode(unittest.TestCase):
         self.assertEqual((ended.code, ended.text), (0, f"Restored {b}.\n"), str(ended))
         self.assertEqual(self.get(b), b"b")
 
+    def test_what_a_pattern_matches_in_a_folder_goes_along_with_it(self):
+        for name in ("1", "x/1", "x/y/2"):
+            self.good("put", self.world.write(f"work/{self._testMethodName}/{name}", name), "--to", os.path.dirname(f"{self.folder}/from/{name}"))
+        paths = lambda lines: [item["path"] for item in lines.items]
+        top = [self.folder + "/from/" + name for name in ("1", "x")]
+        self.good("mkdir", self.folder + "/to")
+        for command, *target in (("cp", self.folder + "/to"), ("mv", self.folder + "/moved/"), ("rm",)):
+            with self.subTest(command=command):
+                options = ["-r"] if command == "rm" else []
+                if command == "mv":
+                    self.good("mkdir", target[0])
+                tried = self.good(command, *options, "--dry-run", self.folder + "/from/**", *target)
+                real = self.good(command, *options, self.folder + "/from/**", *target)
+                self.assertEqual((paths(tried), paths(real)), (top, top))
+                if command == "mv":
+                    self.good("mv", self.folder + "/moved/1", self.folder + "/moved/x", self.folder + "/from")
+        self.assertEqual(self.names(self.folder, "-r"), [self.folder + "/" + x for x in ("from", "moved", "to", "to/1", "to/x", "to/x/1", "to/x/y", "to/x/y/2")])
+        back = self.world.path("work", self._testMethodName, "back")
+        self.good("get", self.folder + "/to/**", "--to", back)
+        self.assertEqual(sorted(os.listdir(back)), ["1", "x"])
+        # What is named itself is meant itself, but can not be removed twice.
+        self.good("cp", self.folder + "/to/x", self.folder + "/to/x/y", self.folder + "/moved")
+        self.assertEqual(self.names(self.folder + "/moved"), [self.folder + "/moved/" + x for x in ("x", "y")])
+        self.good("rm", "-r", self.folder + "/moved/x", self.folder + "/moved/x/y")
+        self.assertEqual(self.names(self.folder + "/moved"), [self.folder + "/moved/y"])
+
     def test_as_many_versions_are_kept_as_asked_for_the_current_one_among_them(self):
         for text in "12345":
             self.put("f", text)
