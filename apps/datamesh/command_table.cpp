@@ -446,7 +446,8 @@ std::vector<command_spec> vault_commands() {
        .summary = "Bring a vault back from a copy of its key file, and its drives",
        .text =
            "For a new machine, or when the home is lost. KEYFILE is what 'key export' wrote; the vault's password, or with --phrase-file "
-           "its recovery phrase, opens it. Each --drive is taken over with what is on it; where there is no node yet, one is made. "
+           "its recovery phrase, opens it; so does the device key of this home, where it has one. Each --drive is taken over with what is "
+           "on it; where there is no node yet, one is made. "
            "Then the catalog is made again from the drives, as by 'rebuild'.",
        .example = "datamesh vault restore /media/stick/main.key --drive /mnt/a --drive /mnt/b --drive /mnt/c\n"
                   "datamesh vault restore main.key --phrase-file -",

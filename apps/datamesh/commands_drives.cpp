@@ -200,7 +200,7 @@ void tell_unplaced(session& s, const std::vector<drive_report>& drives, const dr
   for (const auto& drive : drives)
     if (drive.id != replaced && (drive.state == "missing" || drive.state == "failed"))
       return s.out.note("{} shards wait until {} is replaced, too: datamesh drive replace {} DIR", grouped(count), printable(drive.folder),
-                        printable(drive.folder));
+                        shell_word(drive.folder));
   s.out.warn(fmt::format("{} shards could be rebuilt, but no drive takes them yet; run: datamesh repair", count));
 }
 

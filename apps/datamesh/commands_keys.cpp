@@ -83,6 +83,23 @@ outcome<int> run_key_recovery(session& s) {
   return 0;
 }
 
+namespace {
+
+/// Why the copy of a key file was not written: all that is about a path of this machine.
+failure not_exported(const error& why, const std::string& file) {
+  failure told{why};
+  auto folder = file.substr(0, std::max<size_t>(file.rfind('/'), 1));
+  if (why.code() == errc::not_found)
+    told.next = fmt::format("mkdir -p {}, then the same again", shell_word(folder));
+  else if (why.code() == errc::no_space)
+    told.next = fmt::format("free space where {} is, or name another FILE", shell_word(folder));
+  else
+    told.next = fmt::format("see what {} is and who may write there, or name another FILE", shell_word(folder));
+  return told;
+}
+
+} // namespace
+
 outcome<int> run_key_export(session& s) {
   auto v = s.open_vault();
   if (!v)
@@ -92,10 +109,14 @@ outcome<int> run_key_export(session& s) {
     return refuse(sealed.error());
   auto file = absolute_path(s.arguments()[0]);
   auto files = system_files();
-  if (!s.set.flag("force") && files->status(file))
+  auto there = files->status(file);
+  if (there && there->kind == file_kind::folder)
+    return refuse(errc::is_a_folder, fmt::format("'{}' is a folder", printable(file)),
+                  "datamesh key export " + shell_word(fmt::format("{}/{}.key", file, (*v)->name())));
+  if (!s.set.flag("force") && there)
     return refuse(errc::already_exists, fmt::format("'{}' is there", printable(file)), "run it again with --force, or name another FILE");
   if (auto written = write_whole(*files, file, *sealed, 0600); !written)
-    return refuse(written.error());
+    return refuse(not_exported(written.error(), file));
   s.out.line(json_line{"summary"}.name("vault", (*v)->name()).name("file", file).add("bytes", sealed->size()));
   s.out.print("Copied the key file of '{}' to {}.", printable((*v)->name()), printable(file));
   s.out.note("What opens the vault opens it there, too. Should this home be lost: datamesh vault restore FILE --drive DIR...");

@@ -280,6 +280,27 @@ failure not_restored(const session& s, const error& why) {
 
 } // namespace
 
+namespace {
+
+/// A password or phrase, which may have to be asked for.
+outcome<credential> credential_to_restore(session& s, const vault_facts& facts) {
+  auto with = s.credential_for(facts);
+  auto given = s.set.given("password-file") || s.set.given("password-command") || s.set.given("phrase-file");
+  if (with || given || with.error().code != errc::usage)
+    return with;
+  auto why = with.error();
+  why.next += "; or, where it has no password, by its recovery phrase: " + s.as_typed("phrase-file");
+  return refuse(std::move(why));
+}
+
+/// Nothing else was said, and this home has a device key, which vaults without a password are opened by.
+bool has_device_key(const session& s) {
+  return !s.set.given("password-file") && !s.set.given("password-command") && !s.set.given("phrase-file")
+         && system_files()->status(s.set.text("home") + "/device.key").has_value();
+}
+
+} // namespace
+
 outcome<int> run_vault_restore(session& s) {
   auto path = absolute_path(s.arguments()[0]);
   auto key = read_whole(*system_files(), path, key_file_max);
@@ -289,7 +310,8 @@ outcome<int> run_vault_restore(session& s) {
     return refuse(key.error());
   vault_facts facts;
   facts.name = s.set.text("name");
-  auto with = s.credential_for(facts);
+  auto by_device = has_device_key(s);
+  auto with = by_device ? outcome<credential>{credential::this_device()} : credential_to_restore(s, facts);
   if (!with)
     return refuse(with.error());
   auto n = node_or_new(s);
@@ -308,7 +330,16 @@ outcome<int> run_vault_restore(session& s) {
       return refuse(adopt_refused(adopted.error(), folder));
   if ((*n)->drives().empty())
     return refuse(errc::usage, "'vault restore' needs the drives that the vault is on", "datamesh vault restore KEYFILE --drive DIR");
-  auto sum = s.with_progress([&](const job_options& job) { return (*n)->restore_vault(facts.name, *key, *with, job); });
+  auto restore = [&](const job_options& job) {
+    return (*n)->restore_vault(facts.name, *key, *with, job);
+  };
+  auto sum = s.with_progress(restore);
+  if (!sum && by_device && sum.error().code() == errc::wrong_password) {
+    with = credential_to_restore(s, facts);
+    if (!with)
+      return refuse(with.error());
+    sum = s.with_progress(restore);
+  }
   if (!sum)
     return refuse(not_restored(s, sum.error()));
   return rebuilt(s, facts.name, *sum);

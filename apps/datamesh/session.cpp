@@ -84,7 +84,7 @@ failure in_use(const std::string& home, const error& why, const error* busy) {
   if (busy != nullptr && (name.empty() || name == "datameshd"))
     return not_served(*busy);
   if (name.empty())
-    return {errc::locked, why.message(), fmt::format("fuser -v {}, to see which process holds it", printable(home + "/lock"))};
+    return {errc::locked, why.message(), fmt::format("fuser -v {}, to see which process holds it", shell_word(home + "/lock"))};
   return {errc::locked, fmt::format("process {} ({}) has the node in {} open", process, name, home),
           name == "datameshd" ? "add --socket with the socket that the daemon's settings name"
                               : fmt::format("wait until process {} ends, or start datameshd, which serves several at once", process)};

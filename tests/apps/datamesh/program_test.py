@@ -523,6 +523,46 @@ class Advice(unittest.TestCase):
         # One that is in service is no new drive.
         self.fails(1, "drive add", self.world.path("my drive"))
 
+    def test_a_copy_of_the_key_that_can_not_be_written_is_told_of_the_path(self):
+        folder = self.world.path("my folder")
+        os.mkdir(folder)
+        for option in ([], ["--force"]):
+            self.assertEqual(self.fails(1, "key export", folder, *option), f"datamesh key export '{folder}/main.key'")
+        self.assertEqual(os.listdir(folder), [])
+        self.assertEqual(self.fails(5, "key export", folder + "/no/k"), f"mkdir -p '{folder}/no', then the same again")
+        self.good("key export", folder + "/main.key")
+
+    def test_a_vault_without_a_password_is_restored_by_the_device_key_or_the_phrase(self):
+        no_password = {"DATAMESH_PASSWORD_FILE": None}
+        phrase = self.good("vault create", "two", "--no-password", env=no_password).summary["recovery_phrase"]
+        self.good("put", self.world.write("work/f", "x"), "--vault", "two", env=no_password)
+        copy = self.world.path("two key")
+        self.good("key export", copy, "--vault", "two", env=no_password)
+        self.good("vault destroy", "two", "--key-only", "--yes")
+        self.good("vault restore", copy, "--name", "two", env=no_password)
+        self.good("info", "/f", "--vault", "two", env=no_password)
+        shutil.rmtree(self.home)
+        drives = [word for d in self.drives for word in ("--drive", d)]
+        told = self.fails(2, "vault restore", copy, *drives, env=no_password)
+        self.assertIn(f"by its recovery phrase: datamesh vault restore '{copy}' --drive", told)
+        self.assertTrue(told.endswith("--phrase-file FILE"), told)
+        # Another machine's device key opens nothing, and the advice is the same.
+        self.good("init", "--drive", self.world.path("d7"), "--name", "other", "--no-password", env=no_password)
+        self.assertEqual(self.fails(2, "vault restore", copy, *drives, env=no_password), told)
+        words = self.world.write("phrase", phrase + "\n")
+        os.chmod(words, 0o600)
+        self.good("vault restore", copy, *drives, "--phrase-file", words, env=no_password)
+        self.good("info", "/f", "--vault", "main", "--phrase-file", words, env=no_password)
+
+    def test_shards_that_wait_for_a_drive_name_it_as_a_shell_takes_it(self):
+        self.good("drive add", self.world.path("my drive"), self.world.path("d4"))
+        self.put("--policy", "2+3")
+        shutil.rmtree(self.drives[0])
+        shutil.rmtree(self.world.path("my drive"))
+        replaced = self.world.run("drive", "replace", self.drives[0], self.world.path("d9"))
+        self.assertEqual(replaced.code, 0, str(replaced))
+        self.assertIn(f"datamesh drive replace '{self.world.path('my drive')}' DIR", replaced.errors)
+
     def test_shards_that_nobody_knows_are_given_up_by_force(self):
         self.good("vault create", "two", "--trust-device")
         self.put("--vault", "two")
