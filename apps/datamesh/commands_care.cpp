@@ -323,13 +323,15 @@ outcome<int> rebuilt(session& s, const std::string& vault, const rebuild_summary
                  .add("operations_missing", sum.operations_missing));
   s.out.print("Rebuilt the catalog of '{}': {} from {} in {}.", printable(vault), counted(sum.files, "file", "files"),
               counted(sum.operations, "operation", "operations"), counted(sum.packs, "pack", "packs"));
+  // Lost, or on a drive that is away: from here nobody can tell.
+  constexpr auto next = "bring back drives that are away, then: datamesh rebuild; datamesh verify lists the files that can not be read";
   if (sum.packs_unreadable > 0)
-    return verdict(s, errc::degraded,
-                   counted(sum.packs_unreadable, "pack", "packs") + " could not be read; if a drive is away, attach it and rebuild again");
+    return verdict(
+        s, errc::partial_failure,
+        counted(sum.packs_unreadable, "pack", "packs") + " could not be read: what is in them is lost, or on a drive that is away", next);
   if (sum.operations_missing > 0)
-    return verdict(s, errc::degraded,
-                   counted(sum.operations_missing, "operation", "operations")
-                       + " missing; if a drive is away, attach it and rebuild again");
+    return verdict(s, errc::partial_failure,
+                   counted(sum.operations_missing, "operation is", "operations are") + " missing: lost, or on a drive that is away", next);
   return 0;
 }
 

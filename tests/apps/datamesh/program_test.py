@@ -563,6 +563,19 @@ class Advice(unittest.TestCase):
         self.assertEqual(replaced.code, 0, str(replaced))
         self.assertIn(f"datamesh drive replace '{self.world.path('my drive')}' DIR", replaced.errors)
 
+    def test_a_rebuild_that_can_not_read_all_does_not_call_the_data_safe(self):
+        self.put("--policy", "2+1")
+        self.good("drive add", *(self.world.path(f"d{i}") for i in range(3, 6)))
+        for folder, _, files in [entry for d in self.drives[:2] for entry in os.walk(d + "/shards")]:
+            for name in files:
+                os.remove(os.path.join(folder, name))
+        os.remove(self.home + "/vaults/main/catalog") if os.path.isfile(self.home + "/vaults/main/catalog") else shutil.rmtree(self.home + "/vaults/main/catalog")
+        told = self.world.json("rebuild")
+        self.assertEqual((told.code, told.failure["error"]), (3, "DM-PARTIAL-FAILURE"), told.all)
+        self.assertGreater(told.summary["packs_unreadable"], 0)
+        self.assertNotIn("safe", told.failure["reason"] + told.failure["message"])
+        self.assertIn("datamesh verify lists", told.failure["suggestion"])
+
     def test_shards_that_nobody_knows_are_given_up_by_force(self):
         self.good("vault create", "two", "--trust-device")
         self.put("--vault", "two")
