@@ -7,6 +7,8 @@
 #include "storage/stage_report.hpp"
 #include "storage/stretch_opener.hpp"
 
+#include <map>
+
 namespace datamesh::storage {
 
 namespace {
@@ -23,7 +25,8 @@ struct fetch_group {
   pack_stretch stretch; ///< Its chunks in order of the steps.
   buffer_pool::buffer plain;
   bool ready = false;
-  bool whole = false; ///< No file of it begins before or ends behind it.
+  bool whole = false;                      ///< No file of it begins before or ends behind it.
+  std::map<std::string, node_kind> others; ///< Folders and links that it makes.
 };
 
 using group_ptr = std::shared_ptr<fetch_group>;
@@ -161,7 +164,7 @@ private:
     }
     auto& file = **next;
     if (file.kind != node_kind::file) {
-      count(file);
+      group.others.emplace(file.path, file.kind);
       write_begin(file, *add_step(group, 0)->mutable_begin());
       return true;
     }
@@ -218,11 +221,12 @@ private:
             });
   }
 
-  void count(const target_file& file) {
-    if (file.kind == node_kind::folder)
-      ++state_.summary.folders;
-    else
-      ++state_.summary.symlinks;
+  /// Folders and links that are there now.
+  void count(std::map<std::string, node_kind> others, const v1::TargetWritten& reply) {
+    for (const auto& failed : reply.failures())
+      others.erase(failed.path());
+    for (const auto& [path, kind] : others)
+      ++(kind == node_kind::folder ? state_.summary.folders : state_.summary.symlinks);
   }
 
   static void write_begin(const target_file& file, v1::SinkBegin& begin) {
@@ -374,8 +378,12 @@ private:
       group->plain = {};
       tell_waits();
       self_->request(state_.sinks[number], until_answered, std::move(group->steps), std::move(data))
-          .then([this, number](v1::TargetWritten& reply) { written(number, reply); },
-                [this](caf::error& reason) { end(fail(from_caf(reason))); });
+          .then(
+              [this, number, others = std::move(group->others)](v1::TargetWritten& reply) {
+                count(others, reply);
+                written(number, reply);
+              },
+              [this](caf::error& reason) { end(fail(from_caf(reason))); });
     }
     go_on();
   }

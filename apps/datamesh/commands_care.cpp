@@ -199,7 +199,7 @@ void print_stored(output& out, const vault_stats& x) {
             counted(x.symlinks, "link", "links"), counted(x.versions, "version", "versions"));
   out.print("Size         {} of the current versions", out.size(x.logical_bytes));
   out.print("Different    {} in {}{}", out.size(x.chunk_plain_bytes), counted(x.chunks, "chunk", "chunks"),
-            saved(x.logical_bytes, x.chunk_plain_bytes, "deduplication", "older versions are kept, or wait for a cleanup"));
+            saved(x.logical_bytes, x.chunk_plain_bytes, "deduplication and holes", "older versions are kept, or wait for a cleanup"));
   out.print("Sealed       {}{}", out.size(x.chunk_sealed_bytes),
             saved(x.chunk_plain_bytes, x.chunk_sealed_bytes, "compression", "the seals take more than compression saves"));
   out.print("On drives    {} in {}, with parity, padding and the log of changes", out.size(x.shard_bytes),

@@ -115,7 +115,7 @@ void tell_change(session& s, const change_result& done) {
 }
 
 outcome<int> finish_changes(session& s, vault& v, uint64_t count, bool in_packs) {
-  if (count > 0 && s.set.flag("flush")) {
+  if (s.set.flag("flush") && !s.dry_run()) {
     if (auto flushed = v.flush(); !flushed)
       return refuse(flushed.error());
     in_packs = true;
@@ -313,6 +313,11 @@ outcome<int> run_mkdir(session& s) {
     auto path = vault_path(word);
     if (!path)
       return refuse(path.error());
+    if (auto there = *path == "/" ? result<entry>{entry{.kind = entry_kind::folder}} : (*v)->info(*path);
+        there && there->kind == entry_kind::folder) {
+      s.out.note("{} is there already.", printable_name(*path));
+      continue;
+    }
     if (auto done = loop.run(*path, "", [&] { return (*v)->make_folder(*path); }); !done)
       return refuse(done.error());
   }

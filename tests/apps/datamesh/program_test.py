@@ -855,6 +855,14 @@ class WithNode(unittest.TestCase):
         self.good("rm", "-r", self.folder + "/moved/x", self.folder + "/moved/x/y")
         self.assertEqual(self.names(self.folder + "/moved"), [self.folder + "/moved/y"])
 
+    def test_a_folder_that_is_there_is_not_told_as_made(self):
+        path = self.folder + "/a/b"
+        made = self.world.run("mkdir", path)
+        self.assertEqual((made.code, made.text), (0, f"Made {path}.\n"), str(made))
+        again = self.world.run("mkdir", path)
+        self.assertEqual((again.code, again.text, again.errors), (0, "", f"{path} is there already.\n"), str(again))
+        self.assertEqual(self.good("mkdir", path).summary["changed"], 0)
+
     def test_as_many_versions_are_kept_as_asked_for_the_current_one_among_them(self):
         for text in "12345":
             self.put("f", text)
@@ -1013,6 +1021,10 @@ class WithNode(unittest.TestCase):
         self.assertRegex(stats, r"(?m)^Different .* in 2 chunks: older versions are kept, or wait for a cleanup$")
         self.assertRegex(stats, r"(?m)^Sealed .*: the seals take more than compression saves$")
         self.assertNotRegex(stats, r"0\.\d+x")
+        with open(world.path("work/hole"), "wb") as file:
+            file.truncate(1 << 30)
+        self.assertEqual(world.json("put", world.path("work/hole")).code, 0)
+        self.assertRegex(world.run("stats").text, r"(?m)^Different .*x by deduplication and holes$")
 
     def test_missing_things_have_their_codes(self):
         self.assertEqual(self.world.json("get", "/nowhere").code, 5)
@@ -1155,6 +1167,16 @@ class WithNode(unittest.TestCase):
         self.assertIn("all 2 of the items", self.errors_of(5, "put", "nowhere", "neither")[2])
         good = self.world.write(f"work/{self._testMethodName}/good", "x")
         self.assertEqual(self.world.json("put", "nowhere", good, "--to", self.folder).code, 3)
+
+    def test_a_single_link_that_fails_is_the_failure_of_the_command(self):
+        link = self.world.path("work", self._testMethodName, "l")
+        back = self.world.path("work", self._testMethodName, "back")
+        os.makedirs(back + "/l/in-the-way")
+        os.symlink("somewhere", link)
+        self.good("put", link, "--to", self.folder)
+        refused = self.world.json("get", self.folder + "/l", "--to", back, "--force")
+        self.assertEqual((refused.code, refused.summary["symlinks"], refused.summary["failed"]), (1, 0, 1), refused.all)
+        self.assertNotIn("the rest was done", refused.failure["reason"])
 
     def test_a_file_that_is_there_is_replaced_by_force_and_that_is_said(self):
         self.put("f", "mine")
