@@ -135,6 +135,12 @@ public:
   result<void> link_as(const std::string& path) override {
     return file_.tell(make_call(operation::LINK_AS, path));
   }
+  result<file_status> lock() override {
+    auto answer = file_.ask(make_call(operation::LOCK_FILE));
+    if (!answer)
+      return fail(answer.error());
+    return read(answer->header.status());
+  }
 
 private:
   result<void> sized(operation::Operation what, uint64_t size) {
@@ -385,8 +391,8 @@ result<void> servant::carry_out(const v1::ControlCall& what, byte_view body, ans
   }
   if (number >= operation::READ_AT && number <= operation::NEXT_HOLE)
     return on_reader(what, out);
-  if (number >= operation::WRITE_AT && number <= operation::LINK_AS)
-    return on_writer(what, body);
+  if ((number >= operation::WRITE_AT && number <= operation::LINK_AS) || number == operation::LOCK_FILE)
+    return on_writer(what, body, out);
   return on_path(what, out);
 }
 
@@ -417,7 +423,7 @@ result<void> servant::on_reader(const v1::ControlCall& what, answered& out) {
   return {};
 }
 
-result<void> servant::on_writer(const v1::ControlCall& what, byte_view body) {
+result<void> servant::on_writer(const v1::ControlCall& what, byte_view body, answered& out) {
   auto found = writers_.find(what.file());
   if (found == writers_.end())
     return fail(errc::invalid_argument, "write a file that is not open");
@@ -437,6 +443,8 @@ result<void> servant::on_writer(const v1::ControlCall& what, byte_view body) {
     if (!may_touch(what.path(), false))
       return fail(errc::permission_denied, "write outside of the target", what.path());
     return file.link_as(what.path());
+  case operation::LOCK_FILE:
+    return file.lock().map([&](const file_status& status) { write(*out.header.mutable_status(), status); });
   default:
     return fail(errc::invalid_argument, "serve an unknown call");
   }

@@ -48,7 +48,7 @@ public:
 private:
   [[nodiscard]] result<void> carry_out(const v1::ControlCall& what, byte_view body, answered& out);
   [[nodiscard]] result<void> on_reader(const v1::ControlCall& what, answered& out);
-  [[nodiscard]] result<void> on_writer(const v1::ControlCall& what, byte_view body);
+  [[nodiscard]] result<void> on_writer(const v1::ControlCall& what, byte_view body, answered& out);
   [[nodiscard]] result<void> on_path(const v1::ControlCall& what, answered& out);
   [[nodiscard]] result<void> list(const v1::ControlCall& what, v1::ControlAnswer& out);
   [[nodiscard]] result<void> on_stream(const v1::ControlCall& what, byte_view body, answered& out);

@@ -603,6 +603,13 @@ class simulated_writer : public writable_file {
 public:
   simulated_writer(std::shared_ptr<simulated_files::core> disk, inode_ptr file, std::string path, bool named)
       : at_(std::move(disk), std::move(file), std::move(path)), named_(named) {}
+  simulated_writer(const simulated_writer&) = delete;
+  simulated_writer& operator=(const simulated_writer&) = delete;
+  ~simulated_writer() override {
+    std::lock_guard guard{at_.disk_->mutex};
+    if (locked_ && at_.is_alive())
+      at_.disk_->locked.erase(at_.file_->number);
+  }
 
   result<void> write_at(uint64_t offset, std::span<const byte_view> parts) override {
     std::lock_guard guard{at_.disk_->mutex};
@@ -701,6 +708,16 @@ public:
     });
   }
 
+  result<file_status> lock() override {
+    std::lock_guard guard{at_.disk_->mutex};
+    if (auto refused = at_.refusal("lock"))
+      return fail(*refused);
+    if (!locked_ && !at_.disk_->locked.insert(at_.file_->number).second)
+      return fail(errc::locked, "lock", at_.path_);
+    locked_ = true;
+    return status_of(*at_.file_);
+  }
+
 private:
   template <class Effect>
   result<void> change(disk_call kind, const char* attempted, Effect effect) {
@@ -712,6 +729,7 @@ private:
 
   handle at_;
   bool named_;
+  bool locked_ = false;
 };
 
 class simulated_lock : public file_lock {
@@ -1068,9 +1086,8 @@ result<void> simulated_files::set_attributes(const std::string& path, uint32_t m
     auto at = core_->find("set attributes", path, false);
     if (!at)
       return fail(at.error());
-    if ((*at)->kind == file_kind::symlink)
-      return fail(errc::unsupported_source, "set attributes", path);
-    (*at)->now = {mode & 07777, modified_ns, core_->wall_ns()};
+    auto& now = (*at)->now;
+    now = {(*at)->kind == file_kind::symlink ? now.mode : mode & 07777, modified_ns, core_->wall_ns()};
     return {};
   });
 }

@@ -372,6 +372,15 @@ private:
   size_t skip_ = 0;
 };
 
+// A lock of the open file description: it also keeps this process out.
+int lock_description(int file) {
+  struct flock whole {};
+  whole.l_type = F_WRLCK;
+  whole.l_whence = SEEK_SET;
+  int rc = ::fcntl(file, F_OFD_SETLK, &whole);
+  return rc < 0 && errno == EINVAL ? ::flock(file, LOCK_EX | LOCK_NB) : rc;
+}
+
 class posix_writer : public writable_file {
 public:
   enum class naming : uint8_t { named, unnamed, stand_in };
@@ -459,6 +468,17 @@ public:
     return {};
   }
 
+  [[nodiscard]] result<file_status> lock() override {
+    if (retry([&] { return lock_description(file_.get()); }) < 0) {
+      if (errno == EAGAIN || errno == EACCES)
+        return fail(errc::locked, "lock", path_);
+      // Some network file systems, and some of FUSE, have no locks.
+      if (errno != ENOLCK && errno != ENOSYS && errno != EOPNOTSUPP)
+        return fail(from_errno(errno, "lock", path_));
+    }
+    return status_of(file_, path_);
+  }
+
 private:
   result<void> link_unnamed(const std::string& path) {
     static const bool has_proc = ::access("/proc/self/fd", F_OK) == 0;
@@ -485,15 +505,6 @@ public:
 private:
   descriptor file_;
 };
-
-// A lock of the open file description: it also keeps this process out.
-int lock_description(int file) {
-  struct flock whole {};
-  whole.l_type = F_WRLCK;
-  whole.l_whence = SEEK_SET;
-  int rc = ::fcntl(file, F_OFD_SETLK, &whole);
-  return rc < 0 && errno == EINVAL ? ::flock(file, LOCK_EX | LOCK_NB) : rc;
-}
 
 // Of a file that may only be read. A shared lock keeps out who comes to write, also when
 // the file system becomes writable meanwhile; that it is the only one is asked behind it,
@@ -680,11 +691,12 @@ public:
     auto now = status(path);
     if (!now)
       return fail(now.error().within("set attributes"));
-    if (now->kind == file_kind::symlink)
-      return fail(errc::unsupported_source, "set attributes", path);
-    auto done = on_path("set mode", path, [&](const char* raw) { return ::fchmodat(AT_FDCWD, raw, mode & 07777, AT_SYMLINK_NOFOLLOW); });
-    if (!done)
-      return done;
+    // Linux keeps no permission bits of links.
+    if (now->kind != file_kind::symlink)
+      if (auto done =
+              on_path("set mode", path, [&](const char* raw) { return ::fchmodat(AT_FDCWD, raw, mode & 07777, AT_SYMLINK_NOFOLLOW); });
+          !done)
+        return done;
     auto times = times_of(modified_ns);
     return on_path("set time", path, [&](const char* raw) { return ::utimensat(AT_FDCWD, raw, times.data(), AT_SYMLINK_NOFOLLOW); });
   }

@@ -146,6 +146,26 @@ TEST_CASE("a client follows no link out of them", "[servant]") {
   CHECK(as_text(read_whole(*room.disk, "/private/key", 100).value()) == "secret");
 }
 
+TEST_CASE("a client locks its open files for the node", "[servant]") {
+  served room;
+  auto by = std::make_shared<servant>(room.disk, std::vector<std::string>{"/tree"}, true);
+  auto files = control::files_of(std::make_shared<next_door>(by));
+  auto first = files->open_write("/tree/folder/file");
+  REQUIRE(first);
+  auto locked = (*first)->lock();
+  REQUIRE(locked);
+  CHECK(locked->inode == room.disk->status("/tree/folder/file")->inode);
+  // Another client of the same disk.
+  auto next = std::make_shared<servant>(room.disk, std::vector<std::string>{"/tree"}, true);
+  auto second = control::files_of(std::make_shared<next_door>(next))->open_write("/tree/folder/file");
+  REQUIRE(second);
+  auto refused = (*second)->lock();
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == errc::locked);
+  first->reset();
+  CHECK((*second)->lock());
+}
+
 TEST_CASE("a client changes nothing while it is only read", "[servant]") {
   served room;
   servant by{room.disk, {"/tree"}, false};

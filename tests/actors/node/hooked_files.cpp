@@ -51,6 +51,9 @@ public:
   result<void> link_as(const std::string& path) override {
     return shared_->pass("link", path).and_then([&] { return inner_->link_as(path); });
   }
+  result<file_status> lock() override {
+    return shared_->pass("lock", path_).and_then([&] { return inner_->lock(); });
+  }
 
 private:
   std::unique_ptr<writable_file> inner_;

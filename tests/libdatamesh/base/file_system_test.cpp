@@ -358,9 +358,12 @@ TEST_CASE("mode and time are set by name, of folders, too, and not through links
     CHECK(status->mode == 0711);
     CHECK(status->modified_ns == -1);
   }
-  CHECK(code_of(at.files->set_attributes(at.path("l"), 0600, 0)) == errc::unsupported_source);
+  REQUIRE(at.files->set_attributes(at.path("l"), 0600, 5));
+  CHECK(at.files->status(at.path("l"))->kind == file_kind::symlink);
+  CHECK(at.files->status(at.path("l"))->modified_ns == 5);
   CHECK(code_of(at.files->set_attributes(at.path("none"), 0600, 0)) == errc::not_found);
   CHECK(at.files->status(at.path("a"))->mode == 0711);
+  CHECK(at.files->status(at.path("a"))->modified_ns == -1);
 }
 
 TEST_CASE("renaming replaces, and its careful form does not", "[files]") {
@@ -532,6 +535,41 @@ TEST_CASE("a lock keeps everybody else out until it goes", "[files]") {
   auto again = at.files->lock(at.path("lock"));
   REQUIRE(again);
   CHECK(code_of(at.files->lock(at.path("none/lock"))) == errc::not_found);
+}
+
+TEST_CASE("an open file is locked against the others of the same file until it is closed", "[files]") {
+  EVERY_PLACE;
+  at.put("a", "content");
+  auto first = at.files->open_write(at.path("a"));
+  auto second = at.files->open_write(at.path("a"));
+  REQUIRE(first);
+  REQUIRE(second);
+  auto locked = (*first)->lock();
+  REQUIRE(locked);
+  CHECK(locked->inode == at.files->status(at.path("a"))->inode);
+  CHECK(locked->size == 7);
+  CHECK((*first)->lock());
+  CHECK(code_of((*second)->lock()) == errc::locked);
+  // Whoever reads it and closes it gives nothing free.
+  CHECK(at.get("a") == "content");
+  CHECK(code_of((*second)->lock()) == errc::locked);
+  first->reset();
+  CHECK((*second)->lock());
+}
+
+TEST_CASE("a file without a name is locked, and stays so under its name", "[files]") {
+  EVERY_PLACE;
+  auto made = at.files->create_unnamed(at.root);
+  REQUIRE(made);
+  auto locked = (*made)->lock();
+  REQUIRE(locked);
+  REQUIRE((*made)->link_as(at.path("a")));
+  CHECK(at.files->status(at.path("a"))->inode == locked->inode);
+  auto other = at.files->open_write(at.path("a"));
+  REQUIRE(other);
+  CHECK(code_of((*other)->lock()) == errc::locked);
+  made->reset();
+  CHECK((*other)->lock());
 }
 
 TEST_CASE("a lock file of the system tells the number of the process that holds it", "[files]") {

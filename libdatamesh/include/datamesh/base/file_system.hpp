@@ -84,6 +84,11 @@ public:
   /// Gives an unnamed file (see `create_unnamed`) a name, once. Fails with
   /// `already_exists` when the name is taken. Durable after `sync_folder`.
   [[nodiscard]] virtual result<void> link_as(const std::string& path) = 0;
+
+  /// Fails with `locked` at once when the same file is locked by another open one, of
+  /// this process, too; else it is locked until this one is closed. The lock is advisory,
+  /// and keeps nobody out where the file system has none. Answers the file's status.
+  [[nodiscard]] virtual result<file_status> lock() = 0;
 };
 
 /// Holds an advisory lock until it is destroyed or the process ends.
@@ -160,7 +165,7 @@ public:
   [[nodiscard]] virtual result<file_status> status(const std::string& path) = 0;
 
   /// Sets permission bits and modification time of a file or folder, not through
-  /// a symbolic link.
+  /// a symbolic link: of that it sets the time.
   [[nodiscard]] virtual result<void> set_attributes(const std::string& path, uint32_t mode, int64_t modified_ns) = 0;
 
   [[nodiscard]] virtual result<std::string> read_link(const std::string& path) = 0;
