@@ -84,7 +84,13 @@ result<void> take_step(sink_state& state, const v1::SinkStep& step, byte_view da
       reply.set_bytes(reply.bytes() + data.size());
     return {};
   case v1::SinkStep::kHoleLength:
-    return state.passing ? result<void>{} : state.writer->hole(step.hole_length());
+    if (state.passing)
+      return {};
+    if (auto written = state.writer->hole(step.hole_length()); !written)
+      return written;
+    if (!state.writer->comparing())
+      reply.set_bytes(reply.bytes() + step.hole_length());
+    return {};
   case v1::SinkStep::kEnd:
     if (state.broken)
       return {};

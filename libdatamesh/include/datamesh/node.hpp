@@ -263,7 +263,7 @@ struct get_summary {
   uint64_t files = 0;
   uint64_t folders = 0;
   uint64_t symlinks = 0;
-  uint64_t bytes = 0;         ///< That were written, those of files that failed half-way included.
+  uint64_t bytes = 0;         ///< That were written, holes and those of files that failed half-way included.
   uint64_t bytes_resumed = 0; ///< Found in partial files of an earlier get, checked, and kept.
   uint64_t shards_bad = 0;    ///< Missing or wrong shards that were read around.
   uint64_t reads_hedged = 0;  ///< That a drive did not answer in time, so that others were asked.
