@@ -28,6 +28,8 @@ std::string advice_for_target(errc code, const std::string& target) {
   case errc::io_failed:
   case errc::sync_failed:
     return fmt::format("see whether the disk of '{}' is in order, or {}; 'datamesh status' tells how the drives are", shown, elsewhere);
+  case errc::locked:
+    return fmt::format("another get writes the same into '{}'; wait until it has ended, or {}", shown, elsewhere);
   default:
     return {};
   }

@@ -18,7 +18,19 @@ constexpr size_t compare_size = 1 << 20;    // bytes at once
 
 constexpr std::string_view partial_ending = ".datamesh-part";
 
-/// Where a long file grows. A name that leaves no room is shortened.
+/// The same for what is restored in every run, another for another version, and nobody
+/// who lacks the key gives it to a file of theirs.
+std::string tag_of(const crypto::key256& id_key, const target_file& what) {
+  constexpr size_t digits = 16;
+  crypto::hasher hasher{id_key};
+  hasher.update(as_view("datamesh partial file"));
+  for (auto number : {what.size, static_cast<uint64_t>(what.modified_ns), uint64_t{what.symlink_target.size()}})
+    hasher.update_u32(static_cast<uint32_t>(number)).update_u32(static_cast<uint32_t>(number >> 32));
+  hasher.update(as_view(what.symlink_target)).update(as_view(what.path.substr(what.path.rfind('/') + 1)));
+  return hasher.finish().hex().substr(0, digits);
+}
+
+/// Beside *path*. A name that leaves no room is shortened.
 std::string first_partial_path(const std::string& path, std::string_view ending) {
   constexpr size_t digits = 8;
   auto name = path.substr(path.rfind('/') + 1);
@@ -119,11 +131,11 @@ public:
     }
     if (!partial_)
       return size_t{0};
-    auto partial = files_->open_read(partial_path(path_), access_hint::sequential);
+    auto partial = files_->open_read(partial_name_, access_hint::sequential);
     if (!partial)
       return size_t{0};
     auto status = (*partial)->status();
-    if (!status)
+    if (!status || !is_same_file(*status, partial_status_))
       return size_t{0};
     return count_held(**partial, status->size, extents);
   }
@@ -185,18 +197,14 @@ public:
         failures.push_back({what.path, parents.error()});
         continue;
       }
-      if (overwrite_)
-        (void) files_->remove(path);
-      if (auto made = files_->make_symlink(what.symlink_target, path); !made)
+      if (auto made = make_link(what, path); !made)
         failures.push_back({what.path, made.error()});
     }
     for (const auto& [what, path] : shared_->take_folders()) {
       // A folder that was made in the vault, not stored, has no attributes to restore.
       if (what.mode == 0 && what.modified_ns == 0)
         continue;
-      auto set = enter_parents(what.path).and_then(
-          [&, &what = what, &path = path] { return files_->set_attributes(path, what.mode & permission_bits, what.modified_ns); });
-      if (!set)
+      if (auto set = set_folder_attributes(what, path); !set)
         failures.push_back({what.path, set.error()});
     }
     return failures;
@@ -262,8 +270,48 @@ private:
   }
 
   bool same_link(const target_file& what, const file_status& there, const std::string& path) const {
-    auto target = there.kind == file_kind::symlink ? files_->read_link(path) : fail(errc::not_found);
-    return target && *target == what.symlink_target;
+    return there.kind == file_kind::symlink && leads_to(path, what.symlink_target);
+  }
+
+  bool leads_to(const std::string& path, const std::string& target) const {
+    auto there = files_->read_link(path);
+    return there && *there == target;
+  }
+
+  /// What is there goes when the link is made, and not before.
+  result<void> make_link(const target_file& what, const std::string& path) {
+    auto made = files_->make_symlink(what.symlink_target, path);
+    if (made)
+      return set_link_time(what, path);
+    if (made.error().code() != errc::already_exists || !overwrite_)
+      return made;
+    auto partial = partial_path(what, path);
+    made = files_->make_symlink(what.symlink_target, partial);
+    // A get that was killed may have left the same.
+    if (!made && !leads_to(partial, what.symlink_target))
+      return made;
+    auto renamed = set_link_time(what, partial).and_then([&] { return files_->rename(partial, path); });
+    if (renamed)
+      return renamed;
+    (void) files_->remove(partial);
+    // Of two gets at once one finds that the other was first.
+    return leads_to(path, what.symlink_target) ? result<void>{} : renamed;
+  }
+
+  result<void> set_link_time(const target_file& what, const std::string& path) {
+    constexpr uint32_t harmless_mode = 0600; // Links have none; what takes their place meanwhile has.
+    return what.modified_ns == 0 ? result<void>{} : files_->set_attributes(path, harmless_mode, what.modified_ns);
+  }
+
+  result<void> set_folder_attributes(const target_file& what, const std::string& path) {
+    if (auto parents = enter_parents(what.path); !parents)
+      return parents;
+    auto there = files_->status(path);
+    if (!there)
+      return fail(there.error());
+    if (there->kind != file_kind::folder)
+      return fail(errc::not_a_folder, "restore folder", path);
+    return files_->set_attributes(path, what.mode & permission_bits, what.modified_ns);
   }
 
   /// A file that may be what comes, by its size and time; its content tells.
@@ -349,22 +397,84 @@ private:
   }
 
   /// The same in every run, as long as nothing that is restored has the name.
-  std::string partial_path(const std::string& path) const {
-    std::string more;
-    auto chosen = first_partial_path(path, partial_ending);
+  std::string partial_path(const target_file& what, const std::string& path) const {
+    auto start = "." + tag_of(id_key_, what);
+    auto chosen = first_partial_path(path, start + std::string{partial_ending});
     while (shared_->has_partial_name(chosen))
-      chosen = first_partial_path(path, (more += "~") + std::string{partial_ending});
+      chosen = first_partial_path(path, (start += "~") + std::string{partial_ending});
     return chosen;
   }
 
-  result<answer> open_partial() {
-    auto path = partial_path(path_);
+  static bool is_same_file(const file_status& a, const file_status& b) {
+    return a.device == b.device && a.inode == b.inode;
+  }
+
+  bool is_there(const std::string& path, const file_status& file) const {
     auto there = files_->status(path);
-    auto file = there && there->kind == file_kind::regular ? files_->open_write(path) : files_->create(path);
-    if (!file)
-      return fail(file.error().within("restore", path_));
-    file_ = std::move(*file);
-    return answer::write;
+    return there && there->kind == file_kind::regular && is_same_file(*there, file);
+  }
+
+  result<file_status> lock(writable_file& file) const {
+    auto locked = file.lock();
+    return locked || locked.error().code() != errc::locked ? locked : fail(in_use());
+  }
+
+  error in_use() const {
+    return error{errc::locked, "restore what another get writes", path_};
+  }
+
+  /// Takes what an earlier get left, or makes it anew, and keeps other gets out of it.
+  result<answer> open_partial() {
+    file_.reset();
+    partial_name_ = partial_path(current_, path_);
+    // Another get may make it, or end, between two of these calls.
+    for (int tries_left = 10; tries_left > 0; --tries_left) {
+      auto file = files_->open_write(partial_name_);
+      auto anew = !file && file.error().code() == errc::not_found;
+      if (anew)
+        file = files_->create_unnamed(parent_path(path_));
+      if (!file)
+        return fail(file.error().within("restore", path_));
+      auto locked = lock(**file);
+      if (!locked)
+        return fail(locked.error());
+      if (anew)
+        if (auto linked = (*file)->link_as(partial_name_); !linked && linked.error().code() != errc::already_exists)
+          return fail(linked.error().within("restore", path_));
+      if (!is_there(partial_name_, *locked))
+        continue;
+      file_ = std::move(*file);
+      partial_status_ = *locked;
+      return answer::write;
+    }
+    return fail(in_use());
+  }
+
+  /// Gives a whole file a name beside the one that is taken.
+  result<void> link_beside() {
+    partial_name_ = partial_path(current_, path_);
+    auto locked = lock(*file_);
+    if (!locked)
+      return fail(locked.error());
+    partial_status_ = *locked;
+    auto linked = file_->link_as(partial_name_);
+    if (linked || linked.error().code() != errc::already_exists)
+      return linked;
+    if (auto removed = remove_left(); !removed)
+      return removed;
+    linked = file_->link_as(partial_name_);
+    return linked || linked.error().code() != errc::already_exists ? linked : fail(in_use());
+  }
+
+  /// What a get that was killed left, and not what one writes now.
+  result<void> remove_left() {
+    auto left = files_->open_write(partial_name_);
+    if (!left)
+      return left.error().code() == errc::not_found ? result<void>{} : fail(left.error());
+    auto locked = lock(**left);
+    if (!locked)
+      return fail(locked.error());
+    return is_there(partial_name_, *locked) ? files_->remove(partial_name_) : fail(in_use());
   }
 
   result<void> finish_file() {
@@ -378,15 +488,14 @@ private:
       return set;
     if (!partial_ && !replaces_)
       return file_->link_as(path_);
-    auto path = partial_path(path_);
-    if (!partial_) {
-      (void) files_->remove(path);
-      if (auto linked = file_->link_as(path); !linked)
+    if (!partial_)
+      if (auto linked = link_beside(); !linked)
         return linked;
-    }
-    auto named = overwrite_ ? files_->rename(path, path_) : files_->rename_new(path, path_);
+    if (!is_there(partial_name_, partial_status_))
+      return fail(errc::conflict, "restore what somebody else moved", path_);
+    auto named = overwrite_ ? files_->rename(partial_name_, path_) : files_->rename_new(partial_name_, path_);
     if (!named && !partial_)
-      (void) files_->remove(path);
+      (void) files_->remove(partial_name_);
     return named;
   }
 
@@ -405,7 +514,9 @@ private:
   uint64_t data_end_ = 0; ///< Behind it there are only holes.
   bool replaces_ = false;
   bool partial_ = false;
-  bool cut_ = true; ///< Nothing lies behind `offset_`.
+  std::string partial_name_;
+  file_status partial_status_; ///< As it was when it was locked.
+  bool cut_ = true;            ///< Nothing lies behind `offset_`.
 };
 
 class stream_writer : public restore_writer {

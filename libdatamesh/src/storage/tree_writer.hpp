@@ -1,6 +1,8 @@
 // Writes what a get brings back. A file appears under its final name only when it
 // is whole: small ones are written unnamed and linked, long ones grow under
-// ".<name>.datamesh-part", where a later get picks them up. Folders on the way must
+// ".<name>.<tag>.datamesh-part", where a later get of the same version picks them up. The
+// tag comes from the vault's key, so nobody else's file is taken for one, and the file is
+// locked while it is written: of two gets of it at once the second is refused. Folders on the way must
 // be real folders: a symbolic link there is refused, never followed, which is looked
 // at anew for each file. (Who may rename in the target can still win a race.) A file of
 // the same size and time that is there is compared, and kept where it is the same. Links,

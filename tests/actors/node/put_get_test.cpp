@@ -1,4 +1,5 @@
 // What goes in through the facade comes out of it, byte for byte.
+#include "tests/actors/node/hooked_files.hpp"
 #include "tests/actors/node/house.hpp"
 
 #include <algorithm>
@@ -233,7 +234,8 @@ TEST_CASE("holes stay holes", "[put]") {
   CHECK(h.get_text("/sparse", {8 * mib - 10, 20}) == expected.substr(8 * mib - 10, 20));
   CHECK(h.get_text("/sparse", {mib, 5}) == std::string(5, '\0'));
   must(h.files().make_folder(h.path("back")));
-  must(h.vault().get(get_request{.paths = {"/sparse"}, .target_folder = h.path("back")}));
+  auto fetched = must(h.vault().get(get_request{.paths = {"/sparse"}, .target_folder = h.path("back")}));
+  CHECK(fetched.bytes == stored.bytes);
   CHECK(h.look("back/sparse") == h.look("sparse"));
   CHECK(must(h.files().status(h.path("back/sparse"))).allocated < 2 * mib);
 }
@@ -391,10 +393,23 @@ TEST_CASE("an interrupted get goes on where it was", "[get]") {
   auto text = noise(6, 20 * mib);
   h.write("long", text);
   h.put("long", "/long");
+  must(make_folders(h.files(), h.path("back")));
+  // A get that can not write.
+  auto hooks = std::make_shared<hooked_files>(std::shared_ptr<file_system>{&h.files(), [](file_system*) {
+                                                                           }});
+  hooks->set([](std::string_view call, const std::string&) -> result<void> {
+    return call == "write" ? fail(errc::io_failed, "write") : result<void>{};
+  });
+  auto failed = h.vault().get(get_request{.paths = {"/long"}, .target_folder = h.path("back"), .files = hooks});
+  CHECK((!failed || failed->failure_count == 1));
+  auto left = must(h.files().list(h.path("back")));
+  REQUIRE(left.size() == 1);
+  REQUIRE(left.front().name.starts_with(".long."));
+  REQUIRE(left.front().name.ends_with(".datamesh-part"));
   // What an earlier get left behind, with a wrong byte in its second half.
   auto part = text.substr(0, 12 * mib);
   part[9 * mib] ^= 1;
-  h.write("back/.long.datamesh-part", part);
+  h.write("back/" + left.front().name, part);
   auto fetched = must(h.vault().get(get_request{.paths = {"/long"}, .target_folder = h.path("back")}));
   CHECK(fetched.bytes_resumed > 4 * mib);
   CHECK(fetched.bytes_resumed <= 9 * mib);

@@ -76,6 +76,19 @@ struct write_room {
   extent chunk_of(byte_view data) const {
     return {chunk_id_of(id_key, data), data.size()};
   }
+  /// The one partial file in the folder.
+  std::string partial() {
+    std::string found;
+    auto listed = files->list(folder);
+    REQUIRE(listed);
+    for (const auto& entry : *listed)
+      if (entry.name.ends_with(".datamesh-part")) {
+        CHECK(found.empty());
+        found = entry.name;
+      }
+    REQUIRE_FALSE(found.empty());
+    return found;
+  }
   errc begin_error(const target_file& what) {
     auto begun = writer->begin(what);
     return begun ? errc{} : begun.error().code();
@@ -296,7 +309,7 @@ TEST_CASE("a long file is resumed behind the chunks that are good", "[tree_write
   std::vector<extent> extents{room.chunk_of(first), room.chunk_of(second), room.chunk_of(third)};
   auto damaged = GENERATE(false, true);
   if (damaged) {
-    auto file = room.files->open_write("/out/.long.datamesh-part");
+    auto file = room.files->open_write(join_path("/out", room.partial()));
     REQUIRE(file);
     const byte_view parts[] = {as_view("?")};
     REQUIRE((*file)->write_at(5100, parts));
@@ -319,15 +332,20 @@ TEST_CASE("a long file is resumed behind the chunks that are good", "[tree_write
 
 TEST_CASE("a restored file whose name is that of a partial one is left alone", "[tree_writer]") {
   write_room room;
-  auto named = file_of(".long.datamesh-part", 4);
   auto what = file_of("long", resumable_size_min);
+  REQUIRE(room.writer->begin(what));
+  room.writer->abandon();
+  auto name = room.partial();
+  REQUIRE(room.files->remove(join_path("/out", name)));
+  room.open();
+  auto named = file_of(name, 4);
   auto first = room.random.make(5000);
   auto second = room.random.make(6000);
   room.restore(named, as_view("mine"));
   REQUIRE(room.writer->begin(what));
   REQUIRE(room.writer->write(first));
   room.writer->abandon();
-  CHECK(as_text(room.content(".long.datamesh-part")) == "mine");
+  CHECK(as_text(room.content(name)) == "mine");
   // The next run finds both again.
   room.open();
   REQUIRE(room.writer->begin(named));
@@ -338,8 +356,190 @@ TEST_CASE("a restored file whose name is that of a partial one is left alone", "
   REQUIRE(room.writer->write(second));
   REQUIRE(room.writer->end());
   CHECK(room.content("long").size() == 11'000);
-  CHECK(as_text(room.content(".long.datamesh-part")) == "mine");
+  CHECK(as_text(room.content(name)) == "mine");
   CHECK(room.files->list("/out")->size() == 2);
+}
+
+TEST_CASE("of two gets of a long file into one folder the second is refused", "[tree_writer]") {
+  auto on_disk = GENERATE(false, true);
+  auto overwrite = GENERATE(false, true);
+  scratch_folder real;
+  auto room = on_disk ? write_room{real} : write_room{};
+  room.open(overwrite);
+  auto what = file_of("long", resumable_size_min);
+  auto first = room.random.make(5000);
+  auto second = room.random.make(6000);
+  REQUIRE(room.writer->begin(what));
+  REQUIRE(room.writer->write(first));
+  auto other = write_tree(room.files, room.folder, overwrite, room.id_key);
+  auto refused = other->begin(what);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == errc::locked);
+  other->abandon();
+  REQUIRE(room.writer->write(second));
+  REQUIRE(room.writer->end());
+  auto whole = first;
+  whole.insert(whole.end(), second.begin(), second.end());
+  CHECK(room.content("long") == whole);
+  CHECK(room.files->list(room.folder)->size() == 1);
+}
+
+TEST_CASE("what a get that ended left free can be taken by another", "[tree_writer]") {
+  scratch_folder real;
+  write_room room{real};
+  auto what = file_of("long", resumable_size_min);
+  auto first = room.random.make(5000);
+  REQUIRE(room.writer->begin(what));
+  REQUIRE(room.writer->write(first));
+  CHECK(write_tree(room.files, room.folder, false, room.id_key)->begin(what).error().code() == errc::locked);
+  room.writer->abandon();
+  auto other = write_tree(room.files, room.folder, false, room.id_key);
+  REQUIRE(other->begin(what));
+  CHECK(*other->resume({room.chunk_of(first)}) == 1);
+}
+
+TEST_CASE("two versions of a long file, and two vaults, share no partial file", "[tree_writer]") {
+  write_room room;
+  auto what = file_of("long", resumable_size_min);
+  auto newer = what;
+  newer.modified_ns += 1;
+  auto other_key = *crypto::key256::random(room.random);
+  auto of_vault = write_tree(room.files, room.folder, true, other_key);
+  auto of_version = write_tree(room.files, room.folder, true, room.id_key);
+  auto mine = room.random.make(5000);
+  auto theirs = room.random.make(5000);
+  auto third = room.random.make(5000);
+  REQUIRE(room.writer->begin(what));
+  REQUIRE(room.writer->write(mine));
+  REQUIRE(of_vault->begin(what));
+  REQUIRE(of_vault->write(theirs));
+  REQUIRE(of_version->begin(newer));
+  REQUIRE(of_version->write(third));
+  REQUIRE(room.writer->end());
+  CHECK(room.content("long") == mine);
+  REQUIRE(of_vault->end());
+  CHECK(room.content("long") == theirs);
+  REQUIRE(of_version->end());
+  CHECK(room.content("long") == third);
+  CHECK(room.files->list("/out")->size() == 1);
+}
+
+TEST_CASE("a partial file that somebody moved is not taken for whole", "[tree_writer]") {
+  write_room room;
+  room.restore(file_of("long", 5), as_view("older"));
+  room.open(true);
+  REQUIRE(room.writer->begin(file_of("long", resumable_size_min)));
+  REQUIRE(room.writer->write(as_view("new")));
+  auto name = join_path("/out", room.partial());
+  REQUIRE(room.files->rename(name, "/out/moved"));
+  REQUIRE(write_whole(*room.files, name, as_view("foreign")));
+  auto ended = room.writer->end();
+  REQUIRE_FALSE(ended);
+  CHECK(ended.error().code() == errc::conflict);
+  CHECK(as_text(room.content("long")) == "older");
+}
+
+TEST_CASE("a user's file that is named like a partial one is left alone", "[tree_writer]") {
+  write_room room;
+  for (const auto* name : {".long.datamesh-part", ".small.datamesh-part"})
+    REQUIRE(write_whole(*room.files, join_path("/out", name), as_view("mine")));
+  room.restore(file_of("long", resumable_size_min), as_view("long"));
+  room.restore(file_of("small", 3), as_view("old"));
+  room.open(true);
+  room.restore(file_of("small", 5), as_view("newer"));
+  CHECK(as_text(room.content(".long.datamesh-part")) == "mine");
+  CHECK(as_text(room.content(".small.datamesh-part")) == "mine");
+  CHECK(as_text(room.content("small")) == "newer");
+}
+
+TEST_CASE("a link in place of a partial file is not followed", "[tree_writer]") {
+  scratch_folder real;
+  write_room room{real};
+  auto what = file_of("long", resumable_size_min);
+  REQUIRE(room.writer->begin(what));
+  room.writer->abandon();
+  auto name = join_path(room.folder, room.partial());
+  REQUIRE(room.files->remove(name));
+  auto outside = real.path + "/outside";
+  REQUIRE(write_whole(*room.files, outside, as_view("mine")));
+  REQUIRE(room.files->make_symlink(outside, name));
+  CHECK(room.begin_error(what) == errc::unsupported_source);
+  CHECK(read_whole(*room.files, outside, 100)->view().size() == 4);
+}
+
+TEST_CASE("what a killed get left beside a small file goes, and what one writes now does not", "[tree_writer]") {
+  write_room room;
+  auto what = file_of("a", 5);
+  room.restore(file_of("a", 3), as_view("old"));
+  room.open(true);
+  REQUIRE(room.writer->begin(what));
+  REQUIRE(room.writer->write(as_view("newer")));
+  // Behind the attributes and the link it is neither moved nor removed.
+  auto disk = std::static_pointer_cast<test::simulated_files>(room.files);
+  disk->fail_call(3, errc::io_failed);
+  disk->end_drive(4, "/out", test::drive_end::read_only);
+  CHECK_FALSE(room.writer->end());
+  disk->plug_in("/out");
+  auto name = room.partial();
+  room.open(true);
+  SECTION("killed") {
+    room.restore(what, as_view("newer"));
+    CHECK(as_text(room.content("a")) == "newer");
+    CHECK(room.files->list("/out")->size() == 1);
+  }
+  SECTION("at work") {
+    auto held = room.files->open_write(join_path("/out", name));
+    REQUIRE(held);
+    REQUIRE((*held)->lock());
+    REQUIRE(room.writer->begin(what));
+    REQUIRE(room.writer->write(as_view("newer")));
+    auto ended = room.writer->end();
+    REQUIRE_FALSE(ended);
+    CHECK(ended.error().code() == errc::locked);
+    CHECK(as_text(room.content("a")) == "old");
+    CHECK(room.exists(name));
+  }
+}
+
+TEST_CASE("a link comes over what is there at once, or not at all", "[tree_writer]") {
+  write_room room;
+  target_file link{"l", node_kind::symlink, 0, 0777, 1'500'000'000'000'000'000, "../elsewhere"};
+  room.restore(file_of("l", 4), as_view("mine"));
+  room.open(true);
+  auto disk = std::static_pointer_cast<test::simulated_files>(room.files);
+  REQUIRE(room.writer->begin(link));
+  SECTION("where it can be made") {
+    REQUIRE(room.writer->finish().empty());
+    CHECK(*room.files->read_link("/out/l") == "../elsewhere");
+    CHECK(room.files->status("/out/l")->modified_ns == link.modified_ns);
+  }
+  SECTION("where it can not be made, or not be moved") {
+    // Its place is taken, it is made beside, gets its time, and is moved.
+    disk->fail_call(GENERATE(2, 3, 4), errc::no_space);
+    auto failures = room.writer->finish();
+    REQUIRE(failures.size() == 1);
+    CHECK(failures.front().reason.code() == errc::no_space);
+    CHECK(as_text(room.content("l")) == "mine");
+  }
+  SECTION("where a killed get left it beside") {
+    disk->end_drive(4, "/out", test::drive_end::read_only);
+    REQUIRE(room.writer->finish().size() == 1);
+    disk->plug_in("/out");
+    CHECK(room.files->list("/out")->size() == 2);
+    room.open(true);
+    REQUIRE(room.writer->begin(link));
+    REQUIRE(room.writer->finish().empty());
+    CHECK(*room.files->read_link("/out/l") == "../elsewhere");
+  }
+  CHECK(room.files->list("/out")->size() == 1);
+}
+
+TEST_CASE("the time of a link comes back", "[tree_writer]") {
+  scratch_folder real;
+  write_room room{real};
+  REQUIRE(room.writer->begin({"l", node_kind::symlink, 0, 0777, 1'500'000'000'123'456'789, "nowhere"}));
+  REQUIRE(room.writer->finish().empty());
+  CHECK(room.files->status(room.folder + "/l")->modified_ns == 1'500'000'000'123'456'789);
 }
 
 TEST_CASE("nothing of an earlier partial file shines through a hole", "[tree_writer]") {
