@@ -154,10 +154,14 @@ TEST_CASE("a destroyed vault that was brought back from a copy of its key keeps 
   auto key = must(second.key_file());
   { auto closed = std::move(second); }
   namespace fs = std::filesystem;
+  h.close();
   fs::rename(h.drive(1), h.path("away"));
+  h.open();
   CHECK(must(h.node().destroy_vault("second", credential::this_device())).drives_left == std::vector<std::string>{h.drive(1)});
+  h.close();
   fs::rename(h.path("away"), h.drive(1));
-  h.reopen();
+  h.open();
+  CHECK(shards_on(h.node()) > 0);
   // Its shards on the other drives are gone: what came back with the first is what there is.
   auto made = must(h.node().restore_vault("back", key, credential::this_device()));
   CHECK(made.files == 0);
