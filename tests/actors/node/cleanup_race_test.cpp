@@ -67,7 +67,7 @@ TEST_CASE("a version that a cleanup is about to forget is brought back whole or 
   auto& h = watched.h;
   for (uint64_t i = 1; i <= 4; ++i)
     h.put_text("/file", noise(i, mib));
-  auto oldest = must(h.vault().versions("/file")).back().version;
+  auto oldest = must(h.vault().versions("/file")).back().id;
   watched.at_next_write([&] { return code_of(h.vault().revert("/file", oldest)); });
   auto cleaned = must(h.vault().cleanup({.keep_versions = 1}));
   REQUIRE(watched.outcome.valid());
