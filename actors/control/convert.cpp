@@ -55,6 +55,7 @@ std::vector<std::string> read_texts(const google::protobuf::RepeatedPtrField<std
 
 #define REBUILD_FIELDS(F) F(packs) F(packs_unreadable) F(operations) F(files) F(operations_missing)
 #define CLEANUP_FIELDS(F) F(nodes_forgotten) F(versions_forgotten) F(packs_deleted) F(packs_copied) F(bytes_copied) F(bytes_freed)
+#define PEER_FIELDS(F) F(known) F(links_dialed) F(links_accepted)
 #define REBALANCE_FIELDS(F) F(shards_moved) F(bytes_moved) F(shards_left)
 #define STATS_FIELDS(F)                                                                                                                    \
   F(files)                                                                                                                                 \
@@ -272,6 +273,80 @@ result<drive_report> read(const v1::DriveReport& from) {
   if (from.has_reason())
     to.reason = read(from.reason());
   return to;
+}
+
+void write(v1::MeshReply& to, const std::optional<mesh_report>& report) {
+  if (!report)
+    return;
+  auto& row = *to.mutable_report();
+  row.set_self(std::string{report->self.text()});
+  if (report->network)
+    row.set_network(std::string{report->network->text()});
+  row.set_local(report->local);
+  for (const auto& at : report->listens)
+    row.add_listens(at);
+  for (const auto& at : report->announces)
+    row.add_announces(at);
+  row.set_links(report->links);
+  row.set_nodes_known(report->nodes_known);
+  row.set_nodes_alive(report->nodes_alive);
+  if (report->file_failure)
+    write(*row.mutable_file_failure(), *report->file_failure);
+}
+
+result<std::optional<mesh_report>> read(const v1::MeshReply& from) {
+  if (!from.has_report())
+    return std::optional<mesh_report>{};
+  const auto& row = from.report();
+  auto self = read_id<peer_id>(row.self());
+  if (!self)
+    return fail(self.error());
+  mesh_report to;
+  to.self = *self;
+  if (row.has_network()) {
+    auto network = read_id<network_id>(row.network());
+    if (!network)
+      return fail(network.error());
+    to.network = *network;
+  }
+  to.local = row.local();
+  to.listens = read_texts(row.listens());
+  to.announces = read_texts(row.announces());
+  to.links = row.links();
+  to.nodes_known = row.nodes_known();
+  to.nodes_alive = row.nodes_alive();
+  if (row.has_file_failure())
+    to.file_failure = read(row.file_failure());
+  return to;
+}
+
+void write(v1::PeerReports& list, const std::vector<peer_report>& peers) {
+  for (const auto& from : peers) {
+    auto& to = *list.add_peers();
+    to.set_id(std::string{from.id.text()});
+    for (const auto& at : from.addresses)
+      to.add_addresses(at);
+    PEER_FIELDS(DATAMESH_SET)
+    if (from.linked_since_ns)
+      to.set_linked_since_ns(*from.linked_since_ns);
+  }
+}
+
+result<std::vector<peer_report>> read(const v1::PeerReports& list) {
+  std::vector<peer_report> peers;
+  for (const auto& from : list.peers()) {
+    auto id = read_id<peer_id>(from.id());
+    if (!id)
+      return fail(id.error());
+    peer_report to;
+    to.id = *id;
+    to.addresses = read_texts(from.addresses());
+    PEER_FIELDS(DATAMESH_GET)
+    if (from.has_linked_since_ns())
+      to.linked_since_ns = from.linked_since_ns();
+    peers.push_back(std::move(to));
+  }
+  return peers;
 }
 
 void write(v1::KeyLocks& list, const std::vector<key_lock>& locks) {

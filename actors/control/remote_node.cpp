@@ -446,6 +446,22 @@ public:
     request.mutable_remove_drive()->set_force(force);
     return done(std::move(request));
   }
+  result<std::optional<mesh_report>> mesh() const override {
+    v1::ControlRequest request;
+    request.mutable_mesh();
+    auto got = to_->ask(std::move(request));
+    if (!got)
+      return fail(got.error());
+    return got->message.has_mesh() ? read(got->message.mesh()) : misfit<std::optional<mesh_report>>();
+  }
+  result<std::vector<peer_report>> peers() const override {
+    v1::ControlRequest request;
+    request.mutable_peers();
+    auto got = to_->ask(std::move(request));
+    if (!got)
+      return fail(got.error());
+    return got->message.has_peers() ? read(got->message.peers()) : misfit<std::vector<peer_report>>();
+  }
   result<created_vault> create_vault(const new_vault& what) override {
     v1::ControlRequest request;
     auto* create = request.mutable_create_vault();

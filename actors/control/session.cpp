@@ -312,7 +312,7 @@ job_options session::options_for(const v1::ControlRequest& request) {
 result<session::reply> session::carry_out(const v1::ControlRequest& request, byte_view secret) {
   if (request.what_case() == request_case::WHAT_NOT_SET)
     return fail(errc::format_newer, "serve a request of a kind that this version does not know");
-  if (request.what_case() <= request_case::kRestoreVault && request.what_case() != request_case::kCloseVault)
+  if (request.what_case() <= request_case::kPeers && request.what_case() != request_case::kCloseVault)
     return on_node(request, secret);
   auto found = vaults_.find(request.vault());
   if (found == vaults_.end())
@@ -347,6 +347,14 @@ result<session::reply> session::on_node(const v1::ControlRequest& request, byte_
   case request_case::kDrainDrive:
   case request_case::kRemoveDrive:
     return on_drives(request);
+  case request_case::kMesh:
+    return made<reply>(node_.mesh(), [&](reply& to, std::optional<mesh_report> from) {
+      if (from && !is_operator())
+        from->network.reset();
+      write(*to.message.mutable_mesh(), from);
+    });
+  case request_case::kPeers:
+    return made<reply>(node_.peers(), [](reply& to, const std::vector<peer_report>& from) { write(*to.message.mutable_peers(), from); });
   default:
     return on_vault_list(request, secret);
   }
@@ -359,7 +367,7 @@ result<session::reply> session::on_drives(const v1::ControlRequest& request) {
       write(*list.message.mutable_drives()->add_drives(), drive);
     return list;
   }
-  if (peer_ != 0 && peer_ != options_.own_uid)
+  if (!is_operator())
     return fail(errc::permission_denied, "change the drives of the daemon");
   auto one = [](reply& to, const drive_report& drive) {
     write(*to.message.mutable_drives()->add_drives(), drive);

@@ -50,6 +50,10 @@ private:
   [[nodiscard]] result<void> send_events();
   void leave();
 
+  /// Root, and who runs the daemon.
+  [[nodiscard]] bool is_operator() const noexcept {
+    return peer_ == 0 || peer_ == options_.own_uid;
+  }
   [[nodiscard]] static bool is_long(const v1::ControlRequest& request);
   [[nodiscard]] result<reply> carry_out(const v1::ControlRequest& request, byte_view secret);
   [[nodiscard]] result<reply> on_node(const v1::ControlRequest& request, byte_view secret);

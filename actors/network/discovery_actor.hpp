@@ -8,7 +8,7 @@
 #include "datamesh/base/environment.hpp"
 #include "network/discovery.hpp"
 #include "network/link_actor.hpp"
-#include "network/peer_address.hpp"
+#include "network/mesh_settings.hpp"
 #include "network/token_bucket.hpp"
 
 namespace datamesh::network {
@@ -28,7 +28,6 @@ inline constexpr auto next_address_after = std::chrono::milliseconds{1500};
 /// again after these times, which double.
 inline constexpr auto rejoin_first = std::chrono::seconds{1};
 inline constexpr auto rejoin_last = std::chrono::minutes{5};
-inline constexpr size_t seeds_max = 16;
 /// Nodes of the file, by chance, that are asked along with the seeds.
 inline constexpr size_t known_asked = bucket_size;
 /// Requests of one peer that are served, a second and at once; others are answered

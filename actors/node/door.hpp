@@ -68,6 +68,9 @@ public:
   [[nodiscard]] virtual result<void> drain_drive(const std::string& drive) = 0;
   [[nodiscard]] virtual result<void> remove_drive(const std::string& drive, bool force) = 0;
 
+  [[nodiscard]] virtual result<std::optional<mesh_report>> mesh() const = 0;
+  [[nodiscard]] virtual result<std::vector<peer_report>> peers() const = 0;
+
   [[nodiscard]] virtual result<created_vault> create_vault(const new_vault& what) = 0;
   [[nodiscard]] virtual result<std::vector<vault_facts>> vaults() const = 0;
   [[nodiscard]] virtual result<std::unique_ptr<vault_door>> open_vault(const std::string& name, const credential& with) = 0;

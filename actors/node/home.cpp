@@ -1,10 +1,13 @@
 #include "node/home.hpp"
 
+#include "base/little_endian.hpp"
 #include "crypto/hash.hpp"
 #include "crypto/identity.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 
 namespace datamesh {
@@ -173,6 +176,51 @@ result<device_id> node_home::device() {
     return fail(key.error());
   auto name = crypto::hasher{}.update(as_view("dm/device/1")).update(*key).finish();
   return device_id::from(name.view().first(device_id::size));
+}
+
+namespace {
+
+// node.key: magic | u16 version | u16 0 | seed | BLAKE3 over all before.
+constexpr std::string_view node_key_magic{"DMNODEK\x01", 8};
+constexpr uint16_t node_key_version = 1;
+constexpr size_t node_key_body = 12 + crypto::key256::size;
+
+} // namespace
+
+result<crypto::key256> node_home::node_seed() {
+  constexpr auto attempted = "read the key of this node";
+  auto path = join_path(folder_, "node.key");
+  auto raw = read_whole(*env_.files, path, small_file_max);
+  if (raw) {
+    auto body = raw->view().first(std::min(raw->size(), node_key_body));
+    auto whole = raw->size() == node_key_body + digest::size && as_text(body).starts_with(node_key_magic)
+                 && crypto::blake3(body) == digest::from(raw->view().subspan(node_key_body));
+    if (!whole)
+      return fail(errc::key_file_damaged, attempted, path);
+    if (load_le<uint16_t>(body.subspan(8)) != node_key_version)
+      return fail(errc::format_newer, attempted, path);
+    return crypto::key256::from(body.subspan(12));
+  }
+  if (raw.error().code() != errc::not_found)
+    return fail(raw.error());
+  auto fresh = crypto::key256::random(*env_.random);
+  if (!fresh)
+    return fresh;
+  std::array<std::byte, node_key_body + digest::size> out{};
+  std::ranges::copy(as_view(node_key_magic), out.begin());
+  store_le(byte_span{out}.subspan(8), node_key_version);
+  std::ranges::copy(fresh->view(), out.begin() + 12);
+  std::ranges::copy(crypto::blake3(byte_view{out}.first(node_key_body)).view(), out.begin() + node_key_body);
+  auto written = write(path, out, 0600);
+  crypto::wipe(out);
+  if (!written)
+    return fail(written.error());
+  return fresh;
+}
+
+// Nodes of one mesh are not told of another.
+std::string node_home::known_nodes_file(const network_id& mesh) const {
+  return read_only_ ? std::string{} : join_path(folder_, "known-nodes." + mesh.brief());
 }
 
 result<void> node_home::check_vault_name(const std::string& name) {

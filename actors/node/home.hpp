@@ -5,7 +5,7 @@
 
 #include "crypto/secret.hpp"
 #include "datamesh/base/environment.hpp"
-#include "datamesh/base/ids.hpp"
+#include "datamesh/mesh.hpp"
 
 #include <optional>
 #include <string>
@@ -48,6 +48,12 @@ public:
   [[nodiscard]] result<crypto::key256> device_secret();
   /// Names this installation in operation logs; derived from the secret's public key.
   [[nodiscard]] result<device_id> device();
+
+  /// The Ed25519 seed by which other nodes know this one; made when first asked for.
+  /// `key_file_damaged` where the file is not what was written.
+  [[nodiscard]] result<crypto::key256> node_seed();
+  /// Where the known nodes of the mesh with that id are kept; empty where nothing can be.
+  [[nodiscard]] std::string known_nodes_file(const network_id& mesh) const;
 
   /// `name_invalid` unless 1..64 letters, digits, '.', '_' or '-', and not a dot first.
   [[nodiscard]] static result<void> check_vault_name(const std::string& name);

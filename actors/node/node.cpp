@@ -2,6 +2,7 @@
 
 #include "control/remote_node.hpp"
 #include "datamesh/version.hpp"
+#include "network/mesh_member.hpp"
 #include "node/vault_impl.hpp"
 #include "node/vault_runtime.hpp"
 
@@ -45,6 +46,9 @@ public:
   [[nodiscard]] result<void> drain_drive(const std::string& drive) override;
   [[nodiscard]] result<void> remove_drive(const std::string& drive, bool force) override;
 
+  [[nodiscard]] result<std::optional<mesh_report>> mesh() const override;
+  [[nodiscard]] result<std::vector<peer_report>> peers() const override;
+
   [[nodiscard]] result<created_vault> create_vault(const new_vault& what) override;
   [[nodiscard]] result<std::vector<vault_facts>> vaults() const override;
   [[nodiscard]] result<std::unique_ptr<vault_door>> open_vault(const std::string& name, const credential& with) override;
@@ -80,6 +84,18 @@ result<void> local_node::drain_drive(const std::string& drive) {
 
 result<void> local_node::remove_drive(const std::string& drive, bool force) {
   return core_->remove_drive(drive, force);
+}
+
+result<std::optional<mesh_report>> local_node::mesh() const {
+  const auto* member = core_->mesh();
+  return member != nullptr ? std::optional{member->report()} : std::nullopt;
+}
+
+result<std::vector<peer_report>> local_node::peers() const {
+  const auto* member = core_->mesh();
+  if (member == nullptr)
+    return fail(errc::unavailable, "list the nodes of a mesh, since this node is in none");
+  return member->peers();
 }
 
 result<created_vault> local_node::create_vault(const new_vault& what) {
@@ -197,6 +213,14 @@ result<void> node::drain_drive(const std::string& drive) {
 
 result<void> node::remove_drive(const std::string& drive, bool force) {
   return impl_->door->remove_drive(drive, force);
+}
+
+result<std::optional<mesh_report>> node::mesh() const {
+  return impl_->door->mesh();
+}
+
+result<std::vector<peer_report>> node::peers() const {
+  return impl_->door->peers();
 }
 
 result<created_vault> node::create_vault(const new_vault& what) {

@@ -1,6 +1,8 @@
 #include "node/node_core.hpp"
 
 #include "crypto/identity.hpp"
+#include "network/link_messages.hpp"
+#include "network/mesh_member.hpp"
 #include "node/vault_runtime.hpp"
 #include "storage/adopt_actor.hpp"
 #include "storage/convert.hpp"
@@ -39,6 +41,7 @@ environment complete(environment env) {
 
 node_core::node_core(node_options o, environment e) : options(std::move(o)), env(std::move(e)), home(env, options.home) {
   config_->add_message_types<caf::id_block::datamesh>();
+  config_->add_message_types<caf::id_block::datamesh_mesh>();
   config_->set("scheduler.max-threads", 2u);
   // Idle workers wait on a condition. Those that steal poll and sleep up to 10 ms,
   // and most of our messages come from detached actors while they do.
@@ -78,12 +81,16 @@ result<std::shared_ptr<node_core>> node_core::open(node_options options, bool cr
   if (auto device = core->home.device())
     core->device_ = *device;
   core->drives->load([core = core.get(), known = std::move(*known)] { return core->start_drives(known); });
+  if (auto member = core->start_mesh(); !member)
+    return fail(member.error());
   return core;
 }
 
 node_core::~node_core() {
   if (!system_)
     return;
+  // Nobody asks from outside any more.
+  mesh_.reset();
   // They may still be opening.
   (void) drives->all();
   // First of all: what stops from here on stops on purpose.
@@ -109,6 +116,35 @@ node_core::~node_core() {
   // A thread that a disk keeps can not be ended. What it uses stays until the process ends.
   (void) system_.release();
   (void) config_.release();
+}
+
+// -- the mesh ----------------------------------------------------------------------------------------
+
+result<void> node_core::start_mesh() {
+  if (!options.mesh)
+    return {};
+  auto settings = network::read_mesh_options(*options.mesh);
+  if (!settings)
+    return fail(settings.error().reason);
+  auto seed = home.node_seed();
+  if (!seed)
+    return fail(seed.error());
+  network::member_parts parts{env, *seed, *settings, home.known_nodes_file(settings->mesh), {}};
+  // The member ends before the core does; see the destructor.
+  parts.tell = [this](severity level, std::string detail, std::optional<errc> code) {
+    event what;
+    what.kind = event_kind::node_changed;
+    what.level = level;
+    what.subject = "mesh";
+    what.detail = std::move(detail);
+    what.code = code;
+    events->publish(std::move(what));
+  };
+  auto member = network::mesh_member::start(*system_, parts);
+  if (!member)
+    return fail(member.error());
+  mesh_ = std::move(*member);
+  return {};
 }
 
 // -- vaults -------------------------------------------------------------------------------------------

@@ -20,6 +20,10 @@ namespace datamesh {
 
 class vault_runtime;
 
+namespace network {
+class mesh_member;
+} // namespace network
+
 /// How long an actor may take to close.
 inline constexpr auto close_timeout = std::chrono::seconds{30};
 
@@ -53,6 +57,12 @@ public:
   [[nodiscard]] std::vector<drive_report> reports() const;
   [[nodiscard]] std::vector<drive_id> drives_in_service() const;
 
+  // -- the mesh ----------------------------------------------------------------------
+  /// Null where this node is in no mesh.
+  [[nodiscard]] const network::mesh_member* mesh() const noexcept {
+    return mesh_.get();
+  }
+
   // -- vaults ------------------------------------------------------------------------
   [[nodiscard]] result<created_vault> create_vault(const new_vault& what);
   /// Opens it, or shares it when it is open. Where a rebuild of its catalog was
@@ -77,6 +87,7 @@ private:
   [[nodiscard]] storage::drive_entry start_drive(const known_drive& known, bool take_over = false);
   void tell_vaults(const drive_id& drive, bool holds, std::unique_lock<std::mutex>& guard);
   void start_supervisor();
+  [[nodiscard]] result<void> start_mesh();
   void drive_fell(const drive_id& id, const std::string& why);
   [[nodiscard]] bool restart_drive(const drive_id& id);
   [[nodiscard]] result<void> check_unused(const storage::drive_entry& drive, const std::vector<std::shared_ptr<vault_runtime>>& vaults);
@@ -98,6 +109,7 @@ private:
   std::unique_ptr<caf::actor_system> system_;
   std::atomic<bool> kept_threads_ = false; ///< By a drive that owes an answer.
   supervisor_actor supervisor_;
+  std::unique_ptr<network::mesh_member> mesh_;
   device_id device_; ///< Zero where the home is read-only and has none yet.
   std::unique_ptr<file_lock> lock_;
   std::mutex mutex_;

@@ -2,10 +2,13 @@
 
 #include "command_line.hpp"
 #include "display.hpp"
+#include "network/mesh_settings.hpp"
 #include "toml.hpp"
 #include "units.hpp"
 
 #include <fmt/format.h>
+
+#include <array>
 
 namespace datamesh::daemon {
 
@@ -25,7 +28,12 @@ const std::vector<std::string_view> keys{"home",
                                          "webhook_ca_file",
                                          "drive_check",
                                          "drive_low",
-                                         "drive_full"};
+                                         "drive_full",
+                                         "mesh_network",
+                                         "mesh_listen",
+                                         "mesh_announce",
+                                         "mesh_seeds",
+                                         "mesh_local"};
 
 std::string wrong(const std::string& key, const char* due) {
   return fmt::format("'{}' must be {}", key, due);
@@ -82,8 +90,41 @@ std::string read_words(const std::string& key, const toml::node& node, std::vect
   return {};
 }
 
+std::string read_addresses(const std::string& key, const toml::node& node, std::vector<std::string>& to) {
+  to.clear();
+  auto* list = node.as_array();
+  if (list == nullptr)
+    return wrong(key, "a list of addresses, as in [\"192.0.2.7:4433\"]");
+  for (auto& one : *list) {
+    auto text = one.value_exact<std::string>();
+    if (!text)
+      return wrong(key, "a list of texts");
+    to.push_back(*text);
+  }
+  return {};
+}
+
+std::string read_mesh(const std::string& key, const toml::node& node, mesh_options& to) {
+  if (key == "mesh_listen")
+    return read_addresses(key, node, to.listen);
+  if (key == "mesh_announce")
+    return read_addresses(key, node, to.announce);
+  if (key == "mesh_seeds")
+    return read_addresses(key, node, to.seeds);
+  if (key == "mesh_local") {
+    auto yes = node.value_exact<bool>();
+    to.local = yes.value_or(false);
+    return yes ? "" : wrong(key, "true or false");
+  }
+  auto text = node.value_exact<std::string>();
+  to.network = text.value_or("");
+  return text && !text->empty() ? "" : wrong(key, "the name or the id of a mesh in quotes");
+}
+
 /// What is wrong with the value, or nothing.
 std::string read_value(const std::string& key, const toml::node& node, daemon_config& to) {
+  if (key.starts_with("mesh_"))
+    return read_mesh(key, node, to.mesh);
   if (key == "webhook_token_file")
     return read_path(key, node, to.webhook.token_file);
   if (key == "webhook_ca_file")
@@ -128,6 +169,31 @@ tl::unexpected<cli::failure> refuse_at(const std::string& file, uint32_t line, c
 
 } // namespace
 
+namespace {
+
+/// The settings of the mesh are right each by itself; whether they are together.
+cli::outcome<void> check_mesh(const toml::table& parsed, const std::string& file, const mesh_options& mesh) {
+  auto refuse_key = [&](const char* key, const std::string& why) {
+    const auto* node = parsed.get(key);
+    return refuse_at(file, node != nullptr ? node->source().begin.line : 1, why);
+  };
+  if (!parsed.contains("mesh_network")) {
+    for (const auto* key : {"mesh_listen", "mesh_announce", "mesh_seeds", "mesh_local"})
+      if (parsed.contains(key))
+        return refuse_key(key, fmt::format("'{}' needs 'mesh_network', which says what mesh it is", key));
+    return {};
+  }
+  auto read = network::read_mesh_options(mesh);
+  if (read)
+    return {};
+  constexpr std::array names{"mesh_network", "mesh_listen", "mesh_announce", "mesh_seeds"};
+  const auto* key = names[static_cast<size_t>(read.error().where)];
+  const auto& why = read.error().reason;
+  return refuse_key(key, fmt::format("'{}': {}", key, why.object().empty() ? why.message() : why.object()));
+}
+
+} // namespace
+
 daemon_config standard_config(const cli::variables& env, uint32_t uid) {
   daemon_config result;
   auto home = env("DATAMESH_HOME");
@@ -159,6 +225,8 @@ cli::outcome<daemon_config> read_config(const std::string& text, const std::stri
   }
   if (auto why = what_is_wrong(standard.webhook); !why.empty())
     return refuse_at(file, (*parsed)["webhook"].node()->source().begin.line, why);
+  if (auto good = check_mesh(*parsed, file, standard.mesh); !good)
+    return cli::refuse(good.error());
   return standard;
 }
 
@@ -176,6 +244,11 @@ std::vector<std::string> need_restart(const daemon_config& old, const daemon_con
   compare("compression", old.compression == next.compression);
   compare("connections", old.connections == next.connections);
   compare("scrub", old.scrub == next.scrub);
+  compare("mesh_network", old.mesh.network == next.mesh.network);
+  compare("mesh_listen", old.mesh.listen == next.mesh.listen);
+  compare("mesh_announce", old.mesh.announce == next.mesh.announce);
+  compare("mesh_seeds", old.mesh.seeds == next.mesh.seeds);
+  compare("mesh_local", old.mesh.local == next.mesh.local);
   return names;
 }
 

@@ -1,6 +1,7 @@
 // The daemon's settings: /etc/datamesh/datameshd.toml, or below XDG_CONFIG_HOME.
 #pragma once
 
+#include "datamesh/mesh.hpp"
 #include "drive_guard.hpp"
 #include "failure.hpp"
 #include "settings.hpp"
@@ -24,6 +25,7 @@ struct daemon_config {
   std::vector<std::string> notify; ///< A program and its arguments; gets events on stdin.
   webhook_settings webhook;
   drive_limits drives;
+  mesh_options mesh; ///< In none when its network is empty.
 
   friend bool operator==(const daemon_config&, const daemon_config&) = default;
 };

@@ -130,6 +130,8 @@ private:
     options.memory_bytes = config_.memory_bytes;
     options.codec_threads = static_cast<unsigned>(config_.threads);
     options.compression_level = static_cast<int>(config_.compression);
+    if (!config_.mesh.network.empty())
+      options.mesh = config_.mesh;
     options.on_event = [this](const event& what) {
       take(what);
     };
@@ -137,8 +139,11 @@ private:
     if (!opened && opened.error().code() == errc::no_vault)
       opened = node::create(std::move(options));
     if (!opened)
-      return cli::refuse(cli::failure{opened.error()});
+      return cli::refuse(not_opened(opened.error()));
     node_ = std::move(*opened);
+    if (auto member = node_->mesh(); member && *member)
+      log_line(severity::info, fmt::format("node {} of a mesh, listens at {}", (*member)->self.hex(), fmt::join((*member)->listens, ", ")),
+               "mesh");
     for (const auto& drive : node_->drives())
       if (drive.reason)
         log_line(severity::warning, drive.reason->message(), drive.folder);
@@ -165,6 +170,15 @@ private:
     std::lock_guard guard{mutex_};
     server_ = std::move(*listening);
     return {};
+  }
+
+  static cli::failure not_opened(const error& why) {
+    cli::failure told{why};
+    if (why.code() == errc::key_file_damaged)
+      told.next = "put a copy of the file back, or remove it: then the node gets a new key, and is another one to the mesh";
+    else if (why.attempted() == "listen for nodes")
+      told.next = "see that no other program has the port, and that 'mesh_listen' names an address of this machine";
+    return told;
   }
 
   void take(const event& what) {

@@ -1,6 +1,7 @@
 // The configuration file of the daemon.
 #include "daemon_config.hpp"
 #include "fuzz.hpp"
+#include "network/mesh_settings.hpp"
 
 using namespace datamesh;
 
@@ -16,6 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   fuzz::require(read->memory_bytes >= 40 << 20 && read->threads <= 1024 && read->compression <= 19, "numbers are within bounds");
   fuzz::require(read->connections >= 1 && read->connections <= 1024, "there is a connection");
   fuzz::require(read->notify.empty() || read->notify.front().starts_with('/'), "a hook is named by its path");
+  fuzz::require(read->mesh.network.empty() || network::read_mesh_options(read->mesh), "a mesh comes about");
   fuzz::require(daemon::need_restart(*read, *read).empty(), "what is the same needs no restart");
   return 0;
 }

@@ -9,7 +9,10 @@ using namespace datamesh;
 using namespace datamesh::network;
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  auto spec = parse_peer_spec(as_text(fuzz::view(data, size)));
+  auto text = as_text(fuzz::view(data, size));
+  if (auto at = parse_listen_address(text))
+    fuzz::require(parse_listen_address(at->text()).value() == *at, "where to listen is read as it was printed");
+  auto spec = parse_peer_spec(text);
   if (!spec) {
     auto message = spec.error().message();
     auto is_plain = [](char c) {

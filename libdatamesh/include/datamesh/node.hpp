@@ -15,6 +15,7 @@
 
 #include "datamesh/base/result.hpp"
 #include "datamesh/event.hpp"
+#include "datamesh/mesh.hpp"
 #include "datamesh/options.hpp"
 
 #include <atomic>
@@ -547,6 +548,13 @@ public:
   [[nodiscard]] result<void> drain_drive(const std::string& drive);
   /// Takes a drive out of the node. `conflict` while packs depend on it, or may do so in a vault that is not open, unless *force*.
   [[nodiscard]] result<void> remove_drive(const std::string& drive, bool force = false);
+
+  // The mesh that it is a member of, by `node_options::mesh`.
+  /// Nothing where it is in none.
+  [[nodiscard]] result<std::optional<mesh_report>> mesh() const;
+  /// Other nodes of the mesh that this one knows or has a link with, in the order of ids;
+  /// `unavailable` where it is in no mesh.
+  [[nodiscard]] result<std::vector<peer_report>> peers() const;
 
   // Vaults.
   [[nodiscard]] result<created_vault> create_vault(const new_vault& what);

@@ -3,8 +3,10 @@
 
 #include "datamesh/base/environment.hpp"
 #include "datamesh/event.hpp"
+#include "datamesh/mesh.hpp"
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +36,10 @@ struct node_options {
   /// Runs the callbacks of asynchronous calls; when empty they run on a thread of
   /// the node.
   std::function<void(std::function<void()>)> executor{};
+
+  /// Makes the node a member of a mesh while it is open. It listens and dials then; without
+  /// this it opens no socket. `invalid_argument` from opening when a value is wrong.
+  std::optional<mesh_options> mesh{};
 };
 
 } // namespace datamesh

@@ -1,11 +1,11 @@
 // The name of a mesh.
 #pragma once
 
-#include "datamesh/base/ids.hpp"
+#include "datamesh/mesh.hpp"
 
 namespace datamesh::network {
 
-/// Random; who does not know it is not let in, and nothing signed for one mesh holds in another.
-using network_id = id<struct network_tag, 32>;
+/// Random, or made from a name; see `mesh_settings`.
+using datamesh::network_id;
 
 } // namespace datamesh::network

@@ -21,6 +21,10 @@ tl::unexpected<mistake> wrong(size_t at, std::string what, std::string right) {
 
 constexpr const char* example = "write it like /ip4/192.0.2.7/tcp/4433 or host.example:4433";
 
+/// What the address is for: where a node is reached, or where this one listens, which may be all
+/// addresses of the machine and any port.
+enum class purpose : uint8_t { reach, listen };
+
 bool is_letter(char c) noexcept {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
@@ -41,8 +45,9 @@ std::string shown(std::string_view text) {
   return text.size() > 120 ? out + "..." : out;
 }
 
-reading<uint16_t> read_port(std::string_view text, size_t at) {
-  constexpr const char* right = "write a number from 1 to 65535";
+reading<uint16_t> read_port(std::string_view text, size_t at, purpose to) {
+  const char* right =
+      to == purpose::listen ? "write a number from 0 to 65535, where 0 is any that is free" : "write a number from 1 to 65535";
   if (text.empty())
     return wrong(at, "the port is missing", right);
   unsigned value = 0;
@@ -53,18 +58,21 @@ reading<uint16_t> read_port(std::string_view text, size_t at) {
     if (value > 65535)
       return wrong(at, "the port is too large", right);
   }
+  if (text == "0" && to == purpose::listen)
+    return uint16_t{0};
   if (text.front() == '0')
     return wrong(at, value == 0 ? "port 0 is nobody's" : "the port has a leading zero", right);
   return static_cast<uint16_t>(value);
 }
 
 /// @param right what the caller's form of an address offers
-reading<ip_address> read_ip(std::string_view text, size_t at, bool v6) {
+reading<ip_address> read_ip(std::string_view text, size_t at, bool v6, purpose to) {
   auto ip = v6 ? parse_ip6(text) : parse_ip4(text);
   auto right = v6 ? "write it like 2001:db8::7" : "write it like 192.0.2.7";
   if (!ip)
     return wrong(at + ip.error().at, ip.error().what, right);
-  if (!is_host(*ip))
+  auto is_any = ip->raw == ip_address{}.raw;
+  if (!is_host(*ip) && !(is_any && to == purpose::listen))
     return wrong(at, to_string(*ip) + " is no host's address", "write the address that others reach the node at");
   return *ip;
 }
@@ -108,12 +116,12 @@ reading<host_name> read_name(std::string_view text, size_t at, name_family famil
   return host;
 }
 
-reading<peer_address> read_host(std::string_view kind, std::string_view host, size_t kind_at, size_t host_at, uint16_t port) {
+reading<peer_address> read_host(std::string_view kind, std::string_view host, size_t kind_at, size_t host_at, uint16_t port, purpose to) {
   auto with_port = [port](auto&& x) {
     return peer_address{std::forward<decltype(x)>(x), port};
   };
   if (kind == "ip4" || kind == "ip6")
-    return read_ip(host, host_at, kind == "ip6").map(with_port);
+    return read_ip(host, host_at, kind == "ip6", to).map(with_port);
   if (kind == "dns4")
     return read_name(host, host_at, name_family::ip4).map(with_port);
   if (kind == "dns6")
@@ -126,7 +134,7 @@ reading<peer_address> read_host(std::string_view kind, std::string_view host, si
 }
 
 /// `/kind/host/tcp/port`
-reading<peer_address> read_path(std::string_view text, size_t at) {
+reading<peer_address> read_path(std::string_view text, size_t at, purpose to) {
   std::array<std::string_view, 4> part;
   std::array<size_t, 4> place{};
   size_t begin = 1;
@@ -144,11 +152,13 @@ reading<peer_address> read_path(std::string_view text, size_t at) {
     return wrong(place[2], "no transport of ours", "write tcp");
   if (begin <= text.size())
     return wrong(at + begin - 1, "something follows the port", "leave it out; a node's id stands in front, as node-id@");
-  return read_port(part[3], place[3]).and_then([&](uint16_t port) { return read_host(part[0], part[1], place[0], place[1], port); });
+  return read_port(part[3], place[3], to).and_then([&](uint16_t port) {
+    return read_host(part[0], part[1], place[0], place[1], port, to);
+  });
 }
 
 /// `host:port`, `[v6]:port`
-reading<peer_address> read_plain(std::string_view text, size_t at) {
+reading<peer_address> read_plain(std::string_view text, size_t at, purpose to) {
   auto with_port = [](uint16_t port) {
     return [port](auto&& x) {
       return peer_address{std::forward<decltype(x)>(x), port};
@@ -160,8 +170,8 @@ reading<peer_address> read_plain(std::string_view text, size_t at) {
       return wrong(at + text.size(), "']' is missing", "write it like [2001:db8::7]:4433");
     if (text.substr(end + 1, 1) != ":")
       return wrong(at + end + 1, "the port is missing", "write it like [2001:db8::7]:4433");
-    return read_port(text.substr(end + 2), at + end + 2).and_then([&](uint16_t port) {
-      return read_ip(text.substr(1, end - 1), at + 1, true).map(with_port(port));
+    return read_port(text.substr(end + 2), at + end + 2, to).and_then([&](uint16_t port) {
+      return read_ip(text.substr(1, end - 1), at + 1, true, to).map(with_port(port));
     });
   }
   auto colon = text.find(':');
@@ -172,19 +182,19 @@ reading<peer_address> read_plain(std::string_view text, size_t at) {
   if (auto second = text.find(':', colon + 1); second != std::string_view::npos)
     return wrong(at + second, "a second ':'", "write an IPv6 address in brackets, like [2001:db8::7]:4433");
   auto host = text.substr(0, colon);
-  return read_port(text.substr(colon + 1), at + colon + 1).and_then([&](uint16_t port) -> reading<peer_address> {
+  return read_port(text.substr(colon + 1), at + colon + 1, to).and_then([&](uint16_t port) -> reading<peer_address> {
     if (!host.empty() && parse_ip4(host))
-      return read_ip(host, at, false).map(with_port(port));
+      return read_ip(host, at, false, to).map(with_port(port));
     return read_name(host, at, name_family::any).map(with_port(port));
   });
 }
 
-reading<peer_address> read_address(std::string_view text, size_t at) {
+reading<peer_address> read_address(std::string_view text, size_t at, purpose to) {
   if (text.empty())
     return wrong(at, "the address is missing", example);
   if (auto scheme = text.find("://"); scheme != std::string_view::npos)
     return wrong(at, "no URL is due here", example);
-  return text.front() == '/' ? read_path(text, at) : read_plain(text, at);
+  return text.front() == '/' ? read_path(text, at, to) : read_plain(text, at, to);
 }
 
 reading<peer_id> read_id(std::string_view text) {
@@ -197,16 +207,16 @@ reading<peer_id> read_id(std::string_view text) {
   return *peer_id::parse(text);
 }
 
-reading<peer_spec> read_spec(std::string_view text) {
+reading<peer_spec> read_spec(std::string_view text, purpose to = purpose::reach) {
   if (text.size() > peer_text_max)
     return wrong(peer_text_max, fmt::format("longer than {} bytes", peer_text_max), example);
   if (auto space = text.find_first_of(" \t\r\n"); space != std::string_view::npos)
     return wrong(space, "a space", "leave it out");
   auto at = text.find('@');
   if (at == std::string_view::npos)
-    return read_address(text, 0).map([](peer_address&& address) { return peer_spec{std::nullopt, std::move(address)}; });
+    return read_address(text, 0, to).map([](peer_address&& address) { return peer_spec{std::nullopt, std::move(address)}; });
   return read_id(text.substr(0, at)).and_then([&](const peer_id& id) {
-    return read_address(text.substr(at + 1), at + 1).map([&](peer_address&& address) { return peer_spec{id, std::move(address)}; });
+    return read_address(text.substr(at + 1), at + 1, to).map([&](peer_address&& address) { return peer_spec{id, std::move(address)}; });
   });
 }
 
@@ -221,13 +231,31 @@ result<peer_spec> parse_peer_spec(std::string_view text) {
   return read_spec(text).map_error([&](const mistake& problem) { return told(text, problem); });
 }
 
-result<peer_address> parse_peer_address(std::string_view text) {
-  auto spec = read_spec(text);
+namespace {
+
+result<peer_address> parse_address(std::string_view text, purpose to) {
+  auto spec = read_spec(text, to);
   if (!spec)
     return fail(told(text, spec.error()));
   if (spec->id)
     return fail(told(text, {0, "a node's id, where an address alone is due", "leave out what is before the @, and the @"}));
   return std::move(spec->address);
+}
+
+} // namespace
+
+result<peer_address> parse_peer_address(std::string_view text) {
+  return parse_address(text, purpose::reach);
+}
+
+result<endpoint> parse_listen_address(std::string_view text) {
+  auto address = parse_address(text, purpose::listen);
+  if (!address)
+    return fail(address.error());
+  auto ip = std::get_if<ip_address>(&address->host);
+  if (ip == nullptr)
+    return fail(told(text, {0, "a name, where an IP address of this machine is due", "write it like 0.0.0.0:4433 or [::]:4433"}));
+  return endpoint{*ip, address->port};
 }
 
 std::string to_string(const peer_address& address) {

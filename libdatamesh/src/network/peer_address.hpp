@@ -4,7 +4,7 @@
 // Thread rule: values; functions are safe to call from any thread.
 #pragma once
 
-#include "network/ip_address.hpp"
+#include "network/endpoint.hpp"
 #include "network/peer_id.hpp"
 
 #include <variant>
@@ -43,6 +43,9 @@ struct peer_spec {
 [[nodiscard]] result<peer_spec> parse_peer_spec(std::string_view text);
 /// The same for what must have no node id.
 [[nodiscard]] result<peer_address> parse_peer_address(std::string_view text);
+/// Where this node is to listen: an IP address without a name or id, where `0.0.0.0` and `[::]`
+/// are all of the machine, and port 0 any that is free.
+[[nodiscard]] result<endpoint> parse_listen_address(std::string_view text);
 
 /// The one text that stands for it: `/ip4/1.2.3.4/tcp/4433`.
 [[nodiscard]] std::string to_string(const peer_address& address);

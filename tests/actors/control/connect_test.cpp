@@ -18,7 +18,8 @@ namespace {
 /// A house that is served on a socket, and a connection to it.
 class served_house {
 public:
-  explicit served_house(uint32_t own_uid = geteuid()) : inner(3, disk::simulated, options_of(*this)) {
+  explicit served_house(uint32_t own_uid = geteuid(), std::optional<mesh_options> mesh = {})
+      : inner(3, disk::simulated, options_of(*this, std::move(mesh))) {
     control::server_options options;
     options.socket = join_path(folder_.path(), "control.sock");
     options.group.clear();
@@ -54,8 +55,9 @@ public:
   std::shared_ptr<simulated_files> files = std::make_shared<simulated_files>();
 
 private:
-  static node_options options_of(served_house& of) {
+  static node_options options_of(served_house& of, std::optional<mesh_options> mesh) {
     node_options options;
+    options.mesh = std::move(mesh);
     options.on_event = [&of](const event& what) {
       std::lock_guard guard{of.mutex_};
       if (of.server_)
@@ -165,6 +167,42 @@ TEST_CASE("what goes through a connection comes back through it, from and to fil
 
   CHECK(must(put_text(vault, "/stream", content)).bytes_known == content.size());
   CHECK(must(get_text(vault, "/stream", {.first = 1000, .length = 5000})) == content.substr(1000, 5000));
+}
+
+TEST_CASE("what a node knows of its mesh is told over a connection as without it", "[connect]") {
+  mesh_options mesh{"a mesh for the tests of the socket", {"127.0.0.1:0"}, {}, {}, true};
+  served_house h{geteuid(), mesh};
+  auto node = h.connect();
+  auto own = must(h.inner.node().mesh());
+  REQUIRE(own);
+  mesh.seeds = {own->announces.at(0)};
+  house other{0, disk::simulated, [&] {
+                node_options options;
+                options.mesh = mesh;
+                return options;
+              }()};
+  auto end = std::chrono::steady_clock::now() + std::chrono::seconds{60};
+  while (must(node->peers()).empty() && std::chrono::steady_clock::now() < end) {
+  }
+  auto seen = must(node->mesh());
+  REQUIRE(seen);
+  CHECK(seen->self == own->self);
+  CHECK(seen->network == own->network);
+  CHECK(seen->local);
+  CHECK(seen->listens == own->listens);
+  CHECK(seen->announces == own->announces);
+  auto peers = must(node->peers());
+  REQUIRE(peers.size() == 1);
+  CHECK(peers[0].id == must(other.node().mesh())->self);
+  CHECK_FALSE(peers[0].addresses.empty());
+  CHECK((peers[0].known || peers[0].links_accepted > 0));
+}
+
+TEST_CASE("a node in no mesh tells so over a connection", "[connect]") {
+  served_house h;
+  auto node = h.connect();
+  CHECK_FALSE(must(node->mesh()));
+  CHECK(code_of(node->peers()) == errc::unavailable);
 }
 
 TEST_CASE("names, care and keys answer over a connection as they do without it", "[connect]") {

@@ -210,3 +210,18 @@ TEST_CASE("a mesh takes only public addresses from others, and those that its ru
     CHECK_FALSE(local.admits(ip(text)));
   }
 }
+
+TEST_CASE("a node may listen at all addresses of its machine and at any port, but not at a name", "[peer_address]") {
+  CHECK(parse_listen_address("0.0.0.0:0").value() == endpoint{ip("0.0.0.0"), 0});
+  CHECK(parse_listen_address("[::]:4433").value() == endpoint{ip("::"), 4433});
+  CHECK(parse_listen_address("/ip4/127.0.0.1/tcp/0").value() == endpoint{ip("127.0.0.1"), 0});
+  auto bad = GENERATE(values<std::string>({"", "0.0.0.0", "0.0.0.0:", "0.0.0.0:00", "0.0.0.0:65536", "224.0.0.1:1", "[ff02::1]:1",
+                                           "[::]4433", "localhost:4433", "/dns/host/tcp/0", std::string(64, 'a') + "@127.0.0.1:1"}));
+  INFO(bad);
+  auto read = parse_listen_address(bad);
+  REQUIRE_FALSE(read);
+  CHECK(read.error().code() == errc::invalid_argument);
+  // Where others are to dial, neither may stand.
+  CHECK_FALSE(parse_peer_address("0.0.0.0:4433"));
+  CHECK_FALSE(parse_peer_address("127.0.0.1:0"));
+}

@@ -1,0 +1,220 @@
+#include "network/mesh_member.hpp"
+
+#include "network/asio_transport.hpp"
+#include "network/discovery_actor.hpp"
+#include "network/peer_router.hpp"
+#include "storage/ask.hpp"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <mutex>
+
+namespace datamesh::network {
+
+namespace {
+
+constexpr auto answer_max = std::chrono::seconds{10};
+/// Discovery may write its file for a minute.
+constexpr auto close_max = std::chrono::seconds{70};
+
+struct open_link {
+  peer_id peer;
+  endpoint address;
+  bool dialed = false;
+  int64_t since_ns = 0;
+};
+
+/// What the watcher was told, for whoever asks.
+struct mesh_facts {
+  mutable std::mutex mutex;
+  std::map<uint64_t, open_link> links;
+  uint32_t nodes = 0;
+  uint32_t alive = 0;
+  std::optional<error> file_failure;
+};
+
+using watch_actor =
+    caf::typed_actor<caf::reacts_to<v1::LinkUp>, caf::reacts_to<v1::LinkDown>, caf::reacts_to<v1::NodesChanged>,
+                     caf::reacts_to<v1::RecordRenewalDue>, caf::reacts_to<v1::RecordConflict>, caf::reacts_to<v1::NodesFileFailed>>;
+
+struct watcher {
+  std::shared_ptr<mesh_facts> facts;
+  std::shared_ptr<const clock> time;
+  std::function<void(severity, std::string, std::optional<errc>)> tell;
+
+  void up(const v1::LinkUp& what) const {
+    auto address = from_proto(what.link().address());
+    open_link link{peer_id::from(as_view(what.link().peer())), address.value_or(endpoint{}), what.link().dialed(),
+                   time->wall().time_since_epoch().count()};
+    std::lock_guard guard{facts->mutex};
+    facts->links[what.link().link()] = link;
+  }
+  void down(const v1::LinkDown& what) const {
+    std::lock_guard guard{facts->mutex};
+    facts->links.erase(what.link().link());
+  }
+  void nodes(const v1::NodesChanged& what) const {
+    uint32_t before = 0;
+    {
+      std::lock_guard guard{facts->mutex};
+      before = std::exchange(facts->alive, what.alive());
+      facts->nodes = what.nodes();
+    }
+    if (before == 0 && what.alive() > 0)
+      tell(severity::info, "joined the mesh: another node answers", std::nullopt);
+    else if (before > 0 && what.alive() == 0)
+      tell(severity::warning, "no other node of the mesh answers any more", errc::unavailable);
+  }
+  void file_failed(const v1::NodesFileFailed& what) const {
+    auto code = static_cast<errc>(what.code());
+    {
+      std::lock_guard guard{facts->mutex};
+      facts->file_failure = error{code, "keep the known nodes", what.reason()};
+    }
+    tell(severity::warning, "the file of known nodes: " + what.reason(), code);
+  }
+};
+
+watch_actor::behavior_type watch(watch_actor::pointer, const watcher& does) {
+  return {
+      [=](const v1::LinkUp& what) { does.up(what); },
+      [=](const v1::LinkDown& what) { does.down(what); },
+      [=](const v1::NodesChanged& what) { does.nodes(what); },
+      // The node's own record, the only one that is published, is renewed by discovery itself.
+      [](const v1::RecordRenewalDue&) {},
+      [](const v1::RecordConflict&) {},
+      [=](const v1::NodesFileFailed& what) { does.file_failed(what); },
+  };
+}
+
+std::vector<std::string> texts_of(const std::vector<endpoint>& from) {
+  std::vector<std::string> texts;
+  for (const auto& one : from)
+    texts.push_back(one.text());
+  return texts;
+}
+
+void add(peer_report& to, const open_link& link) {
+  ++(link.dialed ? to.links_dialed : to.links_accepted);
+  to.linked_since_ns = std::min(to.linked_since_ns.value_or(link.since_ns), link.since_ns);
+  if (to.addresses.empty())
+    to.addresses.push_back(link.address.text());
+}
+
+} // namespace
+
+struct mesh_member::impl {
+  caf::actor_system& sys;
+  std::shared_ptr<random_source> random; ///< Of the identity.
+  std::shared_ptr<const tls_identity> identity;
+  std::shared_ptr<mesh_facts> facts;
+  mesh_report own; ///< What does not change.
+  watch_actor watcher;
+  peer_router_actor router;
+  link_actor links;
+  discovery_actor discovery;
+};
+
+mesh_member::mesh_member(std::unique_ptr<impl> with) : impl_(std::move(with)) {}
+
+mesh_member::~mesh_member() {
+  close();
+}
+
+result<std::unique_ptr<mesh_member>> mesh_member::start(caf::actor_system& sys, const member_parts& parts) {
+  const auto& env = parts.env;
+  auto wire = asio_transport::listen(parts.settings.listen, env.clock);
+  if (!wire)
+    return fail(wire.error());
+  auto identity = tls_identity::make(parts.seed, env.clock, *env.random);
+  if (!identity)
+    return fail(identity.error());
+  auto at = (*wire)->addresses();
+  auto facts = std::make_shared<mesh_facts>();
+  auto made =
+      std::make_unique<impl>(impl{sys, env.random, std::make_shared<const tls_identity>(std::move(*identity)), facts, {}, {}, {}, {}, {}});
+  discovery_setup setup;
+  setup.mesh = parts.settings.mesh;
+  setup.rules = parts.settings.rules();
+  setup.told = parts.settings.told(at);
+  setup.seeds = parts.settings.seeds;
+  setup.saved_at = parts.saved_at;
+  made->own = {made->identity->id(), setup.mesh, parts.settings.local, texts_of(at), texts_of(setup.told), 0, 0, 0, {}};
+  made->watcher = sys.spawn(watch, watcher{facts, env.clock, parts.tell});
+  made->router = spawn_peer_router(sys);
+  hub_options options;
+  options.link.network = setup.mesh;
+  made->links = spawn_link_actor(sys, {std::move(*wire), env.clock, made->identity, options, made->router, made->watcher});
+  // From here on it ends as a member does.
+  std::unique_ptr<mesh_member> member{new mesh_member{std::move(made)}};
+  auto& self = *member->impl_;
+  auto discovery = spawn_discovery_actor(sys, {env, self.identity, self.links, std::move(setup), self.watcher});
+  if (!discovery)
+    return fail(discovery.error());
+  self.discovery = *discovery;
+  caf::scoped_actor asks{sys};
+  auto served = storage::ask<v1::Done>(asks.ptr(), self.router, answer_max, serve_part(peer_part::discovery),
+                                       caf::actor_cast<caf::actor>(*discovery));
+  if (!served)
+    return fail(served.error());
+  return member;
+}
+
+mesh_report mesh_member::report() const {
+  auto now = impl_->own;
+  std::lock_guard guard{impl_->facts->mutex};
+  now.links = impl_->facts->links.size();
+  now.nodes_known = impl_->facts->nodes;
+  now.nodes_alive = impl_->facts->alive;
+  now.file_failure = impl_->facts->file_failure;
+  return now;
+}
+
+result<std::vector<peer_report>> mesh_member::peers() const {
+  caf::scoped_actor asks{impl_->sys};
+  auto list = storage::ask<v1::NodeList>(asks.ptr(), impl_->discovery, answer_max, v1::ListNodes{});
+  if (!list)
+    return fail(list.error().within("list the nodes of the mesh"));
+  std::map<peer_id, peer_report> all;
+  for (const auto& node : list->node()) {
+    auto& one = all[peer_id::from(as_view(node.peer()))];
+    one.known = true;
+    for (const auto& address : node.address())
+      if (auto at = from_proto(address))
+        one.addresses.push_back(at->text());
+  }
+  {
+    std::lock_guard guard{impl_->facts->mutex};
+    for (const auto& [number, link] : impl_->facts->links)
+      add(all[link.peer], link);
+  }
+  std::vector<peer_report> peers;
+  for (auto& [id, one] : all) {
+    one.id = id;
+    peers.push_back(std::move(one));
+  }
+  return peers;
+}
+
+void mesh_member::close() {
+  auto& self = *impl_;
+  if (!self.links)
+    return;
+  caf::scoped_actor asks{self.sys};
+  // Sources first: discovery asks over the links.
+  if (self.discovery) {
+    (void) storage::ask<v1::Done>(asks.ptr(), self.discovery, close_max, caf::close_atom_v);
+    asks->send_exit(self.discovery, caf::exit_reason::user_shutdown);
+    asks->wait_for(self.discovery);
+  }
+  (void) storage::ask<v1::Done>(asks.ptr(), self.links, close_max, caf::close_atom_v);
+  asks->send_exit(self.links, caf::exit_reason::user_shutdown);
+  asks->send_exit(self.router, caf::exit_reason::user_shutdown);
+  asks->send_exit(self.watcher, caf::exit_reason::user_shutdown);
+  asks->wait_for(self.links, self.router, self.watcher);
+  self.discovery = nullptr;
+  self.links = nullptr;
+}
+
+} // namespace datamesh::network

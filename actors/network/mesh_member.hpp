@@ -1,0 +1,49 @@
+// This node as a member of a mesh: its sockets, links, router and discovery together, from
+// their start to an orderly end.
+//
+// Thread rule: members from any thread that is no actor's; `close` once.
+#pragma once
+
+#include "datamesh/base/environment.hpp"
+#include "messages.hpp"
+#include "network/mesh_settings.hpp"
+
+#include "crypto/secret.hpp"
+
+#include <functional>
+#include <memory>
+
+namespace datamesh::network {
+
+struct member_parts {
+  environment env; ///< Clock, random and files are used.
+  crypto::key256 seed;
+  mesh_settings settings;
+  std::string saved_at; ///< The file of known nodes; none when empty. Its folder is there.
+  /// Told when the first node answers, when none does any more, and when the file of known nodes
+  /// fails. Called on a thread of the actors: returns soon.
+  std::function<void(severity, std::string, std::optional<errc>)> tell;
+};
+
+class mesh_member {
+public:
+  /// Listens, and begins to look for others. *sys* knows the messages of `datamesh_mesh` and
+  /// outlives the member. Fails as `asio_transport::listen` does.
+  [[nodiscard]] static result<std::unique_ptr<mesh_member>> start(caf::actor_system& sys, const member_parts& parts);
+  /// Closes.
+  ~mesh_member();
+
+  [[nodiscard]] mesh_report report() const;
+  /// In the order of ids. `timed_out` when discovery does not answer.
+  [[nodiscard]] result<std::vector<peer_report>> peers() const;
+
+  /// Saves the known nodes, tells the peers, and returns when nothing runs any more.
+  void close();
+
+private:
+  struct impl;
+  explicit mesh_member(std::unique_ptr<impl> with);
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace datamesh::network

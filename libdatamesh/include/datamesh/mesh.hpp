@@ -1,0 +1,75 @@
+// A node as a member of a mesh: nodes of one or several machines that know each other by
+// their keys and find each other from a few addresses. What a member does today is to find
+// others and to be found; no data goes from node to node yet. docs/mesh.md.
+//
+// Addresses are texts of docs/formats/discovery.md, IP addresses alone: "192.0.2.7:4433",
+// "[2001:db8::7]:4433", "/ip4/192.0.2.7/tcp/4433".
+//
+// Thread rule: values.
+#pragma once
+
+#include "datamesh/base/error.hpp"
+#include "datamesh/base/ids.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace datamesh {
+
+/// Names a mesh. Who does not know it is not let in, and nothing signed for one mesh holds in another.
+using network_id = id<struct network_tag, 32>;
+/// Names a node of a mesh: SHA-256 of its Ed25519 key (docs/formats/wire.md). A `node_id` is a
+/// file or folder of a catalog.
+using peer_id = id<struct peer_tag, 32>;
+
+struct mesh_options {
+  /// Which mesh: its id as 64 hexadecimal digits, or a name of 16 to 128 bytes, which leads
+  /// each node to the same id. Who knows it is let in: nobody should guess it.
+  std::string network{};
+  /// Where to listen for other nodes, at most 16; `0.0.0.0` and `[::]` are all addresses of the
+  /// machine, and port 0 is any that is free. Without one the node only dials.
+  std::vector<std::string> listen{};
+  /// Where others reach this node, the best first, at most 4. When empty, where it listens, but
+  /// at all addresses of the machine at once it must be said.
+  std::vector<std::string> announce{};
+  /// Members that are asked first, at most 16; with "ID@" in front, only the node with that id.
+  /// Nodes that were known before are asked, too.
+  std::vector<std::string> seeds{};
+  /// A mesh within one house: its nodes may have loopback, private and link-local addresses,
+  /// and many of one network. Otherwise those are not taken, whoever names them.
+  bool local = false;
+
+  friend bool operator==(const mesh_options&, const mesh_options&) = default;
+};
+
+/// What a member knows of itself and of its mesh.
+struct mesh_report {
+  peer_id self;
+  std::optional<network_id> network; ///< A daemon tells it to root and its own user alone, since who knows it is let in.
+  bool local = false;
+  std::vector<std::string> listens;   ///< Where it listens, with the ports that there are.
+  std::vector<std::string> announces; ///< What it tells others; empty: nobody can dial it.
+  uint64_t links = 0;                 ///< Open now, in both directions.
+  uint64_t nodes_known = 0;           ///< Of its table: those that have answered where they are reached.
+  uint64_t nodes_alive = 0;           ///< Of these, the ones that did not leave the last request unanswered.
+  std::optional<error> file_failure;  ///< Why the file of known nodes was not read or written, the last time.
+
+  /// True while another node answers.
+  [[nodiscard]] bool joined() const noexcept {
+    return nodes_alive > 0;
+  }
+};
+
+/// Another node: one of the table, one with which there is a link, or both.
+struct peer_report {
+  peer_id id;
+  std::vector<std::string> addresses;     ///< Where it is reached, the best first; of one that dialed us and is not known, whence it came.
+  bool known = false;                     ///< In the table.
+  uint32_t links_dialed = 0;              ///< Open links that we dialed,
+  uint32_t links_accepted = 0;            ///< and that it dialed.
+  std::optional<int64_t> linked_since_ns; ///< When the oldest of them opened; nanoseconds since the epoch.
+};
+
+} // namespace datamesh

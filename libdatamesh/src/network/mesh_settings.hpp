@@ -1,0 +1,45 @@
+// What a person says of a mesh, read and checked: which one, where to listen, what to tell
+// others, and whom to ask first.
+//
+// Thread rule: values; functions are safe to call from any thread.
+#pragma once
+
+#include "datamesh/mesh.hpp"
+#include "network/contact.hpp"
+#include "network/network_id.hpp"
+#include "network/peer_address.hpp"
+
+namespace datamesh::network {
+
+inline constexpr size_t listen_max = 16;
+inline constexpr size_t seeds_max = 16;
+/// Bytes of a mesh's name; a shorter one is guessed.
+inline constexpr size_t mesh_name_min = 16;
+inline constexpr size_t mesh_name_max = 128;
+
+struct mesh_settings {
+  network_id mesh;
+  bool local = false;
+  std::vector<endpoint> listen;
+  std::vector<endpoint> announce; ///< Empty where that is where it listens.
+  std::vector<peer_spec> seeds;
+
+  [[nodiscard]] ip_rules rules() const;
+  /// What others are told when the node listens at *at*.
+  [[nodiscard]] std::vector<endpoint> told(const std::vector<endpoint>& at) const;
+};
+
+/// The id of the mesh that *text* names. `invalid_argument` tells what would be right.
+[[nodiscard]] result<network_id> parse_network(std::string_view text);
+
+/// What of `mesh_options` a mistake is in.
+enum class mesh_part : uint8_t { network, listen, announce, seeds };
+
+struct mesh_mistake {
+  mesh_part where{};
+  error reason; ///< `invalid_argument`; names the value, and tells what would be right.
+};
+
+[[nodiscard]] tl::expected<mesh_settings, mesh_mistake> read_mesh_options(const mesh_options& from);
+
+} // namespace datamesh::network

@@ -1,0 +1,86 @@
+#include "network/mesh_settings.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace datamesh;
+using namespace datamesh::network;
+
+namespace {
+
+const std::string some_name = "the photos of the millers, 2026";
+
+mesh_options options(std::vector<std::string> listen, std::vector<std::string> announce, std::vector<std::string> seeds, bool local) {
+  return {some_name, std::move(listen), std::move(announce), std::move(seeds), local};
+}
+
+} // namespace
+
+TEST_CASE("a mesh is named by its id, or by a name that leads to the same id everywhere", "[mesh_settings]") {
+  std::string hex(64, 'b');
+  CHECK(parse_network(hex).value().hex() == hex);
+  // What docs/formats/wire.md shows.
+  CHECK(parse_network(some_name).value().hex() == "4d82e18d138f55ac266b9fc836710f20fb9642b16f00d94a7c84fad98c183003");
+  CHECK(parse_network(some_name + ".").value() != parse_network(some_name).value());
+  CHECK(parse_network(std::string(16, 'x')));
+  CHECK(parse_network(std::string(128, 'x')));
+}
+
+TEST_CASE("what is guessed, cut short or can not be typed again names no mesh", "[mesh_settings]") {
+  auto bad =
+      GENERATE(values<std::string>({"", "home", std::string(15, 'x'), std::string(129, 'x'), std::string(63, 'b'), std::string(65, 'b'),
+                                    "deadbeefdeadbeefdeadbeef", "a name with a\nline break", std::string("a name with a \0 byte", 20)}));
+  INFO(bad);
+  auto read = parse_network(bad);
+  REQUIRE_FALSE(read);
+  CHECK(read.error().code() == errc::invalid_argument);
+}
+
+TEST_CASE("a node is told to others where it listens, unless something else is said", "[mesh_settings]") {
+  auto here = read_mesh_options(options({"127.0.0.1:0", "[::1]:4433"}, {}, {}, true));
+  REQUIRE(here);
+  CHECK(here->listen == std::vector{endpoint::v4({127, 0, 0, 1}, 0), parse_listen_address("[::1]:4433").value()});
+  auto bound = std::vector{endpoint::v4({127, 0, 0, 1}, 7777)};
+  CHECK(here->told(bound) == bound);
+  auto said = read_mesh_options(options({"0.0.0.0:4433", "[::]:4433"}, {"9.9.9.9:4433"}, {}, false));
+  REQUIRE(said);
+  CHECK(said->told(said->listen) == std::vector{endpoint::v4({9, 9, 9, 9}, 4433)});
+  auto dials = read_mesh_options(options({}, {}, {"9.9.9.9:4433"}, false));
+  REQUIRE(dials);
+  CHECK(dials->told({}).empty());
+  CHECK(here->rules().admits(parse_ip4("192.168.1.7").value()));
+  CHECK_FALSE(said->rules().admits(parse_ip4("192.168.1.7").value()));
+}
+
+TEST_CASE("settings of a mesh with which it would not come about are refused, and the wrong one is named", "[mesh_settings]") {
+  struct row {
+    mesh_options from;
+    mesh_part where;
+    const char* why;
+  };
+  std::vector<std::string> many(5, "9.9.9.9:1");
+  std::vector<std::string> crowd(17, "9.9.9.9:1");
+  auto bad = GENERATE_COPY(values<row>({
+      {{"short", {"127.0.0.1:1"}, {}, {}, true}, mesh_part::network, "bytes"},
+      {options({}, {}, {}, false), mesh_part::network, "never meet"},
+      {options({"host.example:1"}, {}, {}, false), mesh_part::listen, "a name"},
+      {options({"9.9.9.9"}, {}, {}, false), mesh_part::listen, "port is missing"},
+      {options(crowd, {}, {}, false), mesh_part::listen, "at most 16"},
+      {options({"0.0.0.0:4433"}, {}, {}, true), mesh_part::listen, "announce"},
+      {options({"[::]:4433"}, {}, {}, true), mesh_part::listen, "announce"},
+      {options({"192.168.1.7:4433"}, {}, {}, false), mesh_part::listen, "not reached from everywhere"},
+      {options({"0.0.0.0:4433"}, {"192.168.1.7:4433"}, {}, false), mesh_part::announce, "not reached from everywhere"},
+      {options({"0.0.0.0:4433"}, {"host.example:4433"}, {}, false), mesh_part::announce, "a name"},
+      {options({"0.0.0.0:4433"}, {"9.9.9.9:0"}, {}, false), mesh_part::announce, "port 0"},
+      {options({"0.0.0.0:4433"}, many, {}, false), mesh_part::announce, "at most 4"},
+      {options({}, {}, {"host.example:4433"}, false), mesh_part::seeds, "a name"},
+      {options({}, {}, {"127.0.0.1:4433"}, false), mesh_part::seeds, "not reached from everywhere"},
+      {options({}, {}, {"abc@9.9.9.9:4433"}, false), mesh_part::seeds, "64 hexadecimal"},
+      {options({}, {}, crowd, false), mesh_part::seeds, "at most 16"},
+  }));
+  INFO(bad.why);
+  auto read = read_mesh_options(bad.from);
+  REQUIRE_FALSE(read);
+  CHECK(read.error().where == bad.where);
+  CHECK(read.error().reason.code() == errc::invalid_argument);
+  CHECK(read.error().reason.message().find(bad.why) != std::string::npos);
+}
