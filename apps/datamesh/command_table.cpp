@@ -424,6 +424,28 @@ std::vector<command_spec> drive_commands() {
   };
 }
 
+std::vector<command_spec> mesh_commands() {
+  return {
+      {.name = "node",
+       .summary = "Look at this node as a member of a mesh",
+       .example = "datamesh node status",
+       .children = {{.name = "status",
+                     .summary = "Show this node's id, its mesh, where it listens, and whether others answer",
+                     .text =
+                         "The daemon makes its node a member of a mesh: 'mesh_network' and its like in datameshd.toml, see datameshd(8). "
+                         "'Seed' is what another node's 'mesh_seeds' may name to meet this one.\n\n"
+                         "What members do today is to find each other. Data stays on each node's own drives.",
+                     .example = "datamesh node status --json",
+                     .groups = group_node}}},
+      {.name = "peers",
+       .summary = "List the other nodes of the mesh that this one knows",
+       .text = "KNOWN nodes have answered at the address that is shown. LINKS are open connections: 'out' ones this node dialed, 'in' ones "
+               "the other did. A node that nobody can dial is shown while it has a link.",
+       .example = "datamesh peers",
+       .groups = group_node},
+  };
+}
+
 std::vector<command_spec> vault_commands() {
   return {
       {.name = "list", .summary = "List the vaults of this node", .example = "datamesh vault list", .groups = group_node},
@@ -575,6 +597,7 @@ command_spec build_tree() {
        {.name = "vault", .summary = "Create, choose and destroy vaults", .example = "datamesh vault list", .children = vault_commands()},
        {.name = "key", .summary = "Change what opens a vault", .example = "datamesh key list", .children = key_commands()},
        {.name = "config", .summary = "Show and check the settings", .example = "datamesh config show", .children = config_commands()}});
+  add("Mesh", mesh_commands());
   add("Help", help_commands());
   return root;
 }

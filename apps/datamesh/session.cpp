@@ -102,13 +102,13 @@ outcome<node*> session::open_node() {
     if (!connected)
       return refuse(connected.error().code() == errc::not_found ? errc::unavailable : connected.error().code(),
                     fmt::format("no daemon answers at {}{}", printable(socket), set.said_by("socket")), "systemctl status datameshd");
-    return adopt(std::move(*connected));
+    return adopt(std::move(*connected), true);
   }
   auto opened = node::open(options());
   if (!opened) {
     auto daemon = ask_daemon(opened.error().code());
     if (daemon && *daemon)
-      return adopt(std::move(*daemon));
+      return adopt(std::move(*daemon), true);
     if (opened.error().code() == errc::locked)
       return refuse(in_use(set.text("home"), opened.error(), daemon ? nullptr : &daemon.error()));
     if (!daemon)
@@ -120,8 +120,9 @@ outcome<node*> session::open_node() {
   return adopt(std::move(*opened));
 }
 
-node* session::adopt(std::unique_ptr<node> made) {
+node* session::adopt(std::unique_ptr<node> made, bool by_daemon) {
   node_ = std::move(made);
+  by_daemon_ = by_daemon;
   return node_.get();
 }
 
@@ -423,6 +424,8 @@ command_function find_command(std::string_view path) {
       {"drive replace", run_drive_replace},
       {"drive adopt", run_drive_adopt},
       {"drive remove", run_drive_remove},
+      {"node status", run_node_status},
+      {"peers", run_peers},
       {"vault list", run_vault_list},
       {"vault create", run_vault_create},
       {"vault use", run_vault_use},

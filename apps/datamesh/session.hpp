@@ -43,7 +43,11 @@ public:
   /// Opens the node once; where a daemon holds it, through the daemon.
   [[nodiscard]] outcome<node*> open_node();
   /// Takes over a node that was just made.
-  node* adopt(std::unique_ptr<node> made);
+  node* adopt(std::unique_ptr<node> made, bool by_daemon = false);
+  /// True when the node that was opened is one that a daemon holds.
+  [[nodiscard]] bool by_daemon() const noexcept {
+    return by_daemon_;
+  }
 
   /// Opens node and vault once. Asks for a password only when *may_ask*.
   [[nodiscard]] outcome<vault*> open_vault(bool may_ask = true);
@@ -85,6 +89,7 @@ private:
   std::mutex mutex_;
   std::unique_ptr<progress> progress_;
   std::unique_ptr<node> node_;
+  bool by_daemon_ = false;
   std::optional<vault> vault_;
 };
 
@@ -144,6 +149,8 @@ outcome<int> run_drive_drain(session&);
 outcome<int> run_drive_replace(session&);
 outcome<int> run_drive_adopt(session&);
 outcome<int> run_drive_remove(session&);
+outcome<int> run_node_status(session&);
+outcome<int> run_peers(session&);
 outcome<int> run_vault_list(session&);
 outcome<int> run_vault_create(session&);
 outcome<int> run_vault_use(session&);

@@ -7,6 +7,7 @@ import http.server
 import json
 import os
 import queue
+import re
 import shutil
 import signal
 import socket
@@ -608,6 +609,219 @@ class Settings(unittest.TestCase):
         for text in ('memory = "1MiB"', "memory = -1", "connections = 0", 'home = "relative"', 'notify = ["relative"]', "scrub = 1", "= x", 'webhook = "example.org"', "webhook = 1", 'drive_check = "0s"', "drive_low = 101", 'webhook = "http://example.org/"\nwebhook_token_file = "/t"'):
             with self.subTest(text):
                 self.assertEqual(self.check(text + "\n").returncode, 2)
+
+
+class Mesh(unittest.TestCase):
+    """Daemons of one machine that are members of a mesh."""
+
+    NAME = "a mesh for the tests of the daemon"
+
+    def member(self, *seeds: str, more: str = "", world=None) -> Daemon:
+        if world is None:
+            world = World(PROGRAM, os.path.join(ROOT, "docs"))
+            self.addCleanup(world.close)
+        config = f'mesh_network = "{self.NAME}"\nmesh_listen = ["127.0.0.1:0"]\nmesh_local = true\nmesh_seeds = {json.dumps(seeds)}\n'
+        daemon = Daemon(world, config + more)
+        self.addCleanup(daemon.end, signal.SIGKILL)
+        return daemon
+
+    def status(self, of: Daemon) -> dict:
+        told = of.world.json("node status")
+        self.assertEqual(told.code, 0, told.all)
+        return told.summary
+
+    def seed(self, of: Daemon) -> str:
+        return self.status(of)["id"] + "@" + self.status(of)["announces"][0]
+
+    def test_two_daemons_find_each_other_and_do_so_again_after_a_restart_without_a_seed(self):
+        first = self.member()
+        alone = self.status(first)
+        self.assertEqual((alone["member"], alone["daemon"], alone["joined"], alone["links"], alone["nodes_known"]), (True, True, False, 0, 0))
+        self.assertEqual(alone["listens"], alone["announces"])
+        self.assertEqual(first.world.json("peers").summary, {"message_type": "summary", "peers": 0, "member": True, "daemon": True})
+        self.assertIn("No other node", first.world.run("peers").text)
+        second = self.member(self.seed(first))
+        for daemon in (first, second):
+            daemon.wait_to_say("joined the mesh")
+        for one, other in ((first, second), (second, first)):
+            peers = one.world.json("peers")
+            self.assertEqual([peer["id"] for peer in peers.items], [self.status(other)["id"]])
+            self.assertTrue(peers.items[0]["known"])
+            self.assertEqual(peers.items[0]["addresses"], self.status(other)["announces"])
+            self.assertEqual(peers.summary["peers"], 1)
+            self.assertTrue(self.status(one)["joined"])
+            self.assertEqual(self.status(one)["network"], alone["network"])
+        shown = second.world.run("node", "status")
+        self.assertEqual((shown.code, shown.errors), (0, ""))
+        self.assertIn("joined: 1 of 1 other node answer", shown.text)
+        self.assertIn("Seed      " + self.seed(second), shown.text)
+        self.assertIn(self.status(first)["id"], second.world.run("peers").text)
+        before = self.status(second)["id"]
+        self.assertEqual(second.end(), 0, second.said())
+        again = self.member(world=second.world)
+        again.wait_to_say("joined the mesh")
+        self.assertEqual(self.status(again)["id"], before)
+        self.assertEqual([peer["id"] for peer in again.world.json("peers").items], [alone["id"]])
+        with open(again.world.path("data", "datamesh", "node.key"), "rb") as key:
+            self.assertNotIn(key.read()[12:44].hex(), again.said())
+
+    def test_a_node_in_no_mesh_says_so_and_what_to_do(self):
+        world = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(world.close)
+        os.mkdir(world.path("drive"))
+        self.assertEqual(world.run("init", "--drive", world.path("drive")).code, 0)
+        for command in ("node status", "peers"):
+            ended = world.run(*command.split())
+            self.assertEqual(ended.code, 0, str(ended))
+            self.assertIn("only a daemon is a member", ended.text)
+            self.assertIn("and start datameshd", ended.text)
+            self.assertEqual((world.json(command).summary["member"], world.json(command).summary["daemon"]), (False, False))
+        daemon = Daemon(world)
+        self.addCleanup(daemon.end, signal.SIGKILL)
+        for command in ("node status", "peers"):
+            ended = world.run(*command.split())
+            self.assertEqual(ended.code, 0, str(ended))
+            self.assertIn("in no mesh", ended.text)
+            self.assertIn("and restart datameshd", ended.text)
+            self.assertEqual((world.json(command).summary["member"], world.json(command).summary["daemon"]), (False, True))
+        self.assertFalse(os.path.exists(world.path("data", "datamesh", "node.key")))
+
+    def refused(self, world, config: str) -> subprocess.CompletedProcess:
+        """The daemon does not start, and says why in three lines."""
+        path = world.write("config/datamesh/datameshd.toml", config)
+        done = subprocess.run([DAEMON, "--config", path], env=world.environment, capture_output=True, timeout=LIMIT, check=False)
+        self.assertNotEqual(done.returncode, 0)
+        lines = done.stderr.decode().splitlines()
+        self.assertEqual(len(lines), 3, done.stderr)
+        self.assertTrue(lines[0].startswith("error: ") and lines[1].startswith("  why: ") and lines[2].startswith("  next: "), done.stderr)
+        return done
+
+    def test_a_key_that_is_damaged_and_a_port_that_is_taken_are_told(self):
+        first = self.member()
+        taken = self.status(first)["announces"][0]
+        world = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(world.close)
+        done = self.refused(world, f'mesh_network = "{self.NAME}"\nmesh_listen = ["{taken}"]\nmesh_local = true\n')
+        self.assertEqual(done.returncode, 8, done.stderr)
+        self.assertIn(taken.encode(), done.stderr)
+        self.assertIn(b"mesh_listen", done.stderr)
+        key = first.world.path("data", "datamesh", "node.key")
+        self.assertEqual(os.stat(key).st_mode & 0o777, 0o600)
+        self.assertEqual(first.end(), 0, first.said())
+        os.truncate(key, 40)
+        done = self.refused(first.world, f'mesh_network = "{self.NAME}"\nmesh_listen = ["127.0.0.1:0"]\nmesh_local = true\n')
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn(b"node.key", done.stderr)
+        self.assertIn(b"another one to the mesh", done.stderr)
+
+    def test_settings_that_make_no_mesh_are_refused_with_their_line(self):
+        world = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(world.close)
+        good = f'mesh_network = "{self.NAME}"\nmesh_local = true\n'
+        for line, what, text in (
+            (1, "mesh_network", 'mesh_network = "home"\nmesh_listen = ["9.9.9.9:1"]'),
+            (1, "mesh_network", "mesh_network = 7"),
+            (1, "mesh_network", 'mesh_network = ""'),
+            (1, "mesh_network", 'mesh_listen = ["9.9.9.9:1"]'),
+            (1, "mesh_network", good),
+            (3, "mesh_listen", good + 'mesh_listen = "127.0.0.1:1"'),
+            (3, "mesh_listen", good + "mesh_listen = [1]"),
+            (3, "mesh_listen", good + 'mesh_listen = ["127.0.0.1"]'),
+            (3, "mesh_listen", good + 'mesh_listen = ["0.0.0.0:7000"]'),
+            (4, "mesh_announce", good + 'mesh_listen = ["0.0.0.0:7000"]\nmesh_announce = ["host.example:7000"]'),
+            (3, "mesh_seeds", good + 'mesh_seeds = ["host.example:7000"]'),
+            (2, "mesh_seeds", f'mesh_network = "{self.NAME}"\nmesh_seeds = ["127.0.0.1:7000"]'),
+            (2, "mesh_local", f'mesh_network = "{self.NAME}"\nmesh_local = 1'),
+        ):
+            with self.subTest(text):
+                done = self.refused(world, text + "\n")
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertIn(f"line {line}: ".encode(), done.stderr)
+                self.assertIn(what.encode(), done.stderr)
+
+    def test_a_sighup_names_what_of_the_mesh_waits_for_a_restart(self):
+        daemon = self.member()
+        daemon.world.write("config/datamesh/datameshd.toml", "")
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_to_say("read the settings again")
+        for key in ("mesh_network", "mesh_listen", "mesh_local"):
+            self.assertIn(key, daemon.said())
+        self.assertTrue(self.status(daemon)["member"])
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can become somebody else")
+    def test_another_uid_sees_the_peers_and_not_the_id_of_the_mesh(self):
+        daemon = self.member()
+        os.chmod(daemon.socket_path, 0o666)
+        for folder in (daemon.world.folder, daemon.world.path("run"), daemon.world.path("work")):
+            os.chmod(folder, 0o755)
+
+        def become():
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+
+        def as_nobody(*arguments):
+            env = {**daemon.world.environment, "XDG_DATA_HOME": "/nonexistent", "XDG_CONFIG_HOME": "/nonexistent"}
+            return subprocess.run([PROGRAM, *arguments], env=env, cwd="/", preexec_fn=become, capture_output=True, timeout=LIMIT, check=False)
+
+        if as_nobody("version").returncode != 0:
+            self.skipTest("the program is not where nobody can run it")
+        own = self.status(daemon)
+        done = as_nobody("node", "status", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        seen = json.loads(done.stdout)
+        self.assertEqual(seen.pop("network", None), None)
+        self.assertEqual(seen, {key: value for key, value in own.items() if key != "network"})
+        self.assertNotIn(own["network"].encode(), as_nobody("node", "status").stdout)
+        self.assertEqual(as_nobody("peers", "--json").returncode, 0)
+
+    def test_what_the_document_shows_is_so(self):
+        with open(os.path.join(ROOT, "docs", "mesh.md"), encoding="utf-8") as file:
+            part = file.read().split("\n## ")[1]
+        self.assertTrue(part.startswith("Two nodes on one machine"))
+        blocks = re.findall(r"(?:^    .*\n)+", part, re.MULTILINE)
+        scripts = ["".join(line[4:] + "\n" for line in block.splitlines()) for block in blocks]
+        self.assertEqual(len(scripts), 3, scripts)
+        with socket.socket() as one, socket.socket() as two:
+            for port, free in (("7001", one), ("7002", two)):
+                free.bind(("127.0.0.1", 0))
+                scripts = [script.replace(port, str(free.getsockname()[1])) for script in scripts]
+        world = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(world.close)
+        env = {**world.environment, "PATH": os.pathsep.join([os.path.dirname(PROGRAM), os.path.dirname(DAEMON), world.environment["PATH"]])}
+        # Of a shell that reads its script, "&" ends nothing; of one that ends, the test ends what is left.
+        shell = subprocess.Popen(["bash", "-em"], env=env, cwd=world.path("work"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.addCleanup(shell.stdout.close)
+        self.addCleanup(shell.wait, LIMIT)
+        self.addCleanup(shell.stdin.close)
+        shell.stdin.write(scripts[0] + scripts[1] + "echo begun $(jobs -p)\n")
+        shell.stdin.flush()
+        lines = []
+        while not lines or not lines[-1].startswith("begun"):
+            lines.append(shell.stdout.readline())
+            self.assertTrue(lines[-1], lines)
+        for number in lines[-1].split()[1:]:
+            self.addCleanup(self.end_process, int(number))
+        for log in ("one/log", "two/log"):
+            with subprocess.Popen(["tail", "-n", "+1", "-F", world.path("work", log)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as told:
+                late = threading.Timer(LIMIT, told.kill)
+                late.start()
+                self.assertTrue(any("joined the mesh" in line for line in told.stdout), "it never joined")
+                late.cancel()
+                told.kill()
+        shell.stdin.write(scripts[2] + "kill %1 %2\nwait\necho ended\n")
+        shell.stdin.close()
+        said = shell.stdout.read()
+        self.assertTrue(said.endswith("ended\n"), said)
+        self.assertIn("joined: 1 of 1", said)
+        self.assertEqual(json.loads([line for line in said.splitlines() if line.startswith("{")][-1])["peers"], 1)
+
+    @staticmethod
+    def end_process(number: int):
+        try:
+            os.kill(number, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
 
 
 class Care(WithDaemon):
