@@ -417,6 +417,7 @@ void discovery_messages() {
   put("peer_address", "plain", id + "host:4433");
   put("peer_address", "zone", "/ip6/fe80::1%eth0/tcp/1");
   put("peer_address", "octal", "010.0.0.1:80");
+  put("peer_address", "any_at_any", "[::]:0");
   put("peer_address", "control", "\x1b[31mred\xc3\xbc:1");
 }
 
@@ -429,6 +430,10 @@ void texts() {
   put("daemon_config", "all",
       "home = '/srv/datamesh'\nsocket = \"/run/datamesh/control.sock\"\ngroup = 'datamesh'\nmemory = \"96MiB\"\nthreads = 2\n"
       "compression = 3\nconnections = 32\nscrub = false\nnotify = ['/usr/bin/logger', '-t', 'datamesh']\n");
+  put("daemon_config", "mesh",
+      "mesh_network = 'the photos of the millers, 2026'\nmesh_listen = ['0.0.0.0:7000', \"[::]:7000\"]\nmesh_announce = ['9.9.9.9:7000']\n"
+      "mesh_seeds = ['/ip4/9.9.9.8/tcp/7000']\nmesh_local = false\n");
+  put("daemon_config", "mesh_without_name", "mesh_local = true\nmesh_seeds = ['127.0.0.1:7000']\n");
   put("daemon_config", "wrong", "memory = 1\nnotfy = ['logger']\n");
   put("drive_marker", "v1", "datamesh drive 1\nid 6f1d0c52a7be44f09c0b7d6f0be2a915\n");
   put("drive_marker", "newer", "datamesh drive 2\nid 6f1d0c52a7be44f09c0b7d6f0be2a915\n");
