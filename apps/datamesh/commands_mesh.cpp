@@ -17,7 +17,8 @@ int tell_no_mesh(session& s, json_line line) {
 
 std::string state_of(const mesh_report& mesh) {
   if (mesh.joined())
-    return fmt::format("joined: {} of {} answer", grouped(mesh.nodes_alive), counted(mesh.nodes_known, "other node", "other nodes"));
+    return fmt::format("joined: {} ({} known)", counted(mesh.nodes_alive, "other node answers", "other nodes answer"),
+                       grouped(mesh.nodes_known));
   return mesh.nodes_known == 0 ? "alone: no other node has answered yet"
                                : fmt::format("alone: none of {} answers", counted(mesh.nodes_known, "known node", "known nodes"));
 }

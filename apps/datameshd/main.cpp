@@ -142,8 +142,11 @@ private:
       return cli::refuse(not_opened(opened.error()));
     node_ = std::move(*opened);
     if (auto member = node_->mesh(); member && *member)
-      log_line(severity::info, fmt::format("node {} of a mesh, listens at {}", (*member)->self.hex(), fmt::join((*member)->listens, ", ")),
-               "mesh");
+      log_line(
+          severity::info,
+          fmt::format("node {} of a mesh, {}", (*member)->self.hex(),
+                      (*member)->listens.empty() ? "listens nowhere" : fmt::format("listens at {}", fmt::join((*member)->listens, ", "))),
+          "mesh");
     for (const auto& drive : node_->drives())
       if (drive.reason)
         log_line(severity::warning, drive.reason->message(), drive.folder);

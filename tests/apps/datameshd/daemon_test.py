@@ -653,7 +653,7 @@ class Mesh(unittest.TestCase):
             self.assertEqual(self.status(one)["network"], alone["network"])
         shown = second.world.run("node", "status")
         self.assertEqual((shown.code, shown.errors), (0, ""))
-        self.assertIn("joined: 1 of 1 other node answer", shown.text)
+        self.assertIn("joined: 1 other node answers (1 known)", shown.text)
         self.assertIn("Seed      " + self.seed(second), shown.text)
         self.assertIn(self.status(first)["id"], second.world.run("peers").text)
         before = self.status(second)["id"]
@@ -813,7 +813,7 @@ class Mesh(unittest.TestCase):
         shell.stdin.close()
         said = shell.stdout.read()
         self.assertTrue(said.endswith("ended\n"), said)
-        self.assertIn("joined: 1 of 1", said)
+        self.assertIn("joined: 1 other node answers", said)
         self.assertEqual(json.loads([line for line in said.splitlines() if line.startswith("{")][-1])["peers"], 1)
 
     @staticmethod
