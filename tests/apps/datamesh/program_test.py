@@ -1322,7 +1322,7 @@ class WithNode(unittest.TestCase):
         # What an earlier vault of the name left takes its time.
         drive = world.json("drive list").items[0]["id"]
         packs = "".join(f"pack {i:064x} 127\n" for i in range(1, 20_001))
-        world.write("data/datamesh/removed/main.0", f"datamesh removal 1\nvault {'5a' * 16}\ndrive {drive}\n{packs}")
+        world.write("data/datamesh/removed/main.0", f"datamesh removal 1\nvault {'5a' * 32}\ndrive {drive}\n{packs}")
 
         def interrupted(until):
             program = subprocess.Popen(
