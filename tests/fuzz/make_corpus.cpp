@@ -7,7 +7,9 @@
 #include "datamesh/v1/link.pb.h"
 #include "datamesh/v1/pack.pb.h"
 #include "network/discovery_message.hpp"
+#include "network/grants.hpp"
 #include "network/peer_link.hpp"
+#include "network/shard_message.hpp"
 #include "storage/checkpoint.hpp"
 #include "storage/operation.hpp"
 #include "storage/operation_batch.hpp"
@@ -421,6 +423,51 @@ void discovery_messages() {
   put("peer_address", "control", "\x1b[31mred\xc3\xbc:1");
 }
 
+/// The mesh and the pack of ticket_fuzz.cpp.
+void tickets() {
+  using namespace datamesh::network;
+  test::seeded_random random{1};
+  auto pack = test::make_pack(random, {2, 1, 3 * block_size + 4096});
+  auto mesh = network_id::from(as_view("a mesh for tests of guest shards"));
+  auto seed = crypto::key256::random(random).value();
+  auto key = crypto::ed25519_public(seed).value();
+  auto owner = vault_id::from(byte_view{key});
+  word_signer signer = [&](byte_view message) {
+    return crypto::ed25519_sign(seed, message);
+  };
+  clock::wall_time day{std::chrono::seconds{1'767'225'600}};
+  auto by = sign(mesh, ticket{owner, test::key_of(pack[1]), pack[1].header.pack.shape.shard_length, 1, day, {}}, signer).value();
+  auto gone = sign(mesh, deletion{owner, by.shard.pack, 2, day, {}}, signer).value();
+  auto allowed = sign(mesh, permit{owner, {}, {}, day, {}}, signer).value();
+  auto kept = sign(mesh, receipt_for(by, key, day), signer).value();
+  auto removed = sign(mesh, removal{key, owner, by.shard.pack, gone.name(), day, 3, {}}, signer).value();
+  put("ticket", "ticket", 0, by.raw);
+  put("ticket", "deletion", 0, gone.raw);
+  put("ticket", "permit", 0, allowed.raw);
+  put("ticket", "receipt", 0, kept.raw);
+  put("ticket", "removal", 0, removed.raw);
+  auto header = encode_shard_header(pack[1].header, false);
+  std::vector<std::pair<std::string, shard_request>> requests{{"begin", begin_upload{7, by.raw, header}},
+                                                              {"blocks", upload_blocks{7, 2}},
+                                                              {"end", end_upload{7}},
+                                                              {"header", find_header{by.raw}},
+                                                              {"read", find_blocks{by.raw, 1, 16}},
+                                                              {"prove", prove_block{by.raw, 2}},
+                                                              {"delete", delete_pack{gone.raw}},
+                                                              {"list", list_shards{allowed.raw, by.shard, 256}}};
+  for (const auto& [name, what] : requests)
+    put("ticket", "ask_" + name, 1, as_view(encode(what)));
+  std::vector<std::pair<std::string, shard_answer>> answers{
+      {"begun", upload_begun{kept.raw}},   {"taken", blocks_taken{}},
+      {"kept", shard_kept{kept.raw}},      {"header", header_found{header}},
+      {"proof", prove(pack[1].header, 0)}, {"removed", pack_deleted{removed.raw}},
+      {"blocks", blocks_found{}},          {"listed", shards_listed{{by.raw, by.raw}, true}}};
+  for (const auto& [name, what] : answers)
+    put("ticket", "told_" + name, 2, as_view(encode(what)));
+  put("ticket", "grants", 3, as_view(encode_grants({{owner, 100}, {{}, 0}})));
+  put("ticket", "grants_newer", 3, as_view("datamesh grants 2\n"));
+}
+
 void texts() {
   put("config", "all", "# mine\nmemory = '64M'\nquiet = true\ncolor = \"never\"\nthreads = 2\nexclude = ['*.o', \"b\\u00e4r\"]\n");
   put("config", "dotted", "vault = '''\nx'''\n\n[table]\na.b = 1979-05-27T07:32:00Z\n");
@@ -462,5 +509,6 @@ int main(int argc, char** argv) {
   control_files();
   links();
   discovery_messages();
+  tickets();
   texts();
 }

@@ -1,0 +1,883 @@
+#include "network/guest_store.hpp"
+
+#include "base/lasting_store.hpp"
+#include "storage/little_endian.hpp"
+
+#include <array>
+#include <mutex>
+#include <set>
+
+namespace datamesh::network {
+
+namespace {
+
+using storage::layout_reader;
+using storage::layout_writer;
+using storage::shard_record;
+using storage::shard_store;
+
+constexpr std::string_view meta_key = "m";
+constexpr char ticket_prefix = 't';
+constexpr char owner_prefix = 'o';
+constexpr char deletion_prefix = 'd';
+constexpr uint16_t rows_version = 1;
+constexpr size_t page = 4096;
+
+std::string tickets_path(const std::string& folder) {
+  return join_path(folder, "tickets");
+}
+
+std::string shard_prefix(const shard_key& shard) {
+  std::string key{ticket_prefix};
+  key += shard.pack.text();
+  key += static_cast<char>(shard.index);
+  return key;
+}
+std::string ticket_key(const shard_key& shard, const vault_id& owner) {
+  return shard_prefix(shard).append(owner.text());
+}
+std::string pack_prefix(const vault_id& owner, const pack_id& pack) {
+  std::string key{owner_prefix};
+  return key.append(owner.text()).append(pack.text());
+}
+std::string owner_key(const vault_id& owner, const shard_key& shard) {
+  return pack_prefix(owner, shard.pack) + static_cast<char>(shard.index);
+}
+std::string deletion_key(const vault_id& owner, const pack_id& pack) {
+  std::string key{deletion_prefix};
+  return key.append(owner.text()).append(pack.text());
+}
+
+/// A signed word, and when it came.
+std::string encode_row(clock::wall_time at, byte_view word) {
+  std::vector<std::byte> image(sizeof(int64_t) + word.size());
+  layout_writer{image}.put(static_cast<int64_t>(at.time_since_epoch().count())).put(word);
+  return std::string{as_text(image)};
+}
+
+std::pair<clock::wall_time, byte_view> split_row(std::string_view value) {
+  layout_reader reader{as_view(value)};
+  auto at = clock::wall_time{std::chrono::nanoseconds{reader.get<int64_t>()}};
+  return {at, reader.take(reader.left())};
+}
+
+result<kept_guest> read_kept(std::string_view value) {
+  auto corrupt = [] {
+    return fail(errc::store_corrupt, "read the row of a ticket");
+  };
+  if (value.size() < sizeof(int64_t))
+    return corrupt();
+  auto [at, word] = split_row(value);
+  auto by = read_ticket(word);
+  if (!by)
+    return by.error().code() == errc::format_newer ? fail(by.error()) : corrupt();
+  return kept_guest{std::move(*by), at};
+}
+
+/// A deletion, and since when it is remembered.
+result<std::pair<deletion, clock::wall_time>> read_remembered(std::string_view value) {
+  if (value.size() < sizeof(int64_t))
+    return fail(errc::store_corrupt, "read the row of a deletion");
+  auto [at, word] = split_row(value);
+  auto what = read_deletion(word);
+  if (!what)
+    return fail(what.error());
+  return std::pair{std::move(*what), at};
+}
+
+shard_key shard_of_ticket_key(std::string_view key) {
+  layout_reader reader{as_view(key.substr(1))};
+  shard_key shard;
+  shard.pack = reader.get_id<pack_id>();
+  shard.index = reader.get<uint8_t>();
+  return shard;
+}
+
+bool same(byte_view a, byte_view b) {
+  return std::ranges::equal(a, b);
+}
+
+/// Another drive may take what this one refuses.
+bool may_go_elsewhere(errc code) {
+  return code == errc::drive_full || code == errc::drive_failed || code == errc::drive_missing || disk_refuses(code);
+}
+
+/// All shards of a store, in order.
+class shard_walk {
+public:
+  explicit shard_walk(const shard_store& store) : store_(store) {}
+
+  /// Nothing behind the last.
+  result<std::optional<shard_record>> next() {
+    if (at_ == rows_.size()) {
+      auto more = store_.list(last_, page);
+      if (!more)
+        return fail(more.error());
+      rows_ = std::move(*more);
+      at_ = 0;
+      if (rows_.empty())
+        return std::nullopt;
+      last_ = rows_.back().key;
+    }
+    return rows_[at_++];
+  }
+
+private:
+  const shard_store& store_;
+  std::vector<shard_record> rows_;
+  size_t at_ = 0;
+  std::optional<shard_key> last_;
+};
+
+/// The guests of one drive.
+struct guest_drive {
+  std::unique_ptr<shard_store> shards;
+  std::unique_ptr<lasting_store> rows;
+
+  [[nodiscard]] result<void> write(const write_batch& changes) const;
+  [[nodiscard]] result<std::optional<kept_guest>> find(const shard_key& shard, const vault_id& owner) const;
+  [[nodiscard]] result<std::optional<std::pair<deletion, clock::wall_time>>> find_deletion(const vault_id& owner,
+                                                                                           const pack_id& pack) const;
+  [[nodiscard]] result<bool> has_tickets(const shard_key& shard) const;
+  [[nodiscard]] result<void> drop_shard(const shard_key& shard) const;
+};
+
+/// Synced. A sync that fails is never tried again: the drive takes no more writes.
+result<void> guest_drive::write(const write_batch& changes) const {
+  constexpr auto attempted = "write tickets";
+  if (shards->state() == storage::drive_state::failed)
+    return fail(errc::drive_failed, attempted, shards->folder());
+  if (!rows->writable())
+    if (auto opened = rows->reopen(); !opened)
+      return fail(opened.error().within(attempted, shards->folder()));
+  auto written = rows->write(changes, durability::synced);
+  if (written)
+    return {};
+  auto code = written.error().code();
+  if (!disk_refuses(code) && code != errc::not_found)
+    (void) shards->set_state(storage::drive_state::failed);
+  return fail(written.error().as(disk_refuses(code) ? code : errc::drive_failed, attempted, shards->folder()));
+}
+
+result<std::optional<kept_guest>> guest_drive::find(const shard_key& shard, const vault_id& owner) const {
+  auto row = rows->get(ticket_key(shard, owner));
+  if (!row)
+    return fail(row.error().within("look for a ticket", shards->folder()));
+  if (!*row)
+    return std::nullopt;
+  auto kept = read_kept(**row);
+  if (!kept)
+    return fail(kept.error());
+  return std::move(*kept);
+}
+
+result<std::optional<std::pair<deletion, clock::wall_time>>> guest_drive::find_deletion(const vault_id& owner, const pack_id& pack) const {
+  auto row = rows->get(deletion_key(owner, pack));
+  if (!row)
+    return fail(row.error().within("look for a deletion", shards->folder()));
+  if (!*row)
+    return std::nullopt;
+  auto read = read_remembered(**row);
+  if (!read)
+    return fail(read.error());
+  return std::move(*read);
+}
+
+result<bool> guest_drive::has_tickets(const shard_key& shard) const {
+  auto prefix = shard_prefix(shard);
+  bool found = false;
+  auto scanned = rows->scan(prefix, prefix_end(prefix), [&](std::string_view, std::string_view) {
+    found = true;
+    return false;
+  });
+  if (!scanned)
+    return fail(scanned.error());
+  return found;
+}
+
+/// Unless somebody else has a ticket for it.
+result<void> guest_drive::drop_shard(const shard_key& shard) const {
+  auto needed = has_tickets(shard);
+  if (!needed)
+    return fail(needed.error());
+  return *needed ? result<void>{} : shards->remove(std::span{&shard, 1});
+}
+
+result<std::unique_ptr<lasting_store>> open_rows(const environment& env, const shard_store& shards) {
+  constexpr auto attempted = "open tickets";
+  ordered_store_options options;
+  options.folder = tickets_path(shards.folder());
+  options.create_if_missing = false;
+  options.or_read_only = true;
+  auto corrupt = [&] {
+    return fail(errc::store_corrupt, attempted, shards.folder());
+  };
+  auto first = shards.list(std::nullopt, 1);
+  if (!first)
+    return fail(first.error());
+  auto opened = lasting_store::open(env.stores, options);
+  if (!opened && opened.error().code() == errc::not_found) {
+    // Without tickets everything would look like a leftover.
+    if (!first->empty())
+      return corrupt();
+    options.create_if_missing = true;
+    opened = lasting_store::open(env.stores, options);
+  }
+  if (!opened)
+    return fail(opened.error().within(attempted, shards.folder()));
+  auto meta = (*opened)->get(meta_key);
+  if (!meta)
+    return fail(meta.error().within(attempted, shards.folder()));
+  if (*meta ? (*meta)->size() != sizeof(uint16_t) : !first->empty())
+    return corrupt();
+  if (*meta && load_le<uint16_t>(as_view(**meta)) != rows_version)
+    return fail(errc::format_newer, attempted, shards.folder());
+  return opened;
+}
+
+} // namespace
+
+struct guest_store::impl {
+  environment env;
+  std::vector<guest_drive> drives;
+  mutable std::mutex mutex;
+  using usage_map = std::map<vault_id, guest_usage>;
+  usage_map usages; // By *mutex*.
+  // A write failed, and may be there all the same.
+  bool is_unsure = false;
+
+  struct held_guest {
+    size_t drive = 0;
+    kept_guest kept;
+  };
+
+  [[nodiscard]] clock::wall_time now() const {
+    return env.clock->wall();
+  }
+  void tell(std::string_view what, const std::string& folder, uint64_t count) const;
+  void count(const vault_id& owner, int64_t shards, int64_t deletions, int64_t bytes);
+  [[nodiscard]] guest_usage usage(const vault_id& owner) const;
+
+  result<void> load(guest_store_options& options);
+  result<void> begin_rows(const guest_drive& drive) const;
+  result<void> be_sure();
+  result<void> count_all();
+  result<void> compare(const guest_drive& drive, usage_map& into) const;
+  result<void> count_deletions(usage_map& into) const;
+  result<void> write(const guest_drive& drive, const write_batch& changes);
+  [[nodiscard]] result<std::optional<held_guest>> find(const shard_key& shard, const vault_id& owner) const;
+  [[nodiscard]] result<std::optional<deletion>> last_deletion(const vault_id& owner, const pack_id& pack) const;
+  [[nodiscard]] result<std::optional<held_guest>> admit(const ticket& by) const;
+  [[nodiscard]] result<std::vector<size_t>> drives_for(const shard_key& shard) const;
+  result<void> put(const guest_drive& drive, const guest_write& what, clock::wall_time at);
+  result<void> put_row(const guest_drive& drive, const ticket& by, clock::wall_time at);
+  result<uint32_t> remove_from(const guest_drive& drive, const deletion& what, clock::wall_time at);
+  [[nodiscard]] result<std::vector<kept_guest>> of_pack(const guest_drive& drive, const vault_id& owner, const pack_id& pack) const;
+  result<uint64_t> expire(const guest_drive& drive);
+  result<void> forget_deletions();
+  [[nodiscard]] result<const guest_drive*> readable(const ticket& by) const;
+  [[nodiscard]] uint64_t charge(const guest_drive& drive, const shard_key& shard) const;
+};
+
+std::string guests_folder(const std::string& drive) {
+  return join_path(drive, "guests");
+}
+
+// -- what an owner has ---------------------------------------------------------------
+
+void guest_store::impl::tell(std::string_view what, const std::string& folder, uint64_t how_many) const {
+  if (env.log == nullptr)
+    return;
+  auto number = std::to_string(how_many);
+  std::array<log_field, 2> fields{log_field{"folder", folder}, log_field{"count", number}};
+  env.log->write(severity::warning, "guest store", what, fields);
+}
+
+void guest_store::impl::count(const vault_id& owner, int64_t shards, int64_t deletions, int64_t bytes) {
+  std::lock_guard guard{mutex};
+  auto& now = usages[owner];
+  now.shards += static_cast<uint64_t>(shards);
+  now.deletions += static_cast<uint64_t>(deletions);
+  now.bytes += static_cast<uint64_t>(bytes);
+  if (now == guest_usage{})
+    usages.erase(owner);
+}
+
+guest_usage guest_store::impl::usage(const vault_id& owner) const {
+  std::lock_guard guard{mutex};
+  auto found = usages.find(owner);
+  return found == usages.end() ? guest_usage{} : found->second;
+}
+
+// -- opening -------------------------------------------------------------------------
+
+guest_store::guest_store() : impl_(std::make_unique<impl>()) {}
+guest_store::~guest_store() = default;
+
+result<void> guest_store::format(const environment& env, const std::string& folder) {
+  // The tickets are made when it is opened, as long as it is empty.
+  return shard_store::format(env, folder).map([](const drive_id&) {});
+}
+
+result<std::unique_ptr<guest_store>> guest_store::open(const environment& env, guest_store_options options) {
+  std::unique_ptr<guest_store> opened{new guest_store};
+  opened->impl_->env = env;
+  if (auto loaded = opened->impl_->load(options); !loaded)
+    return fail(loaded.error().within("open what is kept for others"));
+  return opened;
+}
+
+result<void> guest_store::impl::load(guest_store_options& options) {
+  if (options.folders.empty())
+    return fail(errc::invalid_argument, "open what is kept for others", "no drive");
+  for (auto& folder : options.folders) {
+    storage::shard_store_options of_drive;
+    of_drive.folder = folder;
+    of_drive.reserve_bytes = options.reserve_bytes;
+    of_drive.reserve_ratio = options.reserve_ratio;
+    of_drive.direct_io = options.direct_io;
+    auto shards = shard_store::open(env, std::move(of_drive));
+    if (!shards)
+      return fail(shards.error());
+    auto rows = open_rows(env, **shards);
+    if (!rows)
+      return fail(rows.error());
+    drives.push_back({std::move(*shards), std::move(*rows)});
+    const auto& drive = drives.back();
+    if (auto begun = begin_rows(drive); !begun)
+      return begun;
+  }
+  return count_all();
+}
+
+result<void> guest_store::impl::count_all() {
+  usage_map fresh;
+  for (const auto& drive : drives)
+    if (auto compared = compare(drive, fresh); !compared)
+      return compared;
+  if (auto counted = count_deletions(fresh); !counted)
+    return counted;
+  std::lock_guard guard{mutex};
+  usages = std::move(fresh);
+  return {};
+}
+
+result<void> guest_store::impl::write(const guest_drive& drive, const write_batch& changes) {
+  auto written = drive.write(changes);
+  is_unsure |= !written;
+  return written;
+}
+
+/// After a write that failed, what a drive holds is the truth, once it was opened anew.
+result<void> guest_store::impl::be_sure() {
+  if (!is_unsure)
+    return {};
+  for (const auto& drive : drives)
+    if (drive.shards->state() != storage::drive_state::failed && !drive.rows->writable())
+      if (auto opened = drive.rows->reopen(); !opened)
+        return opened;
+  auto counted = count_all();
+  is_unsure = !counted;
+  return counted;
+}
+
+/// What an earlier process wrote and did not sync must be durable before it is relied on. A
+/// drive that takes no writes is read all the same.
+result<void> guest_store::impl::begin_rows(const guest_drive& drive) const {
+  std::array<std::byte, sizeof(uint16_t)> version{};
+  store_le<uint16_t>(version, rows_version);
+  write_batch first;
+  first.put(meta_key, as_text(version));
+  auto written = drive.write(first);
+  return written || may_go_elsewhere(written.error().code()) ? result<void>{} : written;
+}
+
+/// Tickets and shards, both in order.
+result<void> guest_store::impl::compare(const guest_drive& drive, usage_map& into) const {
+  shard_walk walk{*drive.shards};
+  std::vector<shard_key> orphans;
+  std::vector<std::pair<shard_key, vault_id>> lost;
+  result<void> walked;
+  std::optional<shard_record> current;
+  bool is_kept = true;
+  auto step = [&] {
+    if (!is_kept)
+      orphans.push_back(current->key);
+    auto next = walk.next();
+    walked = next ? result<void>{} : fail(next.error());
+    current = next ? *next : std::nullopt;
+    is_kept = !current;
+    return walked.has_value();
+  };
+  if (!step())
+    return walked;
+  std::string prefix{ticket_prefix};
+  result<void> read;
+  auto scanned = drive.rows->scan(prefix, prefix_end(prefix), [&](std::string_view key, std::string_view value) {
+    auto kept = read_kept(value);
+    read = kept ? result<void>{} : fail(kept.error());
+    if (!kept || key != ticket_key(kept->by.shard, kept->by.owner)) {
+      read = read ? fail(errc::store_corrupt, "read the row of a ticket", drive.shards->folder()) : read;
+      return false;
+    }
+    const auto& shard = kept->by.shard;
+    while (current && current->key < shard)
+      if (!step())
+        return false;
+    if (current && current->key == shard) {
+      is_kept = true;
+      auto& now = into[kept->by.owner];
+      ++now.shards;
+      now.bytes += charge_of(current->shape);
+    } else {
+      lost.emplace_back(shard, kept->by.owner);
+    }
+    return true;
+  });
+  while (current && walked && scanned && read)
+    (void) step();
+  for (const auto* outcome : {&scanned, &read, &walked})
+    if (!*outcome)
+      return fail(outcome->error().within("compare tickets with shards", drive.shards->folder()));
+  write_batch changes;
+  for (const auto& [shard, owner] : lost) {
+    changes.erase(ticket_key(shard, owner));
+    changes.erase(owner_key(owner, shard));
+  }
+  if (!lost.empty()) {
+    tell("Shards that are kept for others are lost.", drive.shards->folder(), lost.size());
+    (void) drive.write(changes);
+  }
+  if (!orphans.empty() && !drive.shards->remove(orphans))
+    tell("Shards without a ticket could not be removed.", drive.shards->folder(), orphans.size());
+  return {};
+}
+
+result<void> guest_store::impl::count_deletions(usage_map& into) const {
+  std::set<std::string> seen;
+  std::string prefix{deletion_prefix};
+  for (const auto& drive : drives) {
+    auto scanned = drive.rows->scan(prefix, prefix_end(prefix), [&](std::string_view key, std::string_view) {
+      if (key.size() == 1 + vault_id::size + pack_id::size && seen.insert(std::string{key}).second) {
+        auto& now = into[vault_id::from(as_view(key.substr(1, vault_id::size)))];
+        ++now.deletions;
+        now.bytes += row_charge;
+      }
+      return true;
+    });
+    if (!scanned)
+      return fail(scanned.error());
+  }
+  return {};
+}
+
+// -- storing -------------------------------------------------------------------------
+
+result<std::optional<guest_store::impl::held_guest>> guest_store::impl::find(const shard_key& shard, const vault_id& owner) const {
+  // A drive that can not be read hides only what is on it.
+  std::optional<error> failure;
+  for (size_t i = 0; i < drives.size(); ++i) {
+    auto kept = drives[i].find(shard, owner);
+    if (!kept)
+      failure = kept.error();
+    else if (*kept)
+      return held_guest{i, std::move(**kept)};
+  }
+  if (failure)
+    return fail(*failure);
+  return std::nullopt;
+}
+
+result<std::optional<deletion>> guest_store::impl::last_deletion(const vault_id& owner, const pack_id& pack) const {
+  std::optional<deletion> last;
+  for (const auto& drive : drives) {
+    auto found = drive.find_deletion(owner, pack);
+    if (!found)
+      return fail(found.error());
+    if (*found && (!last || (*found)->first.number > last->number))
+      last = std::move((*found)->first);
+  }
+  return last;
+}
+
+/// What is here already by a ticket that *by* may take the place of.
+result<std::optional<guest_store::impl::held_guest>> guest_store::impl::admit(const ticket& by) const {
+  constexpr auto attempted = "keep a shard for another";
+  auto refuse = [&](errc code, const char* why) {
+    return fail(error{code, why, by.shard.pack.brief()}.within(attempted));
+  };
+  if (by.has_expired(now()))
+    return refuse(errc::invalid_argument, "take a ticket that has run out");
+  auto deleted = last_deletion(by.owner, by.shard.pack);
+  if (!deleted)
+    return fail(deleted.error());
+  if (*deleted && (*deleted)->number >= by.number)
+    return refuse(errc::conflict, "take a ticket that its owner's deletion is for");
+  auto held = find(by.shard, by.owner);
+  if (!held)
+    return fail(held.error());
+  if (*held) {
+    const auto& before = (*held)->kept.by;
+    if (before.number > by.number || (before.number == by.number && !same(before.raw, by.raw)))
+      return refuse(errc::conflict, "take a ticket that is older than another");
+  }
+  return held;
+}
+
+result<std::optional<kept_guest>> guest_store::renew(const ticket& by) {
+  if (auto sure = impl_->be_sure(); !sure)
+    return fail(sure.error());
+  auto held = impl_->admit(by);
+  if (!held)
+    return fail(held.error());
+  if (!*held)
+    return std::nullopt;
+  const auto& drive = impl_->drives[(*held)->drive];
+  // A receipt says that it is here now. What is damaged is to be sent again.
+  if (!drive.shards->check_deep(by.shard))
+    return std::nullopt;
+  auto stored = (*held)->kept.stored;
+  if (!same((*held)->kept.by.raw, by.raw))
+    if (auto written = impl_->put_row(drive, by, stored); !written)
+      return fail(written.error());
+  return kept_guest{by, stored};
+}
+
+/// Where the shard is for somebody else, or else those with the most room first.
+result<std::vector<size_t>> guest_store::impl::drives_for(const shard_key& shard) const {
+  std::vector<std::pair<uint64_t, size_t>> rooms;
+  for (size_t i = 0; i < drives.size(); ++i) {
+    auto there = drives[i].shards->find(shard);
+    if (!there)
+      return fail(there.error());
+    if (*there)
+      return std::vector{i};
+    auto usage = drives[i].shards->usage();
+    rooms.emplace_back(usage && drives[i].shards->state() == storage::drive_state::ok ? usage->room(storage::room_for::data) : 0, i);
+  }
+  std::ranges::stable_sort(rooms, std::greater{}, &std::pair<uint64_t, size_t>::first);
+  std::vector<size_t> order;
+  for (const auto& [room, drive] : rooms)
+    order.push_back(drive);
+  return order;
+}
+
+result<void> guest_store::impl::put_row(const guest_drive& drive, const ticket& by, clock::wall_time at) {
+  write_batch rows;
+  rows.put(ticket_key(by.shard, by.owner), encode_row(at, by.raw));
+  rows.put(owner_key(by.owner, by.shard), {});
+  return write(drive, rows);
+}
+
+// The shard first: a row without one would be a promise that nobody keeps. What a failed row
+// leaves goes with the next call.
+result<void> guest_store::impl::put(const guest_drive& drive, const guest_write& what, clock::wall_time at) {
+  storage::shard_write shard{what.header, what.body};
+  if (auto stored = drive.shards->store(std::span{&shard, 1}); !stored)
+    return stored;
+  return put_row(drive, what.by, at);
+}
+
+result<kept_guest> guest_store::store(const guest_write& write, uint64_t room) {
+  constexpr auto attempted = "keep a shard for another";
+  const auto& by = write.by;
+  if (auto fits = check_header(by, write.header); !fits)
+    return fail(fits.error().within(attempted));
+  if (auto sure = impl_->be_sure(); !sure)
+    return fail(sure.error());
+  auto held = impl_->admit(by);
+  if (!held)
+    return fail(held.error());
+  auto charge = *held ? 0 : charge_of(write.header.pack.shape);
+  auto used = impl_->usage(by.owner).bytes;
+  if (charge > 0 && (used > room || charge > room - used))
+    return fail(errc::no_space, attempted, "what was granted to " + by.owner.brief());
+  auto order = *held ? result<std::vector<size_t>>{std::vector{(*held)->drive}} : impl_->drives_for(by.shard);
+  if (!order)
+    return fail(order.error());
+  auto at = impl_->now();
+  result<void> done = fail(errc::drive_missing, attempted);
+  for (auto drive : *order) {
+    done = impl_->put(impl_->drives[drive], write, at);
+    if (done || !may_go_elsewhere(done.error().code()))
+      break;
+  }
+  if (!done)
+    return fail(done.error().within(attempted));
+  if (!*held)
+    impl_->count(by.owner, 1, 0, static_cast<int64_t>(charge));
+  return kept_guest{by, at};
+}
+
+// -- removing ------------------------------------------------------------------------
+
+result<std::vector<kept_guest>> guest_store::impl::of_pack(const guest_drive& drive, const vault_id& owner, const pack_id& pack) const {
+  std::vector<shard_key> shards;
+  auto prefix = pack_prefix(owner, pack);
+  auto scanned = drive.rows->scan(prefix, prefix_end(prefix), [&](std::string_view key, std::string_view) {
+    shards.push_back({pack, static_cast<uint8_t>(key.back())});
+    return true;
+  });
+  if (!scanned)
+    return fail(scanned.error());
+  std::vector<kept_guest> found;
+  for (const auto& shard : shards) {
+    auto kept = drive.find(shard, owner);
+    if (!kept)
+      return fail(kept.error());
+    if (*kept)
+      found.push_back(std::move(**kept));
+  }
+  return found;
+}
+
+uint64_t guest_store::impl::charge(const guest_drive& drive, const shard_key& shard) const {
+  auto record = drive.shards->find(shard);
+  return record && *record ? charge_of((*record)->shape) : 0;
+}
+
+/// One batch: from then on the shards count no more, and what is left of them goes at the
+/// latest when the store is opened.
+result<uint32_t> guest_store::impl::remove_from(const guest_drive& drive, const deletion& what, clock::wall_time at) {
+  auto all = of_pack(drive, what.owner, what.pack);
+  if (!all)
+    return fail(all.error());
+  auto before = drive.find_deletion(what.owner, what.pack);
+  if (!before)
+    return fail(before.error());
+  write_batch changes;
+  std::vector<shard_key> gone;
+  int64_t freed = 0;
+  for (const auto& kept : *all) {
+    if (kept.by.number > what.number)
+      continue;
+    changes.erase(ticket_key(kept.by.shard, what.owner));
+    changes.erase(owner_key(what.owner, kept.by.shard));
+    freed += static_cast<int64_t>(charge(drive, kept.by.shard));
+    gone.push_back(kept.by.shard);
+  }
+  if (!*before || (*before)->first.number < what.number)
+    changes.put(deletion_key(what.owner, what.pack), encode_row(at, what.raw));
+  if (changes.empty())
+    return 0;
+  if (auto written = write(drive, changes); !written)
+    return fail(written.error());
+  count(what.owner, -static_cast<int64_t>(gone.size()), 0, -freed);
+  for (const auto& shard : gone)
+    if (auto dropped = drive.drop_shard(shard); !dropped)
+      tell("A removed shard is left to the next start.", drive.shards->folder(), 1);
+  return static_cast<uint32_t>(gone.size());
+}
+
+result<uint32_t> guest_store::remove(const deletion& what, uint64_t room) {
+  constexpr auto attempted = "delete what is kept for another";
+  if (auto sure = impl_->be_sure(); !sure)
+    return fail(sure.error());
+  auto before = impl_->last_deletion(what.owner, what.pack);
+  if (!before)
+    return fail(before.error());
+  bool here = before->has_value();
+  for (const auto& drive : impl_->drives) {
+    auto found = impl_->of_pack(drive, what.owner, what.pack);
+    if (!found)
+      return fail(found.error());
+    here |= !found->empty();
+  }
+  auto used = impl_->usage(what.owner).bytes;
+  if (!here && room == 0)
+    return fail(errc::permission_denied, attempted, what.owner.brief());
+  if (!here && (used > room || row_charge > room - used))
+    return fail(errc::no_space, attempted, "what was granted to " + what.owner.brief());
+  auto at = impl_->now();
+  uint32_t removed = 0;
+  // On all drives, for one of them may go.
+  size_t remembered = 0;
+  std::optional<error> failure;
+  for (const auto& drive : impl_->drives) {
+    auto gone = impl_->remove_from(drive, what, at);
+    if (gone) {
+      removed += *gone;
+      ++remembered;
+      continue;
+    }
+    auto left = impl_->of_pack(drive, what.owner, what.pack);
+    if (!may_go_elsewhere(gone.error().code()) || !left || !left->empty())
+      failure = gone.error();
+  }
+  if (!*before && remembered > 0)
+    impl_->count(what.owner, 0, 1, static_cast<int64_t>(row_charge));
+  if (failure || remembered == 0)
+    return fail(failure ? failure->within(attempted) : error{errc::drive_failed, attempted});
+  return removed;
+}
+
+result<uint64_t> guest_store::impl::expire(const guest_drive& drive) {
+  std::vector<ticket> due;
+  auto latest = now() - expired_kept;
+  std::string prefix{ticket_prefix};
+  auto scanned = drive.rows->scan(prefix, prefix_end(prefix), [&](std::string_view, std::string_view value) {
+    if (auto kept = read_kept(value); kept && kept->by.has_expired(latest))
+      due.push_back(std::move(kept->by));
+    return due.size() < page;
+  });
+  if (!scanned)
+    return fail(scanned.error());
+  if (due.empty())
+    return 0;
+  write_batch changes;
+  for (const auto& by : due) {
+    changes.erase(ticket_key(by.shard, by.owner));
+    changes.erase(owner_key(by.owner, by.shard));
+  }
+  // Two owners may have the same shard: what it costs is asked before it goes.
+  std::vector<int64_t> freed;
+  for (const auto& by : due)
+    freed.push_back(static_cast<int64_t>(charge(drive, by.shard)));
+  if (auto written = write(drive, changes); !written)
+    return fail(written.error());
+  for (size_t i = 0; i < due.size(); ++i)
+    count(due[i].owner, -1, 0, -freed[i]);
+  for (const auto& by : due) {
+    if (auto dropped = drive.drop_shard(by.shard); !dropped)
+      tell("A shard whose ticket ran out is left to the next start.", drive.shards->folder(), 1);
+  }
+  return due.size();
+}
+
+/// On all drives together, as they were written.
+result<void> guest_store::impl::forget_deletions() {
+  std::map<std::string, clock::wall_time> last;
+  std::string prefix{deletion_prefix};
+  for (const auto& drive : drives) {
+    auto scanned = drive.rows->scan(prefix, prefix_end(prefix), [&](std::string_view key, std::string_view value) {
+      if (auto read = read_remembered(value)) {
+        auto& at = last.try_emplace(std::string{key}, read->second).first->second;
+        at = std::max(at, read->second);
+      }
+      return true;
+    });
+    if (!scanned)
+      return fail(scanned.error());
+  }
+  write_batch changes;
+  std::vector<vault_id> owners;
+  for (const auto& [key, at] : last)
+    if (now() - at >= deletion_kept) {
+      changes.erase(key);
+      owners.push_back(vault_id::from(as_view(key).subspan(1, vault_id::size)));
+    }
+  if (changes.empty())
+    return {};
+  for (const auto& drive : drives)
+    if (auto written = write(drive, changes); !written)
+      return written;
+  for (const auto& owner : owners)
+    count(owner, 0, -1, -static_cast<int64_t>(row_charge));
+  return {};
+}
+
+result<uint64_t> guest_store::expire() {
+  if (auto sure = impl_->be_sure(); !sure)
+    return fail(sure.error());
+  uint64_t removed = 0;
+  for (const auto& drive : impl_->drives)
+    for (;;) {
+      auto gone = impl_->expire(drive);
+      if (!gone)
+        return fail(gone.error().within("remove what ran out"));
+      if (*gone == 0)
+        break;
+      removed += *gone;
+    }
+  if (auto forgotten = impl_->forget_deletions(); !forgotten)
+    return fail(forgotten.error().within("forget deletions"));
+  return removed;
+}
+
+// -- reading -------------------------------------------------------------------------
+
+/// Whoever shows a ticket that is valid may read, and whoever shows the one by which it is here.
+result<const guest_drive*> guest_store::impl::readable(const ticket& by) const {
+  constexpr auto attempted = "read what is kept for another";
+  auto held = find(by.shard, by.owner);
+  if (!held)
+    return fail(held.error());
+  if (!*held)
+    return fail(errc::shard_missing, attempted, by.shard.pack.brief());
+  if (by.has_expired(now()) && !same((*held)->kept.by.raw, by.raw))
+    return fail(errc::invalid_argument, attempted, "the ticket has run out");
+  return &drives[(*held)->drive];
+}
+
+result<storage::shard_header> guest_store::read_header(const ticket& by) const {
+  auto drive = impl_->readable(by);
+  if (!drive)
+    return fail(drive.error());
+  auto header = (*drive)->shards->read_header(by.shard);
+  if (!header)
+    return header;
+  if (!check_header(by, *header))
+    return fail(errc::shard_damaged, "read what is kept for another", by.shard.pack.brief());
+  return header;
+}
+
+result<bytes> guest_store::read_blocks(const ticket& by, uint32_t first, uint32_t count) const {
+  constexpr auto attempted = "read what is kept for another";
+  auto drive = impl_->readable(by);
+  if (!drive)
+    return fail(drive.error());
+  auto header = read_header(by);
+  if (!header)
+    return fail(header.error());
+  const auto& shape = header->pack.shape;
+  if (count == 0 || first >= shape.block_count() || count > shape.block_count() - first)
+    return fail(errc::range_invalid, attempted, by.shard.pack.brief());
+  auto begin = uint64_t{first} * storage::block_size;
+  auto size = std::min(uint64_t{count} * storage::block_size, shape.shard_length - begin);
+  auto buffer = buffer_pool::make(size, 0)->take();
+  if (auto read = (*drive)->shards->read_checked(*header, first, buffer.span().first(size)); !read)
+    return fail(read.error().within(attempted));
+  return buffer.freeze(0, size);
+}
+
+result<std::vector<ticket>> guest_store::list(const vault_id& owner, const std::optional<shard_key>& after, size_t limit) const {
+  std::map<shard_key, ticket> found;
+  std::string prefix{owner_prefix};
+  prefix += owner.text();
+  auto first = after ? owner_key(owner, *after) + '\0' : prefix;
+  for (const auto& drive : impl_->drives) {
+    std::vector<shard_key> shards;
+    auto scanned = drive.rows->scan(first, prefix_end(prefix), [&](std::string_view key, std::string_view) {
+      shards.push_back(shard_of_ticket_key(key.substr(vault_id::size)));
+      return shards.size() < limit;
+    });
+    if (!scanned)
+      return fail(scanned.error());
+    for (const auto& shard : shards) {
+      auto kept = drive.find(shard, owner);
+      if (!kept)
+        return fail(kept.error());
+      // It may have gone in between.
+      if (*kept)
+        found.emplace(shard, std::move((*kept)->by));
+    }
+  }
+  std::vector<ticket> list;
+  for (auto& [shard, by] : found)
+    if (list.size() < limit)
+      list.push_back(std::move(by));
+  return list;
+}
+
+guest_usage guest_store::usage(const vault_id& owner) const {
+  return impl_->usage(owner);
+}
+
+result<void> guest_store::flush() {
+  for (const auto& drive : impl_->drives)
+    if (auto flushed = drive.rows->flush().and_then([&] { return drive.shards->flush(); }); !flushed)
+      return flushed;
+  return {};
+}
+
+} // namespace datamesh::network

@@ -1,0 +1,103 @@
+// The shards that a node keeps for others, on its drives beside its own: in each drive a
+// folder `guests`, which is a shard store of its own with the owners' tickets in it. What an
+// owner has here is counted from the tickets, when it is opened, so no count can drift.
+// Layout, rules and order of writes: docs/formats/ticket.md.
+//
+// A ticket's row is what makes a shard count: it is written after the shard is durable, and
+// goes before the shard does. What an interruption leaves without a ticket goes when the
+// store is opened.
+//
+// Thread rule: `renew`, `store`, `remove`, `expire`, `flush` from one writer thread; const
+// members from any thread meanwhile.
+#pragma once
+
+#include "datamesh/base/environment.hpp"
+#include "network/shard_intake.hpp"
+
+#include <memory>
+
+namespace datamesh::network {
+
+/// How long a deletion is remembered, and for how long after its ticket's end a shard is kept:
+/// clocks differ.
+inline constexpr auto deletion_kept = std::chrono::hours{24 * 90};
+inline constexpr auto expired_kept = std::chrono::hours{24};
+
+/// Beside what is a drive's own, in its folder.
+[[nodiscard]] std::string guests_folder(const std::string& drive);
+
+struct guest_store_options {
+  /// `guests_folder` of each drive; at least one.
+  std::vector<std::string> folders;
+  /// As in `shard_store_options`.
+  uint64_t reserve_bytes = 64ull << 20;
+  double reserve_ratio = 0.02;
+  bool direct_io = true;
+};
+
+/// What one owner has here.
+struct guest_usage {
+  uint64_t shards = 0;
+  uint64_t deletions = 0; ///< That are remembered.
+  uint64_t bytes = 0;     ///< What he is charged for both.
+
+  friend bool operator==(const guest_usage&, const guest_usage&) = default;
+};
+
+/// A shard that is here, durably.
+struct kept_guest {
+  ticket by;
+  clock::wall_time stored;
+};
+
+class guest_store {
+public:
+  /// Makes an empty one of *folder*, durably. `already_exists` when it is one.
+  [[nodiscard]] static result<void> format(const environment& env, const std::string& folder);
+
+  /// Removes what an interruption left without a ticket, and tickets whose shard is lost.
+  /// What `shard_store::open` answers; `store_corrupt` where there are shards and no tickets.
+  [[nodiscard]] static result<std::unique_ptr<guest_store>> open(const environment& env, guest_store_options options);
+  ~guest_store();
+
+  /// For a shard that is here whole, each block looked at: from now on it is kept by *by*,
+  /// which may be a later ticket than before. Nothing where it is to be sent. What `store`
+  /// refuses is refused.
+  [[nodiscard]] result<std::optional<kept_guest>> renew(const ticket& by);
+
+  /// Durable when it succeeds; what an error leaves counts for nothing.
+  /// @param room what the owner may have here in all
+  /// `invalid_argument` for a ticket that has run out, `conflict` for one that is older than
+  /// what is here, or than a deletion, `no_space` when *room* is not enough, and what
+  /// `shard_store::store` answers on the last drive that was tried.
+  [[nodiscard]] result<kept_guest> store(const guest_write& write, uint64_t room);
+
+  /// Removes what is here by tickets up to the deletion's number, remembers it, and answers
+  /// how many shards those were. `permission_denied` or `no_space` where nothing of that pack
+  /// is here, and no room to remember it.
+  [[nodiscard]] result<uint32_t> remove(const deletion& what, uint64_t room);
+
+  /// Removes what ran out; answers how many shards.
+  [[nodiscard]] result<uint64_t> expire();
+
+  /// `shard_missing` unless it is here for that owner, and *by* is valid or the one by which
+  /// it is. @pre *by* was verified
+  [[nodiscard]] result<storage::shard_header> read_header(const ticket& by) const;
+  /// Whole blocks, each checked. `range_invalid` beyond the end, `shard_damaged`.
+  [[nodiscard]] result<bytes> read_blocks(const ticket& by, uint32_t first, uint32_t count) const;
+
+  /// Up to *limit* behind *after*, in order of pack and index.
+  [[nodiscard]] result<std::vector<ticket>> list(const vault_id& owner, const std::optional<shard_key>& after, size_t limit) const;
+
+  [[nodiscard]] guest_usage usage(const vault_id& owner) const;
+
+  /// Brings all into the state in which it opens fastest.
+  [[nodiscard]] result<void> flush();
+
+private:
+  guest_store();
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace datamesh::network

@@ -1,0 +1,295 @@
+#include "network/guest_store.hpp"
+
+#include "storage/drive_marker.hpp"
+#include "tests/libdatamesh/network/guest_fixture.hpp"
+#include "tests/libdatamesh/storage/seed.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <set>
+
+using namespace datamesh;
+using namespace datamesh::network;
+using namespace datamesh::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr uint64_t plenty = 1 << 30;
+
+struct store_test {
+  explicit store_test(size_t drives = 1) : house(drives) {
+    REQUIRE(house.open());
+  }
+
+  seeded_random random{seed()};
+  guest_house house;
+  signatory owner{1};
+  signatory other{2};
+
+  [[nodiscard]] guest_store& guests() const {
+    return *house.guests;
+  }
+  [[nodiscard]] ticket by(const storage::shard_write& shard, uint64_t number = 1) const {
+    return owner.ticket_for(shard, number, house.later());
+  }
+  result<kept_guest> store(const storage::shard_write& shard, uint64_t number = 1, uint64_t room = plenty) const {
+    return guests().store(guest_of(shard, by(shard, number)), room);
+  }
+  [[nodiscard]] bool is_whole(const storage::shard_write& shard, const ticket& shown) const {
+    auto blocks = guests().read_blocks(shown, 0, shard.header.pack.shape.block_count());
+    return blocks && std::ranges::equal(blocks->view(), shard.body.view());
+  }
+};
+
+guest_usage used(uint64_t shards, uint64_t deletions, uint64_t bytes) {
+  return {shards, deletions, bytes};
+}
+
+} // namespace
+
+TEST_CASE("a shard is given back by its ticket, also after a restart", "[guest_store]") {
+  auto shape = GENERATE(small_guest, large_guest);
+  store_test test;
+  auto pack = make_pack(test.random, shape);
+  auto by = test.by(pack[1]);
+  CHECK_FALSE(test.guests().renew(by).value());
+  auto kept = test.store(pack[1]);
+  REQUIRE(kept);
+  CHECK(kept->stored == test.house.now());
+  CHECK(test.guests().usage(test.owner.owner) == used(1, 0, charge_of(shape)));
+  for (auto restarted : {false, true}) {
+    if (restarted)
+      REQUIRE(test.house.open());
+    CHECK(test.is_whole(pack[1], by));
+    CHECK(test.guests().read_header(by)->block_hashes == pack[1].header.block_hashes);
+    CHECK(test.guests().usage(test.owner.owner) == used(1, 0, charge_of(shape)));
+    CHECK(refusal(test.guests().read_header(test.by(pack[0]))) == errc::shard_missing);
+    CHECK(refusal(test.guests().read_blocks(by, shape.block_count(), 1)) == errc::range_invalid);
+    CHECK(refusal(test.guests().read_blocks(by, 0, shape.block_count() + 1)) == errc::range_invalid);
+    CHECK(refusal(test.guests().read_blocks(by, 0, 0)) == errc::range_invalid);
+  }
+}
+
+TEST_CASE("the same shard again costs nothing more and changes nothing", "[guest_store]") {
+  store_test test;
+  auto pack = make_pack(test.random, small_guest);
+  REQUIRE(test.store(pack[0]));
+  auto stored = test.house.now();
+  test.house.time->advance(1h);
+  auto by = test.owner.ticket_for(pack[0], 1, stored + 24h * 30);
+  auto again = test.guests().renew(by).value();
+  REQUIRE(again);
+  CHECK(again->stored == stored);
+  CHECK(test.guests().store(guest_of(pack[0], by), plenty));
+  // Not even where there is no room any more.
+  CHECK(test.guests().store(guest_of(pack[0], by), 0));
+  CHECK(test.guests().usage(test.owner.owner) == used(1, 0, charge_of(small_guest)));
+}
+
+TEST_CASE("room that is gone is refused, to the byte", "[guest_store]") {
+  store_test test;
+  auto pack = make_pack(test.random, small_guest);
+  auto one = charge_of(small_guest);
+  CHECK(refusal(test.store(pack[0], 1, one - 1)) == errc::no_space);
+  CHECK(refusal(test.store(pack[0], 1, 0)) == errc::no_space);
+  CHECK(test.store(pack[0], 1, one));
+  CHECK(refusal(test.store(pack[1], 1, 2 * one - 1)) == errc::no_space);
+  // Another owner has room of his own.
+  CHECK(test.guests().store(guest_of(pack[1], test.other.ticket_for(pack[1], 1, test.house.later())), one));
+  REQUIRE(test.house.open());
+  CHECK(refusal(test.store(pack[1], 1, 2 * one - 1)) == errc::no_space);
+  CHECK(test.store(pack[1], 1, 2 * one));
+  // Less was granted than there is.
+  CHECK(refusal(test.store(pack[2], 1, one)) == errc::no_space);
+}
+
+TEST_CASE("a ticket that has run out, is older than another or for another shard keeps nothing", "[guest_store]") {
+  store_test test;
+  auto pack = make_pack(test.random, small_guest);
+  auto expired = test.owner.ticket_for(pack[0], 1, test.house.now());
+  CHECK(refusal(test.guests().store(guest_of(pack[0], expired), plenty)) == errc::invalid_argument);
+  CHECK(refusal(test.guests().renew(expired)) == errc::invalid_argument);
+  CHECK(refusal(test.guests().store(guest_of(pack[0], test.by(pack[1])), plenty)) == errc::invalid_argument);
+  REQUIRE(test.store(pack[0], 5));
+  CHECK(refusal(test.store(pack[0], 4)) == errc::conflict);
+  auto twice = test.owner.ticket_for(pack[0], 5, test.house.later() + 1h);
+  CHECK(refusal(test.guests().renew(twice)) == errc::conflict);
+  CHECK(refusal(test.guests().store(guest_of(pack[0], twice), plenty)) == errc::conflict);
+  CHECK(test.guests().usage(test.owner.owner).shards == 1);
+}
+
+TEST_CASE("a later ticket takes the place of one before, without the shard being sent", "[guest_store]") {
+  store_test test;
+  auto pack = make_pack(test.random, large_guest);
+  REQUIRE(test.store(pack[0], 1));
+  auto longer = test.owner.ticket_for(pack[0], 2, test.house.later() + 24h * 30);
+  REQUIRE(test.guests().renew(longer).value());
+  REQUIRE(test.house.open());
+  auto listed = test.guests().list(test.owner.owner, {}, 10).value();
+  REQUIRE(listed.size() == 1);
+  CHECK(listed[0].name() == longer.name());
+  CHECK(test.guests().usage(test.owner.owner).shards == 1);
+  // The earlier one is in the manifests of others, and good as long as it is valid.
+  CHECK(test.is_whole(pack[0], test.by(pack[0], 1)));
+  test.house.time->advance(24h * 31);
+  CHECK(refusal(test.guests().read_header(test.owner.ticket_for(pack[0], 1, test.house.now() - 24h))) == errc::invalid_argument);
+  CHECK(test.is_whole(pack[0], longer));
+}
+
+TEST_CASE("a shard that is damaged is not claimed, and is whole again when it was sent", "[guest_store]") {
+  store_test test;
+  auto pack = make_pack(test.random, large_guest);
+  auto by = test.by(pack[0]);
+  REQUIRE(test.store(pack[0]));
+  auto path = storage::shard_path(test.house.options.folders[0], key_of(pack[0]));
+  REQUIRE(test.house.disk->flip_bit(path, (4096 + storage::block_size + 17) * 8));
+  CHECK_FALSE(test.guests().renew(by).value());
+  CHECK(refusal(test.guests().read_blocks(by, 1, 1)) == errc::shard_damaged);
+  CHECK(test.guests().read_blocks(by, 0, 1));
+  REQUIRE(test.store(pack[0]));
+  CHECK(test.guests().renew(by).value());
+  CHECK(test.is_whole(pack[0], by));
+}
+
+TEST_CASE("a deletion removes a pack's shards, is remembered, and refuses the tickets before it", "[guest_store]") {
+  auto drives = GENERATE(size_t{1}, size_t{3});
+  store_test test{drives};
+  auto pack = make_pack(test.random, large_guest);
+  auto rest = make_pack(test.random, small_guest);
+  for (size_t i = 0; i < 3; ++i)
+    REQUIRE(test.store(pack[i], 3));
+  REQUIRE(test.store(rest[0]));
+  auto gone = test.owner.deletion_of(pack[0].header.pack.id, 3, test.house.now());
+  // One that is older touches nothing.
+  CHECK(test.guests().remove(test.owner.deletion_of(gone.pack, 2, test.house.now()), plenty).value() == 0);
+  CHECK(test.is_whole(pack[0], test.by(pack[0], 3)));
+  CHECK(test.guests().remove(gone, 0).value() == 3);
+  for (auto restarted : {false, true}) {
+    if (restarted)
+      REQUIRE(test.house.open());
+    CHECK(test.guests().usage(test.owner.owner) == used(1, 1, charge_of(small_guest) + row_charge));
+    CHECK(refusal(test.guests().read_header(test.by(pack[0], 3))) == errc::shard_missing);
+    CHECK(refusal(test.store(pack[0], 3)) == errc::conflict);
+    CHECK(refusal(test.guests().renew(test.by(pack[0], 1))) == errc::conflict);
+    CHECK(test.guests().remove(gone, 0).value() == 0);
+    CHECK(test.is_whole(rest[0], test.by(rest[0])));
+  }
+  for (const auto& listed : test.house.disk->list_all())
+    CHECK(listed.path.find(gone.pack.hex()) == std::string::npos);
+}
+
+TEST_CASE("an old deletion that is sent again removes nothing of what was stored since", "[guest_store]") {
+  store_test test;
+  auto pack = make_pack(test.random, small_guest);
+  REQUIRE(test.store(pack[0], 1));
+  auto gone = test.owner.deletion_of(pack[0].header.pack.id, 1, test.house.now());
+  REQUIRE(test.guests().remove(gone, plenty));
+  REQUIRE(test.store(pack[0], 2));
+  CHECK(test.guests().remove(gone, plenty).value() == 0);
+  REQUIRE(test.house.open());
+  CHECK(test.guests().remove(gone, plenty).value() == 0);
+  CHECK(test.is_whole(pack[0], test.by(pack[0], 2)));
+  CHECK(test.guests().usage(test.owner.owner) == used(1, 1, charge_of(small_guest) + row_charge));
+}
+
+TEST_CASE("deletions of what is not here are remembered only while there is room", "[guest_store]") {
+  store_test test;
+  auto unknown = [&](uint64_t i) {
+    return test.owner.deletion_of(make_pack(test.random, small_guest)[0].header.pack.id, i, test.house.now());
+  };
+  CHECK(refusal(test.guests().remove(unknown(1), 0)) == errc::permission_denied);
+  CHECK(refusal(test.guests().remove(unknown(1), row_charge - 1)) == errc::no_space);
+  CHECK(test.guests().remove(unknown(1), row_charge).value() == 0);
+  CHECK(refusal(test.guests().remove(unknown(1), 2 * row_charge - 1)) == errc::no_space);
+  CHECK(test.guests().usage(test.owner.owner) == used(0, 1, row_charge));
+}
+
+TEST_CASE("two owners of one shard do not know of each other", "[guest_store]") {
+  store_test test;
+  auto pack = make_pack(test.random, large_guest);
+  auto mine = test.by(pack[0]);
+  auto theirs = test.other.ticket_for(pack[0], 1, test.house.later());
+  REQUIRE(test.store(pack[0]));
+  CHECK(refusal(test.guests().read_header(theirs)) == errc::shard_missing);
+  CHECK_FALSE(test.guests().renew(theirs).value());
+  REQUIRE(test.guests().store(guest_of(pack[0], theirs), plenty));
+  CHECK(test.guests().usage(test.other.owner) == used(1, 0, charge_of(large_guest)));
+  REQUIRE(test.guests().remove(test.owner.deletion_of(mine.shard.pack, 1, test.house.now()), plenty));
+  REQUIRE(test.house.open());
+  CHECK(refusal(test.guests().read_header(mine)) == errc::shard_missing);
+  CHECK(test.is_whole(pack[0], theirs));
+  CHECK(test.guests().usage(test.other.owner) == used(1, 0, charge_of(large_guest)));
+}
+
+TEST_CASE("what runs out goes a day later, and its room is free", "[guest_store]") {
+  store_test test;
+  auto pack = make_pack(test.random, small_guest);
+  auto brief = test.owner.ticket_for(pack[0], 1, test.house.now() + 1h);
+  auto both = test.other.ticket_for(pack[0], 1, test.house.now() + 1h);
+  REQUIRE(test.guests().store(guest_of(pack[0], brief), plenty));
+  REQUIRE(test.guests().store(guest_of(pack[0], both), plenty));
+  REQUIRE(test.store(pack[1]));
+  REQUIRE(test.guests().remove(test.owner.deletion_of(pack_id{}, 1, test.house.now()), plenty));
+  test.house.time->advance(24h);
+  CHECK(test.guests().expire().value() == 0);
+  // Whose clock is behind reads it to the end.
+  CHECK(test.is_whole(pack[0], brief));
+  test.house.time->advance(1h);
+  CHECK(test.guests().expire().value() == 2);
+  CHECK(refusal(test.guests().read_header(brief)) == errc::shard_missing);
+  CHECK(test.guests().usage(test.owner.owner) == used(1, 1, charge_of(small_guest) + row_charge));
+  CHECK(test.guests().usage(test.other.owner) == guest_usage{});
+  test.house.time->advance(24h * 89);
+  REQUIRE(test.guests().expire());
+  CHECK(test.guests().usage(test.owner.owner) == guest_usage{});
+  REQUIRE(test.house.open());
+  CHECK(test.guests().usage(test.owner.owner) == guest_usage{});
+}
+
+TEST_CASE("an owner's shards are listed in order, a page at a time, from all drives", "[guest_store]") {
+  store_test test{3};
+  std::set<shard_key> due;
+  for (int i = 0; i < 8; ++i)
+    for (const auto& shard : make_pack(test.random, small_guest)) {
+      REQUIRE(test.store(shard));
+      due.insert(key_of(shard));
+    }
+  auto others = make_pack(test.random, small_guest)[0];
+  REQUIRE(test.guests().store(guest_of(others, test.other.ticket_for(others, 1, test.house.later())), plenty));
+  std::vector<shard_key> found;
+  std::optional<shard_key> after;
+  for (;;) {
+    auto part = test.guests().list(test.owner.owner, after, 5).value();
+    for (const auto& one : part)
+      found.push_back(one.shard);
+    if (part.size() < 5)
+      break;
+    after = part.back().shard;
+  }
+  CHECK(found == std::vector<shard_key>{due.begin(), due.end()});
+}
+
+TEST_CASE("a drive that is full or gone is passed over, and what is on it is missed only there", "[guest_store]") {
+  store_test test{2};
+  auto how = GENERATE(drive_end::full, drive_end::read_only, drive_end::unplugged);
+  auto pack = make_pack(test.random, large_guest);
+  REQUIRE(test.store(pack[0]));
+  auto on_first = test.house.disk->status(storage::shard_path(test.house.options.folders[0], key_of(pack[0]))).has_value();
+  auto ended = test.house.options.folders[on_first ? 1 : 0];
+  test.house.disk->end_drive(1, ended, how);
+  REQUIRE(test.store(pack[1]));
+  REQUIRE(test.store(pack[2]));
+  CHECK(test.is_whole(pack[2], test.by(pack[2])));
+  CHECK(test.guests().usage(test.owner.owner) == used(3, 0, 3 * charge_of(large_guest)));
+}
+
+TEST_CASE("shards whose tickets are gone are left alone", "[guest_store]") {
+  store_test test;
+  auto pack = make_pack(test.random, large_guest);
+  REQUIRE(test.store(pack[0]));
+  test.house.guests.reset();
+  REQUIRE(test.house.env.stores->destroy(test.house.options.folders[0] + "/tickets"));
+  CHECK(refusal(test.house.open()) == errc::store_corrupt);
+  CHECK(test.house.disk->status(storage::shard_path(test.house.options.folders[0], key_of(pack[0]))));
+}
