@@ -13,6 +13,7 @@ namespace datamesh::network {
 /// Never used twice for different things.
 enum class peer_part : uint8_t {
   discovery = 1, ///< docs/formats/discovery.md
+  shards = 2,    ///< docs/formats/ticket.md
 };
 
 /// Bytes of what a request says to a part, at most.
