@@ -202,7 +202,7 @@ bool same(byte_view a, byte_view b) {
 
 TEST_CASE("a shard is stored on another node, read in part, proved, listed and deleted", "[shard_service]") {
   service_test test;
-  auto shape = GENERATE(small_guest, large_guest, storage::geometry{1, 1, 40 * storage::block_size});
+  auto shape = GENERATE(as<storage::geometry>{}, small_guest, large_guest, storage::geometry{1, 1, 40 * storage::block_size});
   auto pack = make_pack(test.random, shape);
   auto by = test.ticket_of(test.owner, pack[1]);
   auto receipt = test.asker.store(test.keeper.id(), pack[1], by);
@@ -502,7 +502,7 @@ TEST_CASE("a node that lies about what it keeps is not believed", "[shard_servic
 }
 
 TEST_CASE("who has a receipt finds the shard after a power loss, and nothing else is there", "[shard_service]") {
-  auto shape = GENERATE(small_guest, large_guest);
+  auto shape = GENERATE(as<storage::geometry>{}, small_guest, large_guest);
   auto number = seed();
   CAPTURE(number);
   guest_house before{1, number};

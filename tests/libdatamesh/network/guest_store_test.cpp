@@ -49,7 +49,7 @@ guest_usage used(uint64_t shards, uint64_t deletions, uint64_t bytes) {
 } // namespace
 
 TEST_CASE("a shard is given back by its ticket, also after a restart", "[guest_store]") {
-  auto shape = GENERATE(small_guest, large_guest);
+  auto shape = GENERATE(as<storage::geometry>{}, small_guest, large_guest);
   store_test test;
   auto pack = make_pack(test.random, shape);
   auto by = test.by(pack[1]);
