@@ -15,8 +15,9 @@ constexpr size_t mib = 1 << 20;
 /// has planned, and the first of what it forgets is not forgotten yet.
 struct watched_house {
   std::shared_ptr<hooked_files> hooks = std::make_shared<hooked_files>(std::make_shared<simulated_files>());
-  house h{3, disk::simulated, with(hooks)};
+  // Before the house: it outlives whatever the house does while it closes.
   std::future<errc> outcome;
+  house h{3, disk::simulated, with(hooks)};
 
   static node_options with(std::shared_ptr<hooked_files> files) {
     node_options options;
@@ -26,9 +27,9 @@ struct watched_house {
 
   /// *change* waits for its turn, or answers at once.
   void at_next_write(std::function<errc()> change) {
-    hooks->set([this, change = std::move(change), folder = h.path("home/vaults/main/catalog")](std::string_view call,
-                                                                                               const std::string& path) -> result<void> {
-      if (call != "write" || !path.starts_with(folder) || outcome.valid())
+    hooks->set([this, change = std::move(change), folder = h.path("home/vaults/main/catalog"),
+                done = false](std::string_view call, const std::string& path) mutable -> result<void> {
+      if (call != "write" || !path.starts_with(folder) || std::exchange(done, true))
         return {};
       outcome = std::async(std::launch::async, change);
       // One that is refused needs nothing of the catalog's writer, which waits here.
