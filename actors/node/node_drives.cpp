@@ -391,7 +391,10 @@ result<void> node_core::check_unused(const storage::drive_entry& drive, const st
                 drive.folder);
   // Who can not be read any more has nothing that could still be saved.
   if (unknown && *unknown > 0)
-    return fail(errc::conflict, fmt::format("remove a drive with {} shards that no vault here knows", *unknown), drive.folder);
+    return fail(
+        errc::conflict,
+        fmt::format("remove a drive with {} that no vault here knows", *unknown == 1 ? "1 shard" : fmt::format("{} shards", *unknown)),
+        drive.folder);
   return {};
 }
 

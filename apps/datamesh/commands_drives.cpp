@@ -199,9 +199,10 @@ namespace {
 void tell_unplaced(session& s, const std::vector<drive_report>& drives, const drive_id& replaced, uint64_t count) {
   for (const auto& drive : drives)
     if (drive.id != replaced && (drive.state == "missing" || drive.state == "failed"))
-      return s.out.note("{} shards wait until {} is replaced, too: datamesh drive replace {} DIR", grouped(count), printable(drive.folder),
-                        shell_word(drive.folder));
-  s.out.warn(fmt::format("{} shards could be rebuilt, but no drive takes them yet; run: datamesh repair", count));
+      return s.out.note("{} until {} is replaced, too: datamesh drive replace {} DIR", counted(count, "shard waits", "shards wait"),
+                        printable(drive.folder), shell_word(drive.folder));
+  s.out.warn(fmt::format("{} be rebuilt, but no drive takes {} yet; run: datamesh repair", counted(count, "shard could", "shards could"),
+                         count == 1 ? "it" : "them"));
 }
 
 } // namespace
@@ -274,9 +275,19 @@ outcome<int> run_drive_replace(session& s) {
     return refuse(old.error());
   auto folder = absolute_path(s.arguments()[1]);
   auto others = (*n)->drives();
-  // An earlier try may have added it.
-  auto there = std::any_of(others.begin(), others.end(),
-                           [&](auto& drive) { return drive.id != old->id && drive.state == "ok" && same_folder(drive.folder, folder); });
+  // An earlier try may have added it. What a drive in use has would stay where it is, with no
+  // place for the other's.
+  auto begun = [&](auto& drive) {
+    return drive.shards == 0 || old->state != "ok";
+  };
+  auto there = std::any_of(others.begin(), others.end(), [&](auto& drive) {
+    return drive.id != old->id && drive.state == "ok" && drive.folder == folder && begun(drive);
+  });
+  for (const auto& drive : others)
+    if (!there && drive.id != old->id && drive.state != "missing" && same_folder(drive.folder, folder))
+      return refuse(errc::already_exists, fmt::format("'{}' is a drive of this node", printable(drive.folder)),
+                    "name a folder that is none; to do with fewer drives: datamesh drive drain " + shell_word(old->folder)
+                        + " && datamesh rebalance && datamesh drive remove " + shell_word(old->folder));
   // A new disk may be mounted where the old one was.
   std::erase_if(others, [&](auto& drive) { return drive.id == old->id && drive.state == "missing"; });
   if (!there)

@@ -1418,6 +1418,23 @@ class WithNode(unittest.TestCase):
         self.assertEqual(world.json("repair").code, 0)
         self.assertEqual(world.json("status").summary["answer"], "safe")
 
+    def test_a_drive_in_use_replaces_no_other(self):
+        world = World(PROGRAM, DOCS)
+        self.addCleanup(world.close)
+        drives = [world.path(f"d{i}") for i in range(3)]
+        self.assertEqual(world.json("init", *(word for d in drives for word in ("-d", d))).code, 0)
+        self.assertEqual(world.json("put", world.write("work/f", os.urandom(3_000_000))).code, 0)
+        os.symlink(drives[1], world.path("link"))
+        for new in (drives[1], world.path("link")):
+            for dry in ((), ("--dry-run",)):
+                refused = world.json("drive replace", drives[2], new, *dry)
+                self.assertEqual((refused.code, refused.failure["error"]), (1, "DM-ALREADY-EXISTS"), refused.all)
+                self.assertIn("datamesh drive drain", refused.failure["suggestion"])
+        self.assertEqual([d["state"] for d in world.json("drive list").items], ["ok"] * 3)
+        # One that an earlier try added is empty.
+        self.assertEqual(world.json("drive add", world.path("d3")).code, 0)
+        self.assertEqual(world.json("drive replace", drives[2], world.path("d3")).summary["removed"], True)
+
     def test_drives_that_are_not_apart_are_refused_and_none_is_added(self):
         world = World(PROGRAM, DOCS)
         self.addCleanup(world.close)
