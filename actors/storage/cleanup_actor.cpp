@@ -8,12 +8,16 @@
 
 #include <fmt/format.h>
 
+#include <thread>
+
 namespace datamesh::storage {
 
 namespace {
 
 constexpr size_t operations_at_once = 1000;
 constexpr size_t packs_at_once = 256;
+/// How soon who waits sees that the job has ended.
+constexpr auto look_interval = std::chrono::milliseconds{20};
 /// Sealed chunks that are read and copied together.
 constexpr uint32_t copy_bytes_max = 6 << 20;
 /// Room that a shard of a pack of operations alone may take.
@@ -36,7 +40,9 @@ public:
   }
 
   result<cleanup_summary> run() {
-    std::lock_guard alone{context_->upkeep};
+    auto alone = wait_for_others();
+    if (!alone)
+      return fail(alone.error());
     if (auto read = read_checkpoints(); !read)
       return fail(read.error());
     auto now = context_->env.clock->wall().time_since_epoch().count();
@@ -71,6 +77,25 @@ public:
   }
 
 private:
+  /// Another cleanup, or who writes a checkpoint.
+  result<std::unique_lock<std::mutex>> wait_for_others() {
+    std::unique_lock alone{context_->upkeep, std::try_to_lock};
+    if (alone)
+      return alone;
+    event what;
+    what.kind = event_kind::job_progress;
+    what.job = task_.job->number;
+    what.subject = context_->name;
+    what.detail = "waits until another cleanup, or a checkpoint, of this vault is done";
+    context_->events->publish(std::move(what));
+    while (!alone.try_lock()) {
+      if (auto reason = task_.job->ended())
+        return fail(*reason);
+      std::this_thread::sleep_for(look_interval);
+    }
+    return alone;
+  }
+
   /// In as few steps as there is room for: each frees more than it copies.
   result<void> copy_and_delete(const cleanup_plan& plan, const std::vector<drive_candidate>& drives) {
     uint64_t free = 0;
@@ -209,6 +234,9 @@ private:
   /// Living chunks and all operations of one pack go into the open pack, sealed as
   /// they are.
   result<void> copy_forward(const cleanup_plan::copy& copy) {
+    auto turn = context_->turns.take({&copy.pack, 1}, *task_.job);
+    if (!turn)
+      return fail(turn.error());
     auto record = context_->names->find_pack(copy.pack);
     if (!record)
       return fail(record.error());
@@ -298,6 +326,9 @@ private:
   }
 
   result<void> delete_packs(const std::vector<pack_id>& free) {
+    auto turn = context_->turns.take(free, *task_.job);
+    if (!turn)
+      return fail(turn.error());
     if (auto applied = apply({condemn_packs{free}}); !applied)
       return applied;
     std::map<drive_id, v1::RemoveShards> by_drive;

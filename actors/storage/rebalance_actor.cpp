@@ -33,7 +33,7 @@ public:
           continue;
         if (auto reason = task_.job->ended())
           return fail(*reason);
-        if (auto moved = move_shards(pack); !moved)
+        if (auto moved = task_.dry_run ? move_shards(pack) : move_alone(pack); !moved)
           return fail(moved.error());
       }
     }
@@ -76,22 +76,41 @@ private:
     return used + room == 0 ? 0 : static_cast<double>(used) / static_cast<double>(used + room);
   }
 
+  /// The load of *drive*, if what it has is to go elsewhere.
+  load* to_empty(const drive_id& drive) {
+    auto found = loads_.find(drive);
+    if (found == loads_.end())
+      return nullptr;
+    auto& from = found->second;
+    auto too_full = !from.leaving && !from.stuck && from.ratio() > mean_ratio() + fill_slack;
+    return from.leaving || too_full ? &from : nullptr;
+  }
+
+  /// A pack that others may have changed since it was *seen*.
+  result<void> move_alone(const pack_record& seen) {
+    if (std::ranges::none_of(seen.drives, [&](const auto& drive) { return to_empty(drive) != nullptr; }))
+      return {};
+    auto turn = context_->turns.take({&seen.seal.id, 1}, *task_.job);
+    if (!turn)
+      return fail(turn.error());
+    auto now = context_->names->find_pack(seen.seal.id);
+    if (!now)
+      return fail(now.error());
+    return *now && !(*now)->condemned ? move_shards(**now) : result<void>{};
+  }
+
   result<void> move_shards(const pack_record& pack) {
     auto current = pack;
     auto level = healer_.level_of(pack);
     for (size_t i = 0; i < pack.drives.size(); ++i) {
-      auto found = loads_.find(pack.drives[i]);
-      if (found == loads_.end())
-        continue;
-      auto& from = found->second;
-      auto too_full = !from.leaving && !from.stuck && from.ratio() > mean_ratio() + fill_slack;
-      if (!from.leaving && !too_full)
+      auto* from = to_empty(pack.drives[i]);
+      if (from == nullptr)
         continue;
       if (task_.dry_run) {
-        foresee_one(current, static_cast<uint8_t>(i), from, level);
+        foresee_one(current, static_cast<uint8_t>(i), *from, level);
         continue;
       }
-      if (auto moved = move_one(current, static_cast<uint8_t>(i), from, level); !moved)
+      if (auto moved = move_one(current, static_cast<uint8_t>(i), *from, level); !moved)
         return moved;
     }
     return {};

@@ -3,6 +3,7 @@
 
 #include "base/memory_budget.hpp"
 #include "node/event_hub.hpp"
+#include "storage/pack_turns.hpp"
 #include "storage/packer_actor.hpp"
 
 #include "storage/name_claims.hpp"
@@ -20,7 +21,6 @@ inline constexpr auto step_timeout = std::chrono::minutes{5};
 
 class range_reader;
 class read_cache;
-struct job;
 
 /// What a cleanup is about to forget: nobody brings it back any more. From any thread.
 class farewell_list {
@@ -80,6 +80,7 @@ struct vault_context {
   /// Held by cleanup and by whoever writes a checkpoint: parts of one that is not whole
   /// yet look like what an interrupted writer left.
   std::mutex upkeep;
+  pack_turns turns; ///< Of repair, rebalance and cleanup.
   farewell_list leaving;
 
   /// The intake for a policy; started when first asked for.

@@ -55,6 +55,7 @@ public:
     uint64_t seen = 0;
     for (;;) {
       auto left = task_.request.packs_max > 0 ? task_.request.packs_max - seen : packs_at_once;
+      auto as_of = turns_of_others();
       auto page = context_->names->packs(after, std::min<uint64_t>(left, packs_at_once));
       if (!page)
         return fail(page.error());
@@ -68,7 +69,7 @@ public:
       std::erase_if(*page, [](const auto& pack) { return pack.condemned; });
       if (auto reason = task_.job->ended())
         return fail(*reason);
-      if (auto looked = look_at(*page); !looked)
+      if (auto looked = look_at(*page, as_of); !looked)
         return fail(looked.error());
       if (seen == task_.request.packs_max) {
         summary_.next_after = after;
@@ -87,35 +88,76 @@ public:
 private:
   using bad_shards = std::map<uint8_t, error>;
 
-  result<void> look_at(const std::vector<pack_record>& packs) {
-    std::vector<bad_shards> bad(packs.size());
-    std::vector<std::vector<uint8_t>> leaving(packs.size());
+  struct findings {
+    bad_shards bad;
+    std::vector<uint8_t> leaving; ///< Good ones on failed drives.
+    [[nodiscard]] bool is_well() const {
+      return bad.empty() && leaving.empty();
+    }
+  };
+
+  std::vector<findings> check(std::span<const pack_record> packs) {
+    std::vector<findings> found(packs.size());
     std::vector<shard_under_check> asked;
     auto drives = context_->drives->all();
     for (size_t i = 0; i < packs.size(); ++i)
       for (size_t index = 0; index < packs[i].drives.size(); ++index)
-        ask_for(packs[i], i, static_cast<uint8_t>(index), *drives, bad[i], asked);
+        ask_for(packs[i], i, static_cast<uint8_t>(index), *drives, found[i].bad, asked);
     for (auto& shard : asked)
       shard.answer.receive(
           [&](v1::Done&) {
             summary_.bytes += task_.request.deep ? packs[shard.pack].seal.shape.shard_length : 0;
             if (shard.leaving)
-              leaving[shard.pack].push_back(shard.index);
+              found[shard.pack].leaving.push_back(shard.index);
           },
-          [&](caf::error& reason) { bad[shard.pack].emplace(shard.index, from_caf(reason)); });
+          [&](caf::error& reason) { found[shard.pack].bad.emplace(shard.index, from_caf(reason)); });
+    return found;
+  }
+
+  /// *as_of*: how many turns of others were over before *packs* were read.
+  result<void> look_at(const std::vector<pack_record>& packs, uint64_t as_of) {
+    auto found = check(packs);
     for (size_t i = 0; i < packs.size(); ++i) {
       ++summary_.packs;
       summary_.shards += packs[i].seal.shape.shard_count();
       task_.job->progress(summary_.packs, pack_total_, summary_.bytes, 0);
-      if (bad[i].empty())
-        note_whole(packs[i]);
-      else if (auto treated = treat(packs[i], bad[i]); !treated)
-        return treated;
-      note_shards(packs[i], bad[i]);
-      if (auto moved = bring_elsewhere(packs[i].seal.id, leaving[i]); !moved)
-        return moved;
+      auto noted = found[i].is_well() ? note(packs[i], found[i]) : look_alone(packs[i], std::move(found[i]), as_of);
+      if (!noted)
+        return noted;
     }
     return {};
+  }
+
+  /// What looks bad may just have been moved, or mended by another: it is looked at once more
+  /// where nobody else can change it.
+  result<void> look_alone(const pack_record& seen, findings found, uint64_t as_of) {
+    auto turn = context_->turns.take({&seen.seal.id, 1}, *task_.job);
+    if (!turn)
+      return fail(turn.error());
+    auto changed = turns_of_others() != as_of;
+    ++own_turns_;
+    if (!changed)
+      return note(seen, found);
+    auto now = context_->names->find_pack(seen.seal.id);
+    if (!now)
+      return fail(now.error());
+    if (!*now || (*now)->condemned)
+      return {};
+    found = check({&**now, 1}).front();
+    return note(**now, found);
+  }
+
+  uint64_t turns_of_others() const {
+    return context_->turns.count_over() - own_turns_;
+  }
+
+  result<void> note(const pack_record& pack, findings& found) {
+    if (found.bad.empty())
+      note_whole(pack);
+    else if (auto treated = treat(pack, found.bad); !treated)
+      return treated;
+    note_shards(pack, found.bad);
+    return bring_elsewhere(pack.seal.id, found.leaving);
   }
 
   void ask_for(const pack_record& pack, size_t number, uint8_t index, const drive_table::list& drives, bad_shards& bad,
@@ -304,6 +346,7 @@ private:
   shard_healer healer_;
   verify_summary summary_;
   uint64_t pack_total_ = 0;
+  uint64_t own_turns_ = 0;
   std::unordered_set<chunk_id> lost_chunks_;
   v1::MarkPacks marks_;
   std::set<drive_id> away_; ///< That were told of.
