@@ -54,7 +54,8 @@ std::vector<std::string> read_texts(const google::protobuf::RepeatedPtrField<std
   }
 
 #define REBUILD_FIELDS(F) F(packs) F(packs_unreadable) F(operations) F(files) F(operations_missing)
-#define CLEANUP_FIELDS(F) F(nodes_forgotten) F(versions_forgotten) F(packs_deleted) F(packs_copied) F(bytes_copied) F(bytes_freed)
+#define CLEANUP_FIELDS(F)                                                                                                                  \
+  F(nodes_forgotten) F(versions_forgotten) F(packs_deleted) F(packs_copied) F(bytes_copied) F(bytes_freed) F(shards_waiting)
 #define PEER_FIELDS(F) F(known) F(links_dialed) F(links_accepted)
 #define REBALANCE_FIELDS(F) F(shards_moved) F(bytes_moved) F(shards_left)
 #define STATS_FIELDS(F)                                                                                                                    \

@@ -16,6 +16,7 @@ namespace {
 
 constexpr size_t operations_at_once = 1000;
 constexpr size_t packs_at_once = 256;
+constexpr size_t shards_at_once = 4096;
 /// How soon who waits sees that the job has ended.
 constexpr auto look_interval = std::chrono::milliseconds{20};
 /// Sealed chunks that are read and copied together.
@@ -43,6 +44,7 @@ public:
     auto alone = wait_for_others();
     if (!alone)
       return fail(alone.error());
+    context_->drives->look();
     if (auto read = read_checkpoints(); !read)
       return fail(read.error());
     auto now = context_->env.clock->wall().time_since_epoch().count();
@@ -70,8 +72,13 @@ public:
     // What is planned is what is done, but for packs that a running put relies on, and those
     // that can not be read.
     summary_.bytes_freed = plan->bytes_freed;
-    if (auto swept = copy_and_delete(*plan, drives); !swept)
-      return fail(swept.error());
+    auto deleted = copy_and_delete(*plan, drives);
+    tell_waiting();
+    if (!deleted)
+      return fail(deleted.error());
+    let_drives_know();
+    if (auto removed = remove_strays(); !removed)
+      return fail(removed.error());
     sweep();
     return summary_;
   }
@@ -124,7 +131,12 @@ private:
       copying += copy.bytes;
       auto copied = copy_forward(copy);
       if (!copied && copied.error().code() == errc::damaged) {
-        if (auto left = leave(copy); !left)
+        auto spent = is_spent(copy);
+        if (!spent)
+          return fail(spent.error());
+        if (*spent)
+          dead.push_back(copy.pack);
+        else if (auto left = leave(copy); !left)
           return fail(left.error());
         continue;
       }
@@ -202,12 +214,63 @@ private:
   }
 
   result<cleanup_summary> dry(const cleanup_plan& plan) {
-    summary_.packs_deleted = plan.dead.size() + plan.copied.size();
     summary_.packs_copied = plan.copied.size();
-    for (const auto& copy : plan.copied)
-      summary_.bytes_copied += copy.bytes;
     summary_.bytes_freed = plan.bytes_freed;
+    auto gone = plan.dead;
+    for (const auto& copy : plan.copied) {
+      summary_.bytes_copied += copy.bytes;
+      gone.push_back(copy.pack);
+    }
+    auto keeping = drives_that_keep();
+    for (const auto& id : gone) {
+      auto record = context_->names->find_pack(id);
+      if (!record)
+        return fail(record.error());
+      if (*record && !leave_waiting(**record, keeping))
+        ++summary_.packs_deleted;
+    }
+    tell_waiting();
+    if (auto removed = remove_strays(); !removed)
+      return fail(removed.error());
     return summary_;
+  }
+
+  /// Those that would refuse to remove a shard, as far as one can know.
+  std::map<drive_id, error> drives_that_keep() const {
+    std::map<drive_id, error> keeping;
+    for (const auto& drive : *context_->drives->all()) {
+      if (!drive.is_there()) {
+        keeping.emplace(drive.id, why_away(drive));
+        continue;
+      }
+      auto usage = drive.store->usage();
+      if (drive.store->state() == drive_state::failed)
+        keeping.emplace(drive.id, error{errc::drive_failed, "remove shards", drive.folder});
+      else if (usage && usage->read_only)
+        keeping.emplace(drive.id, error{errc::read_only, "remove shards", drive.folder});
+    }
+    return keeping;
+  }
+
+  static error why_away(const drive_entry& drive) {
+    return !drive.store && drive.reason ? *drive.reason : error{errc::drive_missing, "remove shards", drive.folder};
+  }
+
+  /// Takes from *pack* all places but those on drives that keep them for now. True when there are some.
+  bool leave_waiting(pack_record& pack, const std::map<drive_id, error>& keeping) {
+    uint64_t left = 0;
+    for (auto& drive : pack.drives) {
+      auto kept = keeping.find(drive);
+      if (kept == keeping.end()) {
+        drive = {};
+        continue;
+      }
+      ++left;
+      ++waiting_.try_emplace(drive, kept->second, 0).first->second.second;
+    }
+    summary_.shards_waiting += left;
+    summary_.bytes_freed -= std::min(summary_.bytes_freed, left * pack.seal.shape.shard_length);
+    return left > 0;
   }
 
   result<void> apply(const std::vector<operation_body>& bodies) {
@@ -288,6 +351,15 @@ private:
     return {};
   }
 
+  /// What a condemned pack had was copied before. Where no drive is away, and it can not be read all
+  /// the same, nothing of it comes back.
+  result<bool> is_spent(const cleanup_plan::copy& copy) const {
+    auto record = context_->names->find_pack(copy.pack);
+    if (!record)
+      return fail(record.error());
+    return *record && (*record)->condemned && copy.living.empty() && context_->drives->complete();
+  }
+
   /// A pack that can not be read stays, for the drives that may come back.
   result<void> leave(const cleanup_plan::copy& copy) {
     event what;
@@ -329,8 +401,9 @@ private:
     auto turn = context_->turns.take(free, *task_.job);
     if (!turn)
       return fail(turn.error());
-    if (auto applied = apply({condemn_packs{free}}); !applied)
-      return applied;
+    auto condemned = condemn_in_log(free);
+    if (!condemned)
+      return condemned;
     std::map<drive_id, v1::RemoveShards> by_drive;
     std::vector<pack_record> packs;
     v1::CommitCatalog spent;
@@ -340,8 +413,8 @@ private:
         return fail(record.error());
       if (!*record)
         continue;
-      (*record)->copied_forward = true;
-      *spent.add_placed() = to_proto(**record);
+      if (!std::exchange((*record)->copied_forward, true))
+        *spent.add_placed() = to_proto(**record);
       for (size_t i = 0; i < (*record)->drives.size(); ++i)
         if (!(*record)->drives[i].is_zero()) {
           *by_drive[(*record)->drives[i]].add_shards() = to_proto(shard_key{id, static_cast<uint8_t>(i)});
@@ -349,54 +422,127 @@ private:
       packs.push_back(std::move(**record));
     }
     // Whoever takes this up again must not look for operations in shards that are gone.
-    if (auto noted = ask<v1::Done>(self_, context_->catalog_writer, step_timeout, std::move(spent)); !noted)
-      return fail(noted.error());
-    auto drives = context_->drives->all();
-    std::set<drive_id> refusing;
-    for (auto& [id, request] : by_drive) {
-      const auto* drive = drive_table::find(*drives, id);
-      if (drive == nullptr)
-        continue; // What lies on a missing drive is unknown to the catalog when it comes back.
-      auto count = request.shards_size();
-      auto removed = ask<v1::Done>(self_, drive->writer, step_timeout, std::move(request));
-      if (!removed && refusing.insert(id).second)
-        report_refusal(*drive, static_cast<size_t>(count), removed.error());
+    if (spent.placed_size() > 0)
+      if (auto noted = ask<v1::Done>(self_, context_->catalog_writer, step_timeout, std::move(spent)); !noted)
+        return fail(noted.error());
+    std::map<drive_id, error> keeping;
+    // For a drive that is none of this node's any more nothing waits.
+    for (const auto& drive : *context_->drives->all()) {
+      auto asked = by_drive.find(drive.id);
+      if (asked == by_drive.end())
+        continue;
+      if (!drive.is_there()) {
+        keeping.emplace(drive.id, why_away(drive));
+        continue;
+      }
+      auto removed = ask<v1::Done>(self_, drive.writer, step_timeout, std::move(asked->second));
+      if (!removed)
+        keeping.emplace(drive.id, removed.error());
     }
-    return forget(std::move(packs), refusing);
+    return forget(std::move(packs), keeping);
   }
 
-  void report_refusal(const drive_entry& drive, size_t count, const error& reason) {
-    event what;
-    what.kind = event_kind::drive_changed;
-    what.level = severity::warning;
-    what.job = task_.job->number;
-    what.subject = drive.folder;
-    what.detail = fmt::format("{} left there for the next cleanup: {}", count == 1 ? "1 shard is" : fmt::format("{} shards are", count),
-                              reason.message());
-    what.code = reason.code();
-    context_->events->publish(std::move(what));
+  /// Those that are not condemned yet: what waits for a drive may wait through many cleanups.
+  result<void> condemn_in_log(const std::vector<pack_id>& free) {
+    condemn_packs wanted;
+    condemned_now_.clear();
+    for (const auto& id : free) {
+      auto record = context_->names->find_pack(id);
+      if (!record)
+        return fail(record.error());
+      if (*record && !(*record)->condemned)
+        wanted.packs.push_back(id);
+    }
+    if (wanted.packs.empty())
+      return {};
+    condemned_now_.insert(wanted.packs.begin(), wanted.packs.end());
+    return apply({wanted});
+  }
+
+  /// Where shards wait that did not before, drives soon hold what condemns them, so that a catalog
+  /// that is made again knows what they are. Otherwise the next pack tells.
+  void let_drives_know() {
+    if (more_wait_)
+      (void) flush();
+  }
+
+  void tell_waiting() {
+    for (const auto& drive : *context_->drives->all()) {
+      auto found = waiting_.find(drive.id);
+      if (found == waiting_.end())
+        continue;
+      const auto& [reason, count] = found->second;
+      event what;
+      what.kind = event_kind::drive_changed;
+      what.level = severity::warning;
+      what.job = task_.job->number;
+      what.subject = drive.folder;
+      what.detail = fmt::format("{} left there for the next cleanup: {}", count == 1 ? "1 shard is" : fmt::format("{} shards are", count),
+                                reason.message());
+      what.code = reason.code();
+      context_->events->publish(std::move(what));
+    }
+  }
+
+  /// Shards of condemned packs that the catalog does not know: it was made again while they lay on
+  /// a drive that was away, and too few of them came back for a pack. Those of others may be away.
+  result<void> remove_strays() {
+    if (!context_->drives->complete())
+      return {};
+    for (const auto& drive : *context_->drives->all()) {
+      std::optional<shard_key> after;
+      while (drive.store) {
+        if (auto reason = task_.job->ended())
+          return fail(*reason);
+        auto page = drive.store->list(after, shards_at_once);
+        if (!page || page->empty())
+          break; // Nothing depends on it.
+        after = page->back().key;
+        v1::RemoveShards request;
+        uint64_t bytes = 0;
+        for (const auto& shard : *page) {
+          auto stray = is_stray(shard.key.pack);
+          if (!stray)
+            return fail(stray.error());
+          if (!*stray)
+            continue;
+          *request.add_shards() = to_proto(shard.key);
+          bytes += shard.shape.shard_length;
+        }
+        if (bytes > 0 && (task_.dry_run || ask<v1::Done>(self_, drive.writer, step_timeout, std::move(request))))
+          summary_.bytes_freed += bytes;
+      }
+    }
+    return {};
+  }
+
+  result<bool> is_stray(const pack_id& id) const {
+    auto condemned = context_->names->was_condemned(id);
+    if (!condemned || !*condemned)
+      return condemned;
+    auto known = context_->names->find_pack(id);
+    if (!known)
+      return fail(known.error());
+    return !*known;
   }
 
   /// Packs of which drives keep shards for now stay in the catalog, condemned, with these
   /// shards alone: the next cleanup takes them up again, and so the node knows what they are.
-  result<void> forget(std::vector<pack_record> packs, const std::set<drive_id>& refusing) {
+  result<void> forget(std::vector<pack_record> packs, const std::map<drive_id, error>& keeping) {
     v1::CommitCatalog commit;
     for (auto& pack : packs) {
-      uint64_t left = 0;
-      for (auto& drive : pack.drives) {
-        if (refusing.count(drive) > 0)
-          ++left;
-        else
-          drive = {};
-      }
-      if (left > 0) {
-        summary_.bytes_freed -= std::min(summary_.bytes_freed, left * pack.seal.shape.shard_length);
-        *commit.add_placed() = to_proto(pack);
+      auto before = pack.drives;
+      if (leave_waiting(pack, keeping)) {
+        more_wait_ = more_wait_ || condemned_now_.count(pack.seal.id) > 0;
+        if (pack.drives != before)
+          *commit.add_placed() = to_proto(pack);
       } else {
         ++summary_.packs_deleted;
         commit.add_forgotten(write_id(pack.seal.id));
       }
     }
+    if (commit.placed_size() + commit.forgotten_size() == 0)
+      return {};
     auto committed = ask<v1::Done>(self_, context_->catalog_writer, step_timeout, std::move(commit));
     if (!committed)
       return fail(committed.error());
@@ -439,6 +585,10 @@ private:
   std::vector<pack_id> free_;      ///< No running put relies on them.
   checkpoint_cover cover_;
   cleanup_summary summary_;
+  /// How many shards that are to go drives keep for now, and why.
+  std::map<drive_id, std::pair<error, uint64_t>> waiting_;
+  bool more_wait_ = false;          ///< Than before.
+  std::set<pack_id> condemned_now_; ///< Of the packs that are just being deleted.
   std::vector<copy_handle> copying_;
 };
 

@@ -284,13 +284,17 @@ outcome<int> run_cleanup(session& s) {
                  .add("packs_deleted", sum->packs_deleted)
                  .add("packs_copied", sum->packs_copied)
                  .add("bytes_copied", sum->bytes_copied)
-                 .add("bytes_freed", sum->bytes_freed));
+                 .add("bytes_freed", sum->bytes_freed)
+                 .add("shards_waiting", sum->shards_waiting));
   s.out.print("{} {} and {}, {} {}: {} {}.", request.dry_run ? "Would forget" : "Forgot", counted(sum->nodes_forgotten, "entry", "entries"),
               counted(sum->versions_forgotten, "version", "versions"), request.dry_run ? "delete" : "deleted",
               counted(sum->packs_deleted, "pack", "packs"), s.out.size(sum->bytes_freed), request.dry_run ? "would be free" : "are free");
   if (sum->packs_copied > 0)
     s.out.print("What is still needed of {} of them, {}, {} other packs.", grouped(sum->packs_copied), s.out.size(sum->bytes_copied),
                 request.dry_run ? "would go into" : "is in");
+  if (sum->shards_waiting > 0)
+    s.out.print("{} of that {} on drives that are away or take no writes: the next cleanup removes what it can.",
+                counted(sum->shards_waiting, "shard", "shards"), sum->shards_waiting == 1 ? "waits" : "wait");
   return 0;
 }
 

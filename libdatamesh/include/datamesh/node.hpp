@@ -405,6 +405,7 @@ struct cleanup_summary {
   uint64_t packs_copied = 0;
   uint64_t bytes_copied = 0;
   uint64_t bytes_freed = 0;
+  uint64_t shards_waiting = 0; ///< Are to go, but their drives are away or refuse; the next cleanup removes them.
 };
 
 struct rebalance_summary {

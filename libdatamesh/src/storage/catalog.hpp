@@ -305,6 +305,9 @@ public:
 
   [[nodiscard]] result<std::optional<pack_record>> find_pack(const pack_id& id) const;
 
+  /// Whether a cleanup condemned that pack, known or not: nothing of it is wanted any more.
+  [[nodiscard]] result<bool> was_condemned(const pack_id& id) const;
+
   /// Packs in order of id behind *after*.
   [[nodiscard]] result<std::vector<pack_record>> packs(const std::optional<pack_id>& after, size_t limit) const;
 

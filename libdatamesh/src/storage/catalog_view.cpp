@@ -319,6 +319,14 @@ result<std::vector<pack_record>> catalog::packs(const std::optional<pack_id>& af
   return q.answer(std::move(result), "list packs");
 }
 
+result<bool> catalog::was_condemned(const pack_id& id) const {
+  row_source rows{*impl_->store};
+  auto condemned = is_condemned(rows, id);
+  if (auto good = rows.outcome(); !good)
+    return fail(good.error().within("find pack"));
+  return condemned;
+}
+
 result<pack_table> catalog::table_of(const pack_id& id) const {
   row_source rows{*impl_->store};
   auto table = load_table(rows, id);

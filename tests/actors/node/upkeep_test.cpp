@@ -1,8 +1,9 @@
-// Repair and rebalance side by side.
+// Repair, rebalance and cleanup side by side, and what a cleanup leaves for a drive that is away.
 #include "tests/actors/node/hooked_files.hpp"
 #include "tests/actors/node/house.hpp"
 
 #include <condition_variable>
+#include <filesystem>
 #include <future>
 
 namespace datamesh::test {
@@ -113,11 +114,40 @@ struct half_lost_house {
   }
 };
 
+cleanup_request at_once(bool dry_run = false) {
+  return {.dry_run = dry_run, .trash_age = std::chrono::seconds{0}};
+}
+
 uint64_t shards_on(house& h, size_t drive) {
   for (const auto& report : h.node().drives())
     if (report.folder == h.drive(drive))
       return report.shards;
   return 0;
+}
+
+void rename_drive(house& h, const std::string& from, const std::string& to) {
+  h.close();
+  must(h.files().rename(from, to));
+  h.open();
+}
+
+void rebuild(house& h) {
+  h.close();
+  auto node = must(datamesh::node::open(h.options));
+  must(node->rebuild_catalog("main", credential::this_device()));
+  node.reset();
+  h.open();
+}
+
+/// What the dry run says is what is done.
+cleanup_summary clean(house& h) {
+  auto dry = must(h.vault().cleanup(at_once(true)));
+  auto real = must(h.vault().cleanup(at_once()));
+  CHECK(dry.packs_deleted == real.packs_deleted);
+  CHECK(dry.packs_copied == real.packs_copied);
+  CHECK(dry.bytes_freed == real.bytes_freed);
+  CHECK(dry.shards_waiting == real.shards_waiting);
+  return real;
 }
 
 } // namespace
@@ -175,6 +205,108 @@ TEST_CASE("a repair that waits for a pack of a rebalance ends when it is cancell
   CHECK(code_of(repair.outcome.get()) == errc::cancelled);
   lost.files->removal.let_go();
   CHECK(must(rebalance.outcome.get()).shards_left == 0);
+}
+
+TEST_CASE("what a drive that was away has of forgotten data goes with the first cleanup after it is back", "[cleanup][upkeep]") {
+  auto drives = GENERATE(as<size_t>{}, 2, 4);
+  house h{drives};
+  h.put_text("/kept", noise(1, mib));
+  h.put_text("/gone", noise(2, 3 * mib));
+  auto away = h.path("away");
+  rename_drive(h, h.drive(1), away);
+  must(h.vault().remove("/gone"));
+  auto first = clean(h);
+  CHECK(first.shards_waiting > 0);
+  CHECK(first.bytes_freed > mib);
+  // They wait on, and are not told as freed again.
+  auto still = clean(h);
+  CHECK(still.shards_waiting == first.shards_waiting);
+  CHECK(still.bytes_freed < mib);
+  auto when = GENERATE(0, 1, 2, 3);
+  CAPTURE(drives, when);
+  if (when == 0) {
+    // A drive that is given up is waited for no more.
+    must(h.node().remove_drive(h.drive(1), true));
+    CHECK(clean(h).shards_waiting == 0);
+    auto shards = shards_on(h, 2);
+    for (size_t drive = 3; drive <= drives; ++drive)
+      CHECK(shards_on(h, drive) == shards);
+    return;
+  }
+  if (when == 1)
+    rebuild(h);
+  rename_drive(h, away, h.drive(1));
+  if (when == 2)
+    rebuild(h);
+  if (when == 3)
+    must(h.vault().verify({.repair = true}));
+  CHECK(shards_on(h, 1) > 0);
+  must(h.vault().verify({.repair = true}));
+  CHECK(must(h.vault().status()).overall == status_report::answer::safe);
+  CHECK(clean(h).shards_waiting == 0);
+  must(h.vault().verify({.repair = true}));
+  auto packs = must(h.vault().stats()).packs;
+  for (size_t drive = 1; drive <= drives; ++drive)
+    CHECK(shards_on(h, drive) == packs);
+  CHECK(h.list() == std::vector<std::string>{"/kept"});
+  CHECK(h.get_text("/kept") == noise(1, mib));
+  CHECK(must(h.vault().trash()).empty());
+  CHECK(must(h.vault().status()).overall == status_report::answer::safe);
+}
+
+TEST_CASE("a cleanup tells how many shards wait for which drive", "[cleanup][upkeep]") {
+  node_options options;
+  std::mutex mutex;
+  std::vector<event> told;
+  options.on_event = [&](const event& what) {
+    std::lock_guard guard{mutex};
+    if (what.kind == event_kind::drive_changed && what.detail.find("left there for the next cleanup") != std::string::npos)
+      told.push_back(what);
+  };
+  house h{4, disk::simulated, options};
+  h.put_text("/gone", noise(2, 3 * mib));
+  rename_drive(h, h.drive(3), h.path("away"));
+  must(h.vault().remove("/gone"));
+  auto dry = GENERATE(true, false);
+  auto cleaned = must(h.vault().cleanup(at_once(dry)));
+  std::lock_guard guard{mutex};
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].subject == h.drive(3));
+  CHECK(told[0].code == errc::drive_missing);
+  auto number = std::to_string(cleaned.shards_waiting);
+  CHECK(told[0].detail.substr(0, number.size() + 1) == number + " ");
+}
+
+TEST_CASE("after an old home is put back, a cleanup has nothing to say of packs that are rightly gone", "[cleanup][upkeep]") {
+  node_options options;
+  std::mutex mutex;
+  std::vector<std::string> told;
+  options.on_event = [&](const event& what) {
+    std::lock_guard guard{mutex};
+    if (what.kind == event_kind::data_lost)
+      told.push_back(what.detail);
+  };
+  house h{3, disk::system, options};
+  for (uint64_t i = 1; i <= 4; ++i)
+    h.put_text("/x" + std::to_string(i), noise(i, mib));
+  must(h.vault().remove("/x1"));
+  h.close();
+  std::filesystem::copy(h.path("home"), h.path("old"), std::filesystem::copy_options::recursive);
+  h.open();
+  must(h.vault().cleanup(at_once()));
+  h.put_text("/x5", noise(5, mib));
+  h.close();
+  std::filesystem::remove_all(h.path("home"));
+  std::filesystem::rename(h.path("old"), h.path("home"));
+  h.open();
+  must(h.vault().cleanup({}));
+  {
+    std::lock_guard guard{mutex};
+    CHECK(told == std::vector<std::string>{});
+  }
+  for (uint64_t i = 2; i <= 5; ++i)
+    CHECK(h.get_text("/x" + std::to_string(i)) == noise(i, mib));
+  CHECK(must(h.vault().verify({.deep = true})).packs_lost == 0);
 }
 
 } // namespace datamesh::test

@@ -1435,6 +1435,22 @@ class WithNode(unittest.TestCase):
         self.assertEqual(world.json("drive add", world.path("d3")).code, 0)
         self.assertEqual(world.json("drive replace", drives[2], world.path("d3")).summary["removed"], True)
 
+    def test_a_cleanup_tells_of_shards_that_wait_for_a_drive(self):
+        world = World(PROGRAM, DOCS)
+        self.addCleanup(world.close)
+        drives = [world.path(f"d{i}") for i in range(3)]
+        self.assertEqual(world.json("init", *(word for d in drives for word in ("-d", d))).code, 0)
+        self.assertEqual(world.json("put", world.write("work/f", os.urandom(3_000_000))).code, 0)
+        self.assertEqual(world.json("rm", "/f").code, 0)
+        os.rename(drives[0], world.path("away"))
+        waiting = world.json("cleanup", "--trash-age", "0", "--yes")
+        self.assertEqual((waiting.code, waiting.summary["shards_waiting"] > 0), (0, True), waiting.all)
+        told = world.run("cleanup", "--yes")
+        self.assertIn(b" on drives that are away or take no writes", told.out)
+        self.assertIn("left there for the next cleanup", told.errors)
+        os.rename(world.path("away"), drives[0])
+        self.assertEqual(world.json("cleanup", "--yes").summary["shards_waiting"], 0)
+
     def test_drives_that_are_not_apart_are_refused_and_none_is_added(self):
         world = World(PROGRAM, DOCS)
         self.addCleanup(world.close)

@@ -434,6 +434,20 @@ TEST_CASE("a pack is condemned also when the operation came before it", "[catalo
   CHECK_FALSE(f.names->find_chunk(chunk(1)).value());
 }
 
+TEST_CASE("that a pack was condemned is known before it is, and when it is forgotten", "[catalog]") {
+  fixture f;
+  add(*f.names, {new_pack(pack(1), {chunk(1)})});
+  CHECK_FALSE(f.names->was_condemned(pack(1)).value());
+  f.apply({condemn_packs{{pack(1), pack(2)}}});
+  CHECK(f.names->was_condemned(pack(1)).value());
+  CHECK(f.names->was_condemned(pack(2)).value());
+  catalog_commit c;
+  c.forgotten = {pack(1)};
+  REQUIRE(f.names->commit(c).has_value());
+  CHECK(f.names->was_condemned(pack(1)).value());
+  CHECK_FALSE(f.names->was_condemned(pack(3)).value());
+}
+
 TEST_CASE("a pack that is committed twice counts once, and placement follows", "[catalog]") {
   fixture f;
   auto p = new_pack(pack(1), {chunk(1)});
