@@ -274,6 +274,8 @@ outcome<int> run_drive_replace(session& s) {
   if (!old)
     return refuse(old.error());
   auto folder = absolute_path(s.arguments()[1]);
+  if (old->state != "missing" && same_folder(old->folder, folder))
+    return refuse(errc::already_exists, fmt::format("'{}' is the drive that is to be replaced", printable(folder)), "name another folder");
   auto others = (*n)->drives();
   // An earlier try may have added it. What a drive in use has would stay where it is, with no
   // place for the other's.
@@ -352,6 +354,9 @@ outcome<int> run_drive_remove(session& s) {
   if (!drive)
     return refuse(drive.error());
   auto force = s.set.flag("force");
+  if (s.dry_run() && drive->shards > 0 && !force)
+    return refuse(errc::conflict, fmt::format("there are {} on '{}'", counted(drive->shards, "shard", "shards"), printable(drive->folder)),
+                  fmt::format("datamesh drive drain {0} && datamesh rebalance && datamesh drive remove {0}", shell_word(drive->folder)));
   if (!s.dry_run()) {
     // Only open vaults can tell what of them is on it. Who forces need not have the keys.
     std::vector<vault> others;

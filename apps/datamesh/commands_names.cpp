@@ -349,6 +349,22 @@ outcome<int> run_rm(session& s) {
   return finish_changes(s, **v, loop.count, loop.in_packs);
 }
 
+namespace {
+
+/// What the real run would refuse.
+outcome<void> foresee(session& s, const vault& v, const std::string& from, const std::string& to) {
+  if (!s.dry_run())
+    return {};
+  if (to.starts_with(from + "/"))
+    return refuse(errc::conflict, fmt::format("'{}' does not go into itself", printable(from)), "name another target");
+  if (to != from && conflict_of(s.set) == if_exists::fail && v.info(to))
+    return refuse(errc::already_exists, fmt::format("'{}' is there already", printable(to)),
+                  "name another target, or run it with --if-exists rename");
+  return {};
+}
+
+} // namespace
+
 outcome<int> run_mv(session& s) {
   auto v = s.open_vault();
   if (!v)
@@ -357,9 +373,12 @@ outcome<int> run_mv(session& s) {
   if (!plan)
     return refuse(plan.error());
   change_loop loop{s, "move", "Moved"};
-  for (auto& [from, to] : *plan)
+  for (auto& [from, to] : *plan) {
+    if (auto foreseen = foresee(s, **v, from, to); !foreseen)
+      return refuse(foreseen.error());
     if (auto done = loop.run(from, to, [&, f = from, t = to] { return (*v)->move(f, t, conflict_of(s.set)); }); !done)
       return refuse(done.error());
+  }
   return finish_changes(s, **v, loop.count, loop.in_packs);
 }
 
@@ -371,9 +390,12 @@ outcome<int> run_cp(session& s) {
   if (!plan)
     return refuse(plan.error());
   change_loop loop{s, "copy", "Copied"};
-  for (auto& [from, to] : *plan)
+  for (auto& [from, to] : *plan) {
+    if (auto foreseen = foresee(s, **v, from, to); !foreseen)
+      return refuse(foreseen.error());
     if (auto done = loop.run(from, to, [&, f = from, t = to] { return (*v)->copy(f, t, conflict_of(s.set)); }); !done)
       return refuse(done.error());
+  }
   return finish_changes(s, **v, loop.count, loop.in_packs);
 }
 
@@ -405,6 +427,9 @@ outcome<int> run_tag(session& s) {
     s.out.line(json_line{"summary"}.add("dry_run", false).add("changed", 0).add("in_packs", true));
     return 0;
   }
+  if (s.dry_run())
+    if (auto e = (*v)->info(*path); !e)
+      return refuse(e.error());
   change_loop loop{s, "tag", "Tagged", " "};
   for (auto& [key, value] : changes) {
     auto shown = value ? key + "=" + *value : "without " + key;

@@ -105,7 +105,7 @@ outcome<secret_text> read_from_file(const secret_request& request, const cancel_
   struct stat status {};
   auto open_to_others = fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & 077) != 0;
   if (open_to_others && request.warn)
-    request.warn(fmt::format("others may read {0}; run: chmod 600 {0}", request.file));
+    request.warn(fmt::format("others may read {}; run: chmod 600 {}", printable(request.file), shell_word(request.file)));
   return read_line(file.get(), request.what, cancel);
 }
 
@@ -114,6 +114,11 @@ outcome<secret_text> read_from_command(const secret_request& request, const canc
   if (!pipe)
     return refuse(from_errno(errno, "run the command for the " + request.what));
   auto line = read_line(fileno(pipe.get()), request.what, cancel);
+  if (!line && line.error().code == errc::cancelled) {
+    // Who ends now does not wait for the command, which may ask somebody.
+    (void) pipe.release();
+    return line;
+  }
   char rest[4096];
   while (::read(fileno(pipe.get()), rest, sizeof(rest)) > 0)
     ;

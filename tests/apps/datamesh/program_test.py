@@ -815,6 +815,25 @@ class WithNode(unittest.TestCase):
         self.assertEqual(self.get(self.folder + "/again/a"), b"1")
         self.assertEqual(self.world.json("restore", self.folder + "/nothing").code, 5)
 
+    def test_a_dry_run_refuses_what_the_real_run_would(self):
+        self.put("a", "1")
+        a, folder = self.folder + "/a", self.folder + "/d"
+        self.good("mkdir", folder)
+        self.good("cp", a, folder)
+        for command, *arguments in (
+            ("tag", self.folder + "/none", "k=v"),
+            ("mv", folder, folder + "/x"),
+            ("cp", folder, folder + "/x"),
+            ("mv", a, folder),
+            ("cp", a, folder),
+            ("drive remove", self.good("drive list").items[0]["folder"]),
+        ):
+            with self.subTest(command=command, arguments=arguments):
+                tried, real = (self.world.json(command, *arguments, *option) for option in (["--dry-run"], []))
+                self.assertNotEqual(real.code, 0)
+                self.assertEqual((tried.code, tried.failure["error"]), (real.code, real.failure["error"]), tried.all)
+        self.good("mv", a, folder, "--if-exists", "rename", "--dry-run")
+
     def test_a_path_in_the_trash_is_that_of_what_was_removed_and_no_other_of_its_name(self):
         for place in ("a", "b"):
             self.good("put", self.world.write(f"work/{self._testMethodName}/{place}/config", place), "--to", f"{self.folder}/{place}")
