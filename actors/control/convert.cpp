@@ -53,7 +53,7 @@ std::vector<std::string> read_texts(const google::protobuf::RepeatedPtrField<std
     fields(DATAMESH_GET) return to;                                                                                                        \
   }
 
-#define REBUILD_FIELDS(F) F(packs) F(packs_unreadable) F(operations) F(files) F(operations_missing)
+#define REBUILD_FIELDS(F) F(packs) F(packs_unreadable) F(packs_newer) F(operations) F(files) F(operations_missing) F(drives_unseen)
 #define CLEANUP_FIELDS(F)                                                                                                                  \
   F(nodes_forgotten) F(versions_forgotten) F(packs_deleted) F(packs_copied) F(bytes_copied) F(bytes_freed) F(shards_waiting)
 #define PEER_FIELDS(F) F(known) F(links_dialed) F(links_accepted)
@@ -80,7 +80,8 @@ std::vector<std::string> read_texts(const google::protobuf::RepeatedPtrField<std
   F(bytes_unread) F(bytes_known) F(bytes_new_plain) F(bytes_new_sealed) F(bytes_written) F(packs) F(shards_short) F(failure_count)
 #define GET_FIELDS(F) F(files) F(folders) F(symlinks) F(bytes) F(bytes_resumed) F(shards_bad) F(reads_hedged) F(failure_count)
 #define WAITS_FIELDS(F) F(elapsed_ns) F(memory_ns) F(source_ns) F(codec_ns) F(drives_ns) F(catalog_ns) F(target_ns) F(drive)
-#define VERIFY_FIELDS(F) F(packs) F(shards) F(bytes) F(shards_missing) F(shards_damaged) F(shards_repaired) F(shards_unplaced) F(packs_lost)
+#define VERIFY_FIELDS(F)                                                                                                                   \
+  F(packs) F(shards) F(bytes) F(shards_missing) F(shards_damaged) F(shards_repaired) F(shards_unplaced) F(packs_lost) F(packs_unread)
 #define LIST_FIELDS(F) F(path) F(recursive) F(health) F(cursor) F(limit)
 #define DRIVE_FIELDS(F) F(folder) F(state) F(shards) F(shard_bytes) F(disk_total) F(disk_free)
 #define LOCK_FIELDS(F) F(number) F(kind) F(label) F(created_ns)

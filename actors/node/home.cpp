@@ -178,6 +178,13 @@ result<device_id> node_home::device() {
   return device_id::from(name.view().first(device_id::size));
 }
 
+std::string node_home::place_of_catalog(const std::string& name) const {
+  // The first is never written again, and no program can set when a copy came to be.
+  auto key = env_.files->status(join_path(folder_, "device.key"));
+  auto folder = env_.files->status(catalog_folder(name));
+  return fmt::format("{} {} {}", key ? key->inode : 0, key ? key->changed_ns : 0, folder ? folder->inode : 0);
+}
+
 namespace {
 
 // node.key: magic | u16 version | u16 0 | seed | BLAKE3 over all before.
@@ -280,8 +287,14 @@ care_times node_home::care(const std::string& name) const {
       times.quick_verify_ns = value;
     if (line.substr(0, space) == "deep-verify")
       times.deep_verify_ns = value;
-    if (line.substr(0, space) == "files-lost" && value > 0)
+    if (value <= 0)
+      continue;
+    if (line.substr(0, space) == "files-lost")
       times.files_lost = static_cast<uint64_t>(value);
+    if (line.substr(0, space) == "packs-unread")
+      times.packs_unread = static_cast<uint64_t>(value);
+    if (line.substr(0, space) == "drives-unseen")
+      times.drives_unseen = static_cast<uint64_t>(value);
   }
   return times;
 }
@@ -294,6 +307,10 @@ result<void> node_home::set_care(const std::string& name, const care_times& time
     text += fmt::format("deep-verify {}\n", *times.deep_verify_ns);
   if (times.files_lost > 0)
     text += fmt::format("files-lost {}\n", times.files_lost);
+  if (times.packs_unread > 0)
+    text += fmt::format("packs-unread {}\n", times.packs_unread);
+  if (times.drives_unseen > 0)
+    text += fmt::format("drives-unseen {}\n", times.drives_unseen);
   return write(join_path(vault_folder(name), "care"), as_view(text));
 }
 

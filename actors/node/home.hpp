@@ -22,7 +22,9 @@ struct known_drive {
 
 /// When a vault was last looked at, in nanoseconds since the epoch, and what was found.
 struct care_times {
-  uint64_t files_lost = 0; ///< By the last look at all of it that ended.
+  uint64_t files_lost = 0;    ///< By the last look at all of it that ended.
+  uint64_t packs_unread = 0;  ///< On the drives, and not taken into the catalog, when that was last tried.
+  uint64_t drives_unseen = 0; ///< Away at that time, so that packs may be there of which nothing is known.
   std::optional<int64_t> quick_verify_ns;
   std::optional<int64_t> deep_verify_ns;
 };
@@ -46,8 +48,11 @@ public:
 
   /// The X25519 secret of this installation; made when first asked for.
   [[nodiscard]] result<crypto::key256> device_secret();
-  /// Names this installation in operation logs; derived from the secret's public key.
+  /// Names this installation to its drives; derived from the secret's public key.
   [[nodiscard]] result<device_id> device();
+  /// Names the catalog's folder as it lies on this disk: a copy of it or of the home has another
+  /// name. Of a folder that is not there, the home's part.
+  [[nodiscard]] std::string place_of_catalog(const std::string& name) const;
 
   /// The Ed25519 seed by which other nodes know this one; made when first asked for.
   /// `key_file_damaged` where the file is not what was written.

@@ -218,7 +218,7 @@ result<created_vault> node_core::create_vault(const new_vault& what) {
   if (auto saved = home.set_key_file(what.name, *encoded); !saved)
     return fail(saved.error());
   auto runtime = std::make_shared<vault_runtime>(shared_from_this(), what.name, std::move(*file));
-  if (auto started = runtime->start(true); !started)
+  if (auto started = runtime->start(vault_runtime::catalog_use::fresh); !started)
     return fail(started.error());
   return created_vault{id, std::string{as_text(phrase->view())}};
 }
@@ -247,6 +247,13 @@ result<crypto::key_file> node_core::unlock(const std::string& name, const creden
   return file;
 }
 
+result<void> node_core::check_drives(const std::string& name) const {
+  auto table = drives->all();
+  if (table->empty() || std::ranges::any_of(*table, [](const auto& drive) { return drive.store != nullptr; }))
+    return {};
+  return fail(errc::drive_missing, "make the catalog again while no drive is in service, for vault", name);
+}
+
 result<std::shared_ptr<vault_runtime>> node_core::open_vault(const std::string& name, const credential& with) {
   auto file = unlock(name, with);
   if (!file)
@@ -263,18 +270,21 @@ result<std::shared_ptr<vault_runtime>> node_core::open_vault(const std::string& 
   });
   if (there) {
     guard.unlock();
-    there->mend();
+    if (auto mended = there->mend(); !mended)
+      return fail(mended.error());
     return there;
   }
   auto rebuilding = home.is_rebuilding(name);
   if (!rebuilding)
     return fail(rebuilding.error());
   if (*rebuilding) {
+    if (auto seen = check_drives(name); !seen)
+      return fail(seen.error());
     rebuild_summary summary;
     return start_rebuilding(name, std::move(*file), {}, summary);
   }
   auto runtime = std::make_shared<vault_runtime>(shared_from_this(), name, std::move(*file));
-  if (auto started = runtime->start(false); !started)
+  if (auto started = runtime->start(vault_runtime::catalog_use::compared); !started)
     return fail(started.error());
   runtime->listed = true;
   open_[name] = runtime;
@@ -325,20 +335,24 @@ result<rebuild_summary> node_core::rebuild_catalog(const std::string& name, cons
   auto file = unlock(name, with);
   if (!file)
     return fail(file.error());
-  if (is_open(name))
-    return fail(errc::locked, "rebuild the catalog of an open vault", name);
-  // What only the catalog knows goes into packs first, if it can still be read.
-  if (auto rebuilding = home.is_rebuilding(name); rebuilding && !*rebuilding) {
-    auto old = open_vault(name, with);
-    auto kept =
-        old ? check_in_reach(*(*old)->context->names, *drives).and_then([&] { return (*old)->flush(); }) : may_be_replaced(old.error());
-    if (!kept)
-      return fail(kept.error().within("keep what the catalog alone knows", name));
-  }
   std::shared_ptr<vault_runtime> made; // Outlives the lock, which its closing takes.
   std::lock_guard guard{mutex_};
   if (open_.count(name) > 0)
     return fail(errc::locked, "rebuild the catalog of an open vault", name);
+  if (auto there = check_drives(name); !there)
+    return fail(there.error());
+  // What only the catalog knows goes into packs first, if it can still be read.
+  if (auto rebuilding = home.is_rebuilding(name); rebuilding && !*rebuilding) {
+    vault_runtime old{shared_from_this(), name, *file};
+    auto kept = old.start(vault_runtime::catalog_use::as_it_is);
+    // One that does not know all is wrong about where packs are, too.
+    auto trusted = kept && !old.context->names->is_behind();
+    if (trusted)
+      kept = check_in_reach(*old.context->names, *drives);
+    kept = !kept && !trusted ? may_be_replaced(kept.error()) : kept.and_then([&] { return old.flush(); });
+    if (!kept)
+      return fail(kept.error().within("keep what the catalog alone knows", name));
+  }
   rebuild_summary summary;
   auto runtime = start_rebuilding(name, std::move(*file), job, summary);
   if (!runtime)
@@ -399,7 +413,7 @@ result<std::shared_ptr<vault_runtime>> node_core::start_rebuilding(const std::st
   if (auto destroyed = env.stores->destroy(home.catalog_folder(name)); !destroyed && destroyed.error().code() != errc::not_found)
     return fail(destroyed.error().within(attempt, name));
   auto runtime = std::make_shared<vault_runtime>(shared_from_this(), name, std::move(keys));
-  if (auto started = runtime->start(true); !started)
+  if (auto started = runtime->start(vault_runtime::catalog_use::fresh); !started)
     return fail(started.error());
   auto adopted = runtime->wait_for<rebuild_summary>(job, [&](auto running, auto done) {
     storage::start_adopt(runtime->context, {true, running, std::move(done)});
@@ -414,7 +428,7 @@ result<std::shared_ptr<vault_runtime>> node_core::start_rebuilding(const std::st
     return fail(lost.error().within(attempt, name));
   auto care = home.care(name);
   care.files_lost = lost->size();
-  if (auto saved = home.set_care(name, care); !saved)
+  if (auto saved = home.set_care(name, care).and_then([&] { return runtime->note_unread(*adopted); }); !saved)
     return fail(saved.error().within(attempt, name));
   summary = *adopted;
   runtime->listed = true;

@@ -98,6 +98,8 @@ private:
   [[nodiscard]] storage::drive_table::list start_drives(const std::vector<known_drive>& known);
   void stop_drives(const storage::drive_table::list& list);
   [[nodiscard]] result<storage::drive_entry> find_drive(const std::string& which) const;
+  /// A catalog that is made of no drive would be an empty one.
+  [[nodiscard]] result<void> check_drives(const std::string& name) const;
   [[nodiscard]] result<crypto::key_file> unlock(const std::string& name, const credential& with);
   [[nodiscard]] result<std::shared_ptr<vault_runtime>> start_rebuilding(const std::string& name, crypto::key_file keys,
                                                                         const job_options& job, rebuild_summary& summary);

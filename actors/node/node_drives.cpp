@@ -308,7 +308,7 @@ void node_core::tell_vaults(const drive_id& drive, bool holds, std::unique_lock<
       continue;
     }
     vault->context->names->doubt();
-    vault->mend();
+    (void) vault->mend(); // Who opens it next is told.
   }
 }
 

@@ -91,6 +91,7 @@ public:
       : self_(sys), drive_(drive), job_(job), summary_(summary) {}
 
   result<void> run(const removal_list& list) {
+    vault_ = list.vault;
     for (const auto& pack : list.packs) {
       if (job_.cancel.cancelled())
         return fail(errc::cancelled, "remove the shards of a destroyed vault", drive_.folder);
@@ -117,6 +118,7 @@ private:
     if (count == 0)
       return {};
     result<void> outcome;
+    request_.set_vault(storage::write_id(vault_));
     self_->request(drive_.writer, storage::step_timeout, std::exchange(request_, {}))
         .receive([](v1::Done&) {}, [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
     if (outcome) {
@@ -130,6 +132,7 @@ private:
   const storage::drive_entry& drive_;
   const job_options& job_;
   destroy_summary& summary_;
+  vault_id vault_;
   v1::RemoveShards request_;
   uint64_t bytes_ = 0;
 };

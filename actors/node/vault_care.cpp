@@ -100,7 +100,7 @@ result<status_report> local_vault::status() const {
   // The catalog knows all that could be read: of a vault that was brought back with too few of its drives, nothing.
   // A first put that failed looks the same.
   auto unread = report.packs == 0 && std::ranges::any_of(*drives, [&](const auto& drive) {
-                  if (!drive.store || drive.store->shards_brought(context.id) == 0)
+                  if (!drive.store || drive.store->shards_changed(context.id) == 0)
                     return false;
                   auto used = drive.store->usage();
                   return !used || used->shard_count > 0;
@@ -116,6 +116,17 @@ result<status_report> local_vault::status() const {
     report.overall = answer::lost;
     report.sentence =
         fmt::format("{} of {} packs can not be read: too many of their shards are gone or damaged.", report.packs_lost, report.packs);
+  } else if (care.packs_unread > 0 && !unread) {
+    report.overall = answer::unknown;
+    report.sentence =
+        fmt::format("{} on the drives could not be read: the rest of {} shards is on drives that are away, or the key file is "
+                    "older than {}.",
+                    care.packs_unread == 1 ? "A pack" : fmt::format("{} packs", care.packs_unread),
+                    care.packs_unread == 1 ? "its" : "their", care.packs_unread == 1 ? "it is" : "they are");
+  } else if (care.drives_unseen > 0 && !unread) {
+    report.overall = answer::unknown;
+    report.sentence = fmt::format("{} away when the catalog was made, and may hold what it does not know.",
+                                  care.drives_unseen == 1 ? "A drive was" : fmt::format("{} drives were", care.drives_unseen));
   } else if (report.packs_degraded > 0) {
     report.overall = answer::degraded;
     report.sentence =
@@ -147,6 +158,8 @@ result<verify_summary> local_vault::verify(const verify_request& what, const job
   auto outcome = runtime.wait_for<verify_summary>(job, [&](auto running, auto done) {
     storage::start_verify(runtime.context, {what, running, std::move(done)});
   });
+  if (outcome && what.paths.empty())
+    outcome->packs_unread = runtime.core->home.care(runtime.name).packs_unread;
   if (outcome && what.paths.empty() && !outcome->next_after) {
     auto care = runtime.core->home.care(runtime.name);
     auto now = runtime.core->env.clock->wall().time_since_epoch().count();

@@ -5,9 +5,22 @@
 #include "storage/convert.hpp"
 #include "storage/range_reader.hpp"
 
+#include <fmt/format.h>
+
 #include <thread>
 
 namespace datamesh {
+
+namespace {
+
+std::vector<drive_id> known_drives(const storage::drive_table& table) {
+  std::vector<drive_id> ids;
+  for (const auto& drive : *table.all())
+    ids.push_back(drive.id);
+  return ids;
+}
+
+} // namespace
 
 vault_runtime::vault_runtime(std::shared_ptr<node_core> c, std::string n, crypto::key_file k)
     : core(std::move(c)), name(std::move(n)), keys(std::move(k)) {}
@@ -18,10 +31,11 @@ vault_runtime::~vault_runtime() {
     core->closed(name);
 }
 
-result<void> vault_runtime::start(bool fresh_catalog) {
-  auto device = core->home.device();
-  if (!device)
-    return fail(device.error());
+result<void> vault_runtime::start(catalog_use use) {
+  auto fresh_catalog = use == catalog_use::fresh;
+  auto fresh_log = random_id<device_id>(*core->env.random);
+  if (!fresh_log)
+    return fail(fresh_log.error());
   ordered_store_options options;
   options.folder = core->home.catalog_folder(name);
   options.create_if_missing = fresh_catalog;
@@ -34,7 +48,7 @@ result<void> vault_runtime::start(bool fresh_catalog) {
       return fail(store.error().as(errc::catalog_missing, "open the catalog of vault", name));
     return fail(store.error().within("open the catalog of vault", name));
   }
-  auto names = storage::catalog::open(std::move(*store), keys.keys().vault, *device);
+  auto names = storage::catalog::open(std::move(*store), keys.keys().vault, *fresh_log, core->home.place_of_catalog(name));
   if (!names)
     return fail(names.error().within("open the catalog of vault", name));
   context = std::make_shared<storage::vault_context>();
@@ -82,7 +96,7 @@ result<void> vault_runtime::start(bool fresh_catalog) {
     storage::drive_marks marks;
     for (const auto& drive : *drives->all())
       if (drive.store)
-        marks[drive.id] = drive.store->shards_brought(vault);
+        marks[drive.id] = drive.store->shards_changed(vault);
     return marks;
   });
   // What a full disk has no room for is taken in later; until then all else is read.
@@ -90,11 +104,37 @@ result<void> vault_runtime::start(bool fresh_catalog) {
   if (fresh_catalog)
     context->names->trust(core->drives_in_service());
   else
-    context->names->compare_drives();
-  if (!fresh_catalog && context->names->was_interrupted())
+    context->names->compare_drives(known_drives(*core->drives));
+  if (use != catalog_use::compared)
+    return {};
+  // What could not be read then, a drive or a key file may have brought since.
+  auto care = core->home.care(name);
+  if (context->names->was_interrupted() || context->names->is_behind() || care.packs_unread > 0 || care.drives_unseen > 0)
     if (auto adopted = adopt(); !adopted && !disk_refuses(adopted.error().code()))
       return adopted;
   return {};
+}
+
+void vault_runtime::tell_lost(uint64_t packs) const {
+  event what;
+  what.kind = event_kind::data_lost;
+  what.level = severity::error;
+  what.subject = name;
+  what.detail = fmt::format("{} on the drives can not be read, and what was in {} is not known",
+                            packs == 1 ? "a pack" : fmt::format("{} packs", packs), packs == 1 ? "it" : "them");
+  what.code = errc::damaged;
+  core->events->publish(std::move(what));
+}
+
+result<void> vault_runtime::note_unread(const rebuild_summary& found) const {
+  auto care = core->home.care(name);
+  // With all drives in service, what can not be read for damage is lost: nothing brings it back.
+  auto unread = core->drives->complete() ? found.packs_newer : found.packs_unreadable;
+  if (care.packs_unread == unread && care.drives_unseen == found.drives_unseen)
+    return {};
+  care.packs_unread = unread;
+  care.drives_unseen = found.drives_unseen;
+  return core->home.set_care(name, care);
 }
 
 result<void> vault_runtime::adopt() {
@@ -110,20 +150,30 @@ result<void> vault_runtime::adopt() {
   if (!adopted)
     return fail(adopted.error().within("take in what a crash left", name));
   context->names->reconciled(doubts, seen);
-  return {};
+  // What the drives that are away hold beside what is known, their counters tell when they are
+  // back; of a catalog that was made without them they have none.
+  adopted->drives_unseen = std::min(adopted->drives_unseen, core->home.care(name).drives_unseen);
+  if (auto lost = adopted->packs_unreadable - adopted->packs_newer; lost > 0 && core->drives->complete())
+    tell_lost(lost);
+  auto noted = note_unread(*adopted);
+  return !noted && !disk_refuses(noted.error().code()) ? noted : result<void>{};
 }
 
-void vault_runtime::mend() {
+result<void> vault_runtime::mend() {
   std::unique_lock guard{mending_};
   // What a job has under way must not be taken for something left behind.
-  if (!jobs.idle())
-    return;
-  caf::scoped_actor self{core->system()};
-  auto writable = false;
-  self->request(context->catalog_writer, storage::step_timeout, caf::open_atom_v)
-      .receive([&](v1::Done&) { writable = true; }, [](caf::error&) {});
-  if (writable && context->names->was_interrupted())
-    (void) adopt();
+  if (jobs.idle()) {
+    caf::scoped_actor self{core->system()};
+    auto writable = false;
+    self->request(context->catalog_writer, storage::step_timeout, caf::open_atom_v)
+        .receive([&](v1::Done&) { writable = true; }, [](caf::error&) {});
+    auto care = core->home.care(name);
+    if (writable && (context->names->was_interrupted() || care.packs_unread > 0 || care.drives_unseen > 0))
+      (void) adopt();
+  }
+  if (context->names->is_behind())
+    return fail(errc::store_corrupt, "go on with a catalog that is older than a checkpoint in the packs", name);
+  return {};
 }
 
 std::shared_ptr<storage::job> vault_runtime::begin(const job_options& options) {
@@ -183,7 +233,8 @@ result<void> vault_runtime::replace_keys(crypto::key_file next) {
 
 void vault_runtime::keep_checkpoint(const cancel_token& cancel) {
   auto how = storage::choose_policy(*core->drives, {});
-  if (!how || !storage::wants_checkpoint(*context))
+  // One of a catalog that does not know all would seem to be the newest.
+  if (!how || context->names->is_behind() || !storage::wants_checkpoint(*context))
     return;
   (void) wait_for<storage::checkpoint_note>({.cancel = cancel}, [&](auto running, auto done) {
     storage::start_checkpoint(context, {*how, running, std::move(done)});

@@ -19,13 +19,20 @@ public:
   vault_runtime(std::shared_ptr<node_core> core, std::string name, crypto::key_file keys);
   ~vault_runtime();
 
-  /// Opens the catalog and starts the actors. *fresh_catalog* begins an empty one.
-  [[nodiscard]] result<void> start(bool fresh_catalog);
+  enum class catalog_use : uint8_t {
+    fresh,    ///< Begins an empty one.
+    as_it_is, ///< Looks at no drive: who makes it again wants what it alone knows.
+    compared, ///< Takes in what is on the drives, where somebody may have written without it.
+  };
+
+  /// Opens the catalog and starts the actors.
+  [[nodiscard]] result<void> start(catalog_use use);
 
   /// Where the catalog refuses writes since its disk was full or read-only, tries whether it
   /// still is, unless jobs run; then takes in what the refused ones left on the drives. What
-  /// can not be mended is read, and tells each write why it is refused.
-  void mend();
+  /// can not be mended is read, and tells each write why it is refused. `store_corrupt` where
+  /// only a rebuild brings in what is on the drives.
+  [[nodiscard]] result<void> mend();
 
   std::shared_ptr<node_core> core;
   const std::string name;
@@ -44,6 +51,10 @@ public:
   /// Writes a checkpoint of the catalog when one is due. One that fails, or is
   /// cancelled, is tried again the next time.
   void keep_checkpoint(const cancel_token& cancel);
+
+  /// Keeps what `status` tells of packs that are not in the catalog.
+  [[nodiscard]] result<void> note_unread(const rebuild_summary& found) const;
+  void tell_lost(uint64_t packs) const;
 
   /// Runs *start* and waits for its answer.
   template <class T>

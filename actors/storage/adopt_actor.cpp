@@ -19,6 +19,19 @@ struct found_pack {
   geometry shape;
   int64_t stored_ns = 0;
   std::vector<drive_id> drives;
+  std::vector<std::pair<size_t, drive_id>> more; ///< The same shards on other drives.
+
+  void add(size_t index, const drive_id& drive) {
+    if (index >= drives.size())
+      return;
+    if (drives[index].is_zero())
+      drives[index] = drive;
+    else
+      more.emplace_back(index, drive);
+  }
+  [[nodiscard]] bool has(size_t index, const drive_id& drive) const {
+    return (index < drives.size() && drives[index] == drive) || std::ranges::find(more, std::pair{index, drive}) != more.end();
+  }
 };
 
 class adopter {
@@ -38,11 +51,14 @@ public:
       auto known = context_->names->find_pack(id);
       if (!known)
         return fail(known.error());
-      auto taken = *known ? update(**known, pack) : take_in(id, pack);
-      if (!taken)
-        return fail(taken.error());
+      if (!*known)
+        if (auto taken = take_in(id, pack); !taken)
+          return fail(taken.error());
       task_.job->progress(summary_.packs, found_.size(), 0, 0);
     }
+    if (auto placed = task_.fresh ? result<void>{} : compare_places(); !placed)
+      return fail(placed.error());
+    count_unseen();
     // A vault of which nothing but leftovers is found is one whose drives are not all here.
     if (task_.fresh && complete_ && summary_.packs == 0)
       summary_.packs_unreadable += incomplete_;
@@ -61,8 +77,11 @@ private:
     context_->drives->look();
     complete_ = context_->drives->complete();
     for (const auto& drive : *context_->drives->all()) {
-      if (!drive.store)
+      if (!drive.store) {
+        ++away_;
         continue;
+      }
+      listed_.insert(drive.id);
       std::optional<shard_key> after;
       for (;;) {
         auto page = drive.store->list(after, shards_at_once);
@@ -73,8 +92,7 @@ private:
           pack.shape = shard.shape;
           pack.stored_ns = shard.stored_ns;
           pack.drives.resize(shard.shape.shard_count());
-          if (shard.key.index < pack.drives.size())
-            pack.drives[shard.key.index] = drive.id;
+          pack.add(shard.key.index, drive.id);
         }
         if (page->size() < shards_at_once)
           break;
@@ -84,23 +102,61 @@ private:
     return {};
   }
 
-  /// A known pack: shards that the catalog misses may have turned up.
-  result<void> update(const pack_record& known, const found_pack& pack) {
-    auto record = known;
-    auto drives = context_->drives->all();
-    auto changed = false;
-    for (size_t i = 0; i < record.drives.size() && i < pack.drives.size(); ++i) {
-      auto lost = record.drives[i].is_zero() || drive_table::find(*drives, record.drives[i]) == nullptr;
-      if (!lost || pack.drives[i].is_zero())
-        continue;
-      record.drives[i] = pack.drives[i];
-      changed = true;
+  /// Packs that were known: shards that the catalog misses may have turned up, and what it
+  /// knows may be gone from drives that are copies from earlier days.
+  result<void> compare_places() {
+    std::optional<pack_id> after;
+    for (;;) {
+      if (auto reason = task_.job->ended())
+        return fail(*reason);
+      auto page = context_->names->packs(after, packs_at_once);
+      if (!page)
+        return fail(page.error());
+      v1::CommitCatalog moved;
+      v1::MarkPacks gone;
+      for (const auto& pack : *page)
+        if (!pack.condemned)
+          compare_places(pack, moved, gone);
+      if (moved.placed_size() > 0)
+        if (auto sent = send(std::move(moved)); !sent)
+          return sent;
+      if (gone.faulty_size() > 0)
+        if (auto marked = ask<v1::Done>(self_, context_->catalog_writer, step_timeout, std::move(gone)); !marked)
+          return fail(marked.error());
+      if (page->size() < packs_at_once)
+        return {};
+      after = page->back().seal.id;
     }
-    if (!changed)
-      return {};
-    v1::CommitCatalog commit;
-    *commit.add_placed() = to_proto(record);
-    return send(std::move(commit));
+  }
+
+  void compare_places(const pack_record& known, v1::CommitCatalog& moved, v1::MarkPacks& gone) {
+    static const found_pack nowhere;
+    auto found = found_.find(known.seal.id);
+    const auto& there = found == found_.end() ? nowhere : found->second;
+    auto record = known;
+    auto changed = false;
+    for (size_t i = 0; i < record.drives.size(); ++i) {
+      auto& place = record.drives[i];
+      if (!place.is_zero() && there.has(i, place))
+        continue;
+      if (i < there.drives.size() && !there.drives[i].is_zero()) {
+        place = there.drives[i];
+        changed = true;
+      } else if (listed_.count(place) > 0) {
+        *gone.add_faulty() = to_proto(seen_shard{known.seal.id, static_cast<uint8_t>(i), place});
+      }
+    }
+    if (changed)
+      *moved.add_placed() = to_proto(record);
+  }
+
+  /// Packs of which nothing is seen may lie on the drives that are away where there are as many
+  /// as the fewest that can hold one.
+  void count_unseen() {
+    size_t fewest = found_.empty() ? 1 : shard_count_max;
+    for (const auto& [id, pack] : found_)
+      fewest = std::min<size_t>(fewest, pack.shape.k);
+    summary_.drives_unseen = away_ >= fewest ? away_ : 0;
   }
 
   result<void> send(v1::CommitCatalog commit) {
@@ -140,7 +196,7 @@ private:
     if (present < pack.shape.k) {
       // Left over from a put that failed, and nobody was told that it is there; unless the
       // rest lies on drives that are away.
-      summary_.packs_unreadable += complete_ ? 0 : 1;
+      summary_.packs_unreadable += present + away_ >= pack.shape.k ? 1 : 0;
       ++incomplete_;
       return {};
     }
@@ -178,6 +234,7 @@ private:
     auto table = sealed ? open_pack_table(header, *sealed, *keys, cipher_) : fail(sealed.error());
     if (!table) {
       ++summary_.packs_unreadable;
+      summary_.packs_newer += table.error().code() == errc::unknown_epoch ? 1 : 0;
       return {};
     }
     v1::CommitCatalog commit;
@@ -186,16 +243,20 @@ private:
     // A fresh catalog looks for a checkpoint in all packs first. Any other takes a pack
     // with its operations or not at all, since it passes over a pack that it knows.
     if (!task_.fresh) {
-      find_parts(record.seal.id, *table, found_parts_);
-      add_operations(record, *table, {}, commit);
+      if (std::ranges::any_of(table->operations, &operations_entry::checkpoint))
+        commit.set_behind(true); // Until the catalog was compared with it.
+      // What a drive that is away may mend is taken in when it is back.
+      if (!add_operations(record, *table, {}, commit) && !complete_)
+        return {};
     }
     ++summary_.packs;
     return send(std::move(commit));
   }
 
-  /// Operations of a pack that *known* does not cover.
-  void add_operations(const pack_record& record, const pack_table& table, const checkpoint_header& known, v1::CommitCatalog& commit) {
+  /// Operations of a pack that *known* does not cover. False where some can not be read.
+  bool add_operations(const pack_record& record, const pack_table& table, const checkpoint_header& known, v1::CommitCatalog& commit) {
     auto keys = context_->keys->get();
+    auto unreadable = summary_.packs_unreadable;
     for (const auto& entry : table.operations) {
       if (entry.checkpoint || known.covers(entry.device, entry.first_sequence, entry.last_sequence))
         continue;
@@ -209,6 +270,7 @@ private:
       for (auto& op : *operations)
         commit.add_operations(std::move(op));
     }
+    return summary_.packs_unreadable == unreadable;
   }
 
   // -- a fresh catalog: the newest checkpoint that is whole, and what came after it ------
@@ -251,7 +313,7 @@ private:
       return fail(table.error());
     v1::CommitCatalog commit;
     commit.set_operations_in_pack(true);
-    add_operations(pack, *table, known, commit);
+    (void) add_operations(pack, *table, known, commit);
     return commit.operations_size() > 0 ? send(std::move(commit)) : result<void>{};
   }
 
@@ -307,9 +369,16 @@ private:
   /// Operations that a checkpoint covers may be gone from the packs. A catalog that did
   /// not know them before it met the checkpoint is a copy from earlier days.
   result<void> compare_checkpoints() {
+    if (!context_->names->is_behind())
+      return {};
+    auto found = find_checkpoints(*context_->names);
+    if (!found)
+      return fail(found.error());
     checkpoint_parts parts{self_, *context_, reader_, *task_.job};
-    for (const auto& one : found_parts_) {
+    for (const auto& one : *found) {
       auto header = parts.header_of(one);
+      if (!header && !complete_)
+        return fail(errc::drive_missing, "compare the catalog with a checkpoint in packs whose drives are away", context_->name);
       if (!header)
         continue;
       auto known = known_by(*context_->names->freeze());
@@ -318,7 +387,9 @@ private:
       if (!known || !known->covers(*header))
         return fail(errc::store_corrupt, "take in packs: the catalog is older than a checkpoint in them", context_->name);
     }
-    return {};
+    v1::CommitCatalog compared;
+    compared.set_behind(false);
+    return send(std::move(compared));
   }
 
   caf::blocking_actor* self_;
@@ -327,11 +398,12 @@ private:
   pack_reader_actor reader_;
   crypto::aead cipher_;
   rebuild_summary summary_;
-  bool complete_ = false;   ///< All drives are in service.
+  bool complete_ = false; ///< All drives are in service.
+  std::set<drive_id> listed_;
+  size_t away_ = 0;         ///< Drives that are not in service.
   uint64_t incomplete_ = 0; ///< Unknown packs with fewer than k shards here.
   std::map<pack_id, found_pack> found_;
-  std::vector<found_checkpoint> found_parts_; ///< In packs that were taken in.
-  std::vector<checkpoint_header> headers_;    ///< Of all checkpoints that were found.
+  std::vector<checkpoint_header> headers_; ///< Of all checkpoints that were found.
 };
 
 } // namespace

@@ -129,6 +129,8 @@ result<void> commit_now(catalog_state& state, const v1::CommitCatalog& request) 
   commit.imported = {request.imported().begin(), request.imported().end()};
   if (request.has_checkpoint())
     commit.checkpoint = {request.checkpoint().number(), request.checkpoint().created_ns(), request.checkpoint().operations()};
+  if (request.has_behind())
+    commit.behind = request.behind();
   auto committed = state.names->commit(commit);
   if (committed)
     state.claims->settle(commit.operations);

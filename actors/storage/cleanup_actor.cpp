@@ -44,6 +44,9 @@ public:
     auto alone = wait_for_others();
     if (!alone)
       return fail(alone.error());
+    // What it does not know of, it would take for dead.
+    if (context_->names->is_behind())
+      return fail(errc::store_corrupt, "clean up by a catalog that is older than a checkpoint in the packs", context_->name);
     context_->drives->look();
     if (auto read = read_checkpoints(); !read)
       return fail(read.error());
@@ -435,6 +438,7 @@ private:
         keeping.emplace(drive.id, why_away(drive));
         continue;
       }
+      asked->second.set_vault(write_id(context_->id));
       auto removed = ask<v1::Done>(self_, drive.writer, step_timeout, std::move(asked->second));
       if (!removed)
         keeping.emplace(drive.id, removed.error());
@@ -509,6 +513,7 @@ private:
           *request.add_shards() = to_proto(shard.key);
           bytes += shard.shape.shard_length;
         }
+        request.set_vault(write_id(context_->id));
         if (bytes > 0 && (task_.dry_run || ask<v1::Done>(self_, drive.writer, step_timeout, std::move(request))))
           summary_.bytes_freed += bytes;
       }

@@ -28,16 +28,16 @@ struct writer_state {
   }
 };
 
+result<vault_id> vault_of(const std::string& field) {
+  return field.empty() ? result<vault_id>{vault_id{}} : read_id<vault_id>(field);
+}
+
 result<std::vector<shard_write>> read_writes(const v1::StoreShards& request, const slices& bodies) {
   if (static_cast<size_t>(request.headers_size()) != bodies.size())
     return fail(errc::invalid_argument, "store shards");
-  vault_id vault;
-  if (!request.vault().empty()) {
-    auto given = read_id<vault_id>(request.vault());
-    if (!given)
-      return fail(given.error());
-    vault = *given;
-  }
+  auto vault = vault_of(request.vault());
+  if (!vault)
+    return fail(vault.error());
   std::vector<shard_write> writes;
   for (size_t i = 0; i < bodies.size(); ++i) {
     auto header = parse_shard_header(as_view(request.headers(static_cast<int>(i))));
@@ -45,7 +45,7 @@ result<std::vector<shard_write>> read_writes(const v1::StoreShards& request, con
       return fail(header.error());
     if (bodies[i].size() != header->pack.shape.shard_length)
       return fail(errc::invalid_argument, "store shards", header->pack.id.brief());
-    writes.push_back({std::move(*header), bodies[i], request.upkeep() ? room_for::upkeep : room_for::data, vault});
+    writes.push_back({std::move(*header), bodies[i], request.upkeep() ? room_for::upkeep : room_for::data, *vault});
   }
   return writes;
 }
@@ -99,8 +99,11 @@ drive_writer_actor::behavior_type writer(drive_writer_actor::stateful_pointer<wr
             return to_caf(key.error());
           keys.push_back(*key);
         }
+        auto vault = vault_of(request.vault());
+        if (!vault)
+          return to_caf(vault.error());
         store_waiting(self->state);
-        return answer(self->state.store->remove(keys));
+        return answer(self->state.store->remove(keys, *vault));
       },
       [=](const v1::SetDriveState& request) -> caf::result<v1::Done> {
         if (request.state() > static_cast<uint32_t>(drive_state::failed))

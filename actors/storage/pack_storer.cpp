@@ -139,6 +139,7 @@ void pack_storer::remove_all(const run_ptr& run) {
     if (drive == nullptr)
       continue;
     v1::RemoveShards request;
+    request.set_vault(run->finished.vault());
     for (auto index : indexes)
       *request.add_shards() = to_proto(shard_key{run->record.seal.id, index});
     auto answered = [this, run] {

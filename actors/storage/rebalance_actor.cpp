@@ -158,6 +158,7 @@ private:
     }
     auto drives = context_->drives->all();
     v1::RemoveShards request;
+    request.set_vault(write_id(context_->id));
     *request.add_shards() = to_proto(shard_key{pack.seal.id, index});
     const auto* old = drive_table::find(*drives, pack.drives[index]);
     // The shard has its new place in any case. A drive that failed, or is full or read-only,

@@ -219,7 +219,8 @@ private:
     summary_.shards_repaired += healed->stored;
     summary_.shards_unplaced += healed->unplaced;
     if (healed->stored > 0)
-      report(event_kind::damage_healed, severity::info, pack.seal.id.hex(), fmt::format("{} shards rebuilt", healed->stored), std::nullopt);
+      report(event_kind::damage_healed, severity::info, pack.seal.id.hex(),
+             healed->stored == 1 ? "1 shard rebuilt" : fmt::format("{} shards rebuilt", healed->stored), std::nullopt);
     return {};
   }
 

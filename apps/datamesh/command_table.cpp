@@ -532,7 +532,8 @@ std::vector<command_spec> key_commands() {
        .groups = group_node | group_vault},
       {.name = "rotate",
        .summary = "Seal new data under a new key",
-       .text = "What is stored already stays readable under its old key.",
+       .text = "What is stored already stays readable under its old key. A copy of the key file that was made before "
+               "opens nothing that is stored from now on: export it again.",
        .example = "datamesh key rotate",
        .groups = group_node | group_vault},
   };

@@ -96,6 +96,10 @@ void print_status(output& out, const status_report& r) {
     out.print("and {} more; run: datamesh drive list", hidden);
 }
 
+/// A home has a vault once, so its key file is not brought in again.
+constexpr std::string_view newest_key = "datamesh --home NEW vault restore FILE --drive DIR..., with the copy of the key file that was "
+                                        "exported after the last key rotate";
+
 json_line verify_json(const verify_summary& sum, bool dry_run) {
   json_line line{"summary"};
   line.add("dry_run", dry_run)
@@ -107,6 +111,7 @@ json_line verify_json(const verify_summary& sum, bool dry_run) {
       .add("shards_repaired", sum.shards_repaired)
       .add("shards_unplaced", sum.shards_unplaced)
       .add("packs_lost", sum.packs_lost)
+      .add("packs_unread", sum.packs_unread)
       .names("files_lost", sum.files_lost);
   return line;
 }
@@ -140,6 +145,10 @@ outcome<int> run_check(session& s, bool repair) {
   out.print("Checked {} of {}, {}{}.", counted(sum->shards, "shard", "shards"), counted(sum->packs, "pack", "packs"), out.size(sum->bytes),
             request.deep ? ", every block" : "");
   auto bad = sum->shards_missing + sum->shards_damaged;
+  if (bad == 0 && sum->packs_lost == 0 && sum->files_lost.empty() && sum->packs_unread > 0)
+    return verdict(s, errc::partial_failure,
+                   counted(sum->packs_unread, "pack", "packs") + " on the drives could not be read, and what is in them is not known",
+                   "bring back drives that are away; where the key file is older than the packs: " + std::string{newest_key});
   auto lost = sum->packs_lost > 0 || !sum->files_lost.empty();
   if (repair && !s.dry_run() && bad == 0 && !lost)
     if (auto on = failed_drive_in_use(**v); on)
@@ -322,17 +331,28 @@ outcome<int> rebuilt(session& s, const std::string& vault, const rebuild_summary
   s.out.line(json_line{"summary"}
                  .add("packs", sum.packs)
                  .add("packs_unreadable", sum.packs_unreadable)
+                 .add("packs_newer", sum.packs_newer)
                  .add("operations", sum.operations)
                  .add("files", sum.files)
-                 .add("operations_missing", sum.operations_missing));
+                 .add("operations_missing", sum.operations_missing)
+                 .add("drives_unseen", sum.drives_unseen));
   s.out.print("Rebuilt the catalog of '{}': {} from {} in {}.", printable(vault), counted(sum.files, "file", "files"),
               counted(sum.operations, "operation", "operations"), counted(sum.packs, "pack", "packs"));
   // Lost, or on a drive that is away: from here nobody can tell.
   constexpr auto next = "bring back drives that are away, then: datamesh rebuild; datamesh verify lists the files that can not be read";
+  if (sum.packs_newer > 0)
+    return verdict(s, errc::partial_failure,
+                   counted(sum.packs_newer, "pack is", "packs are") + " newer than the key file, which has no key for what is in them",
+                   std::string{newest_key});
   if (sum.packs_unreadable > 0)
     return verdict(
         s, errc::partial_failure,
         counted(sum.packs_unreadable, "pack", "packs") + " could not be read: what is in them is lost, or on a drive that is away", next);
+  if (sum.drives_unseen > 0)
+    return verdict(s, errc::partial_failure,
+                   (sum.drives_unseen == 1 ? std::string{"a drive is"} : grouped(sum.drives_unseen) + " drives are")
+                       + " not in service, and what lies there alone is missing",
+                   "bring them back: what is on them is taken in then; or: datamesh drive adopt DIR");
   if (sum.operations_missing > 0)
     return verdict(s, errc::partial_failure,
                    counted(sum.operations_missing, "operation is", "operations are") + " missing: lost, or on a drive that is away", next);

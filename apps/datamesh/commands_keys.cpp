@@ -167,6 +167,7 @@ outcome<int> run_key_rotate(session& s) {
     return refuse(epoch.error());
   s.out.line(json_line{"summary"}.name("vault", (*v)->name()).add("epoch", *epoch));
   s.out.print("New data is sealed under key {} from now on.", *epoch);
+  s.out.print("Copies of the key file that were made before do not open it; run: datamesh key export FILE");
   return 0;
 }
 

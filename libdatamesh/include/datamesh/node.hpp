@@ -385,6 +385,9 @@ struct verify_summary {
   uint64_t shards_unplaced = 0; ///< Could be rebuilt, but no drive takes them.
   uint64_t packs_lost = 0;
   std::vector<std::string> files_lost; ///< Exactly the files that can not be read whole.
+  /// Packs on the drives that the catalog could not take in when that was last tried: too few of
+  /// their shards are in service, or the key file is older than they are.
+  uint64_t packs_unread = 0;
   /// The last pack that was looked at, when there are more behind it.
   std::optional<pack_id> next_after;
 };
@@ -417,11 +420,15 @@ struct rebalance_summary {
 struct rebuild_summary {
   uint64_t packs = 0;
   uint64_t packs_unreadable = 0;
+  uint64_t packs_newer = 0; ///< Of these, sealed under a key that the key file has not.
   uint64_t operations = 0;
   uint64_t files = 0;
   /// That a damaged checkpoint of the catalog once covered, and nothing else holds that
   /// could be read. Drives that are away may have them: a rebuild with those tells.
   uint64_t operations_missing = 0;
+  /// Drives that are not in service, where there are so many that whole packs may lie on them
+  /// alone. What these hold comes in when they are back.
+  uint64_t drives_unseen = 0;
 };
 
 // -- an opened vault ------------------------------------------------------------------------

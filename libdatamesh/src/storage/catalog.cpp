@@ -15,6 +15,8 @@ namespace datamesh::storage {
 namespace {
 
 constexpr const char* open_failed = "open catalog";
+/// More than all packs hold that may be on their way together.
+constexpr uint64_t numbers_skipped = uint64_t{1} << 20;
 
 /// Hands each body that is not a move to its fold. Moves are folded together.
 struct body_fold {
@@ -139,15 +141,18 @@ catalog::catalog() : impl_(std::make_unique<impl>()) {}
 
 catalog::~catalog() = default;
 
-result<std::unique_ptr<catalog>> catalog::open(std::unique_ptr<lasting_store> store, const vault_id& vault, const device_id& device) {
+result<std::unique_ptr<catalog>> catalog::open(std::unique_ptr<lasting_store> store, const vault_id& vault, const device_id& fresh,
+                                               std::string_view place) {
   std::unique_ptr<catalog> result{new catalog};
   auto& self = *result->impl_;
   self.store = std::move(store);
-  self.device = device;
+  self.fresh = fresh;
+  self.place = place;
   self.head.vault = vault;
   if (auto good = self.load(); !good)
     return fail(good.error().within(open_failed));
-  self.interrupted = self.head.dirty;
+  self.interrupted = self.head.dirty || self.fenced;
+  self.behind = self.head.behind;
   return result;
 }
 
@@ -155,23 +160,36 @@ result<void> catalog::impl::load() {
   auto stored = store->get(head_key());
   if (!stored)
     return fail(stored.error());
-  catalog_head fresh;
-  fresh.vault = head.vault;
+  catalog_head read_head;
+  read_head.vault = head.vault;
   if (*stored) {
     auto read = catalog_head::decode(**stored);
     if (!read)
       return fail(read.error());
     if (read->vault != head.vault)
       return fail(errc::format_alien, "look whose it is", "it belongs to vault " + read->vault.brief());
-    fresh = *read;
+    read_head = *read;
   }
-  head = fresh;
+  head = read_head;
+  device = head.writer.is_zero() ? fresh : head.writer;
   if (auto good = load_own_log(); !good)
     return good;
   lamport = std::max(lamport, head.lamport);
-  // The pack that the crash cut short may lie on drives that are away.
-  if (head.dirty)
+  // The pack that the crash cut short may lie on drives that are away; and the original of a
+  // copy goes on.
+  fenced = fenced || (*stored && (head.dirty || head.place != place));
+  return fenced || left ? leave_log() : result<void>{};
+}
+
+result<void> catalog::impl::leave_log() {
+  if (device == fresh && known > 0) {
     skip_numbers();
+    return {};
+  }
+  device = fresh;
+  if (auto good = load_own_log(); !good)
+    return good;
+  lamport = std::max(lamport, head.lamport + numbers_skipped);
   return {};
 }
 
@@ -248,6 +266,10 @@ result<void> catalog::commit(const catalog_commit& what, durability level) {
     return fail(*self.refusal);
   fold next{*self.store, self.head};
   next.head.dirty = true;
+  next.head.writer = self.device;
+  next.head.place = self.place;
+  if (what.behind)
+    next.head.behind = *what.behind;
   for (const auto& p : what.packs)
     add_pack(next, p);
   auto good = import_checkpoint(next, what.imported);
@@ -269,6 +291,7 @@ result<void> catalog::commit(const catalog_commit& what, durability level) {
     return fail(*self.refusal);
   }
   self.head = next.head;
+  self.behind = self.head.behind;
   self.lamport = std::max(self.lamport, self.head.lamport);
   if (!self.stamped.empty())
     std::erase_if(self.stamped, [&log = next.log_of(self.device)](const auto& given) { return log.knows(given.op.sequence); });
@@ -339,9 +362,8 @@ result<void> catalog::impl::follow_own_log(fold& committed) {
 }
 
 void catalog::impl::skip_numbers() {
-  // More than all packs hold that may be on their way together.
   // The clock of a device is never behind its numbers.
-  lamport = std::max(lamport, head.lamport + (uint64_t{1} << 20));
+  lamport = std::max(lamport, head.lamport + numbers_skipped);
   sequence = floor = lamport;
   skipped = true;
 }
@@ -379,8 +401,13 @@ result<void> catalog::impl::mark(bool dirty) {
     for (const auto& [drive, brought] : drives_now())
       if (std::lock_guard guard{seen_mutex}; seen.count(drive) > 0)
         marked.drives[drive] = brought;
+  if (dirty || fenced) {
+    marked.writer = device;
+    marked.place = place;
+  }
+  auto same = marked.drives == head.drives && marked.writer == head.writer && marked.place == head.place;
   // An empty write tells whether others would be refused.
-  if (head.dirty == dirty && head.lamport >= floor && marked.drives == head.drives)
+  if (head.dirty == dirty && head.lamport >= floor && same)
     return store->write({}, durability::relaxed);
   marked.dirty = dirty;
   marked.lamport = std::max(marked.lamport, floor);
@@ -419,7 +446,7 @@ void catalog::follow_drives(std::function<drive_marks()> now) {
   impl_->drives_now = std::move(now);
 }
 
-void catalog::compare_drives() {
+void catalog::compare_drives(const std::vector<drive_id>& expected) {
   auto& self = *impl_;
   auto strange = [&](const auto& mark) {
     auto known = self.head.drives.find(mark.first);
@@ -431,10 +458,18 @@ void catalog::compare_drives() {
     for (const auto& [drive, brought] : marks)
       self.seen.insert(drive);
   }
-  if (self.interrupted || std::ranges::none_of(marks, strange))
+  if (self.interrupted)
     return;
-  self.interrupted = true;
-  self.skip_numbers();
+  self.interrupted = self.fenced = std::ranges::any_of(marks, strange);
+  // What is stored without this catalog on those alone that are away, nothing tells.
+  auto away = std::ranges::any_of(expected, [&](const drive_id& drive) { return marks.count(drive) == 0; });
+  self.left = self.fenced || away;
+  if (auto good = self.left ? self.leave_log() : result<void>{}; !good)
+    self.refusal = good.error().within("begin another log");
+}
+
+bool catalog::is_behind() const noexcept {
+  return impl_->behind;
 }
 
 bool catalog::was_interrupted() const noexcept {

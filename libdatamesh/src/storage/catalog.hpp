@@ -51,7 +51,7 @@ struct pack_record {
 /// The same, were all shards of *pack* good and those without a place on drives of their own.
 [[nodiscard]] int drive_losses_survived(const pack_record& pack);
 
-/// How many shards were ever new for a vault on each drive.
+/// How many shards were ever stored or removed for a vault on each drive.
 using drive_marks = std::map<drive_id, uint64_t>;
 
 /// A shard where it was looked at.
@@ -158,6 +158,9 @@ struct catalog_commit {
   std::vector<std::string> imported;
   /// A checkpoint of this catalog that is whole in packs.
   std::optional<checkpoint_note> checkpoint;
+  /// One of the packs has parts of a checkpoint, or the catalog was compared with all of them:
+  /// what `catalog::is_behind` answers from now on.
+  std::optional<bool> behind;
 };
 
 /// An operation with the bytes that its hash covers.
@@ -169,11 +172,14 @@ struct stamped_operation {
 
 class catalog {
 public:
-  /// Opens the catalog of *vault* in *store* for writing as *device*, and for reading alone
-  /// where the store takes no writes. `store_corrupt` when it can not be read;
-  /// `datamesh rebuild` makes it again.
+  /// Opens the catalog of *vault* in *store* for writing, and for reading alone where the store
+  /// takes no writes. `store_corrupt` when it can not be read; `datamesh rebuild` makes it again.
+  /// It goes on with the log that it wrote last. Where somebody may have gone on with that
+  /// already, it writes the log of *fresh*: a name that chance has given just now. So it is
+  /// after a crash, where *place*, which names the store on its disk and not a copy of it, is
+  /// another than before (`was_interrupted`), and where `compare_drives` says so.
   [[nodiscard]] static result<std::unique_ptr<catalog>> open(std::unique_ptr<lasting_store> store, const vault_id& vault,
-                                                             const device_id& device);
+                                                             const device_id& fresh, std::string_view place = {});
   ~catalog();
 
   // -- writing -----------------------------------------------------------------
@@ -238,8 +244,9 @@ public:
   void follow_drives(std::function<drive_marks()> now);
 
   /// Where the marks are not those of the last `close`, this catalog or a drive is a copy from
-  /// earlier days, and something was stored without it: `was_interrupted`. @pre nothing was stamped
-  void compare_drives();
+  /// earlier days, and something was stored without it: `was_interrupted`. Where one of *expected*
+  /// has none, that may be so. @pre nothing was stamped
+  void compare_drives(const std::vector<drive_id>& expected = {});
 
   /// There is nothing on *drives* that is unknown here. From any thread.
   void trust(const std::vector<drive_id>& drives);
@@ -326,8 +333,12 @@ public:
   /// What is known of each device's log, in order of device.
   [[nodiscard]] result<std::vector<device_view>> devices() const;
 
-  /// As whom it writes.
+  /// Whose log it writes.
   [[nodiscard]] const device_id& own_device() const noexcept;
+
+  /// There is a checkpoint in the packs that covers operations which are not known here, and which
+  /// may be nowhere else: only a rebuild brings them in. From any thread.
+  [[nodiscard]] bool is_behind() const noexcept;
 
   /// All rows as they are now, frozen; for a checkpoint.
   [[nodiscard]] std::unique_ptr<ordered_view> freeze() const;

@@ -592,6 +592,10 @@ std::string catalog_head::encode() const {
     mark.set_drive(std::string{drive.text()});
     mark.set_brought(brought);
   }
+  if (!writer.is_zero())
+    m.set_writer(std::string{writer.text()});
+  m.set_place(place);
+  m.set_behind(behind);
   return m.SerializeAsString();
 }
 
@@ -618,6 +622,12 @@ result<catalog_head> catalog_head::decode(std::string_view value) {
       return fail(errc::store_corrupt, "read catalog head");
     x.drives[drive_id::from(as_view(mark.drive()))] = mark.brought();
   }
+  if (!m.writer().empty() && m.writer().size() != device_id::size)
+    return fail(errc::store_corrupt, "read catalog head");
+  if (!m.writer().empty())
+    x.writer = device_id::from(as_view(m.writer()));
+  x.place = m.place();
+  x.behind = m.behind();
   return x;
 }
 

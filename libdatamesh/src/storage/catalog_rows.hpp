@@ -135,6 +135,9 @@ struct catalog_head {
   uint64_t pending = 0;
   catalog_totals totals;
   drive_marks drives; ///< As of the last close.
+  device_id writer;   ///< Zero where nobody wrote yet.
+  std::string place;
+  bool behind = false;
 
   [[nodiscard]] std::string encode() const;
   /// `format_newer` when a later version wrote it.

@@ -11,7 +11,11 @@ namespace datamesh::storage {
 
 struct catalog::impl {
   std::unique_ptr<lasting_store> store;
-  device_id device;
+  device_id device; ///< Whose log is written.
+  device_id fresh;  ///< A log that nobody writes, for when that can not go on.
+  std::string place;
+  bool left = false;                      ///< `compare_drives` found that it is not to go on.
+  bool fenced = false;                    ///< What is in the head is not to go on, whether or not something is written.
   catalog_head head;                      ///< As committed.
   uint64_t lamport = 0;                   ///< Highest seen or handed out.
   uint64_t sequence = 0;                  ///< Last handed out.
@@ -22,6 +26,7 @@ struct catalog::impl {
   std::vector<stamped_operation> stamped; ///< And not committed.
   bool closed = false;
   std::atomic<bool> interrupted = false;
+  std::atomic<bool> behind = false;
   std::optional<error> refusal; ///< Why no more is written.
   std::function<drive_marks()> drives_now;
   std::atomic<uint64_t> doubts = 0;
@@ -37,6 +42,8 @@ struct catalog::impl {
   /// pack that is unknown here: so many behind the last that is committed, however often
   /// it is called.
   void skip_numbers();
+  /// From here on another log is written: operations of this one may lie where nobody sees them.
+  result<void> leave_log();
 };
 
 } // namespace datamesh::storage

@@ -166,13 +166,13 @@ result<void> shard_index::load() {
     drive_ = drive;
   else if (drive_ != drive)
     return corrupt();
-  std::map<vault_id, uint64_t> brought;
+  std::map<vault_id, uint64_t> changed;
   bool whole = true;
   const std::string prefix{vault_prefix};
   auto scanned = store_->scan(prefix, prefix_end(prefix), [&](std::string_view key, std::string_view value) {
     whole = key.size() == 1 + vault_id::size && value.size() == sizeof(uint64_t);
     if (whole)
-      brought[vault_id::from(as_view(key.substr(1)))] = layout_reader{as_view(value)}.get<uint64_t>();
+      changed[vault_id::from(as_view(key.substr(1)))] = layout_reader{as_view(value)}.get<uint64_t>();
     return whole;
   });
   if (!scanned)
@@ -183,7 +183,7 @@ result<void> shard_index::load() {
   state_ = static_cast<drive_state>(state);
   totals_.shard_count = reader.get<uint64_t>();
   totals_.shard_bytes = reader.get<uint64_t>();
-  brought_ = std::move(brought);
+  changed_ = std::move(changed);
   return {};
 }
 
@@ -207,10 +207,10 @@ shard_totals shard_index::totals() const {
   return totals_;
 }
 
-uint64_t shard_index::brought(const vault_id& vault) const {
+uint64_t shard_index::changes_of(const vault_id& vault) const {
   std::lock_guard guard{meta_mutex_};
-  auto found = brought_.find(vault);
-  return found == brought_.end() ? 0 : found->second;
+  auto found = changed_.find(vault);
+  return found == changed_.end() ? 0 : found->second;
 }
 
 result<std::optional<shard_record>> shard_index::find(const shard_key& key) const {
@@ -280,8 +280,8 @@ result<void> shard_index::write(batch changes, durability level) {
   next.shard_count += changes.added_.shard_count - changes.removed_.shard_count;
   next.shard_bytes += changes.added_.shard_bytes - changes.removed_.shard_bytes;
   changes.rows_.put(meta_key, encode_meta(drive_, state(), next));
-  for (auto& [vault, count] : changes.brought_) {
-    count += brought(vault);
+  for (auto& [vault, count] : changes.changed_) {
+    count += changes_of(vault);
     changes.rows_.put(vault_key(vault), encode_count(count));
   }
   auto written = store_->write(changes.rows_, level);
@@ -289,8 +289,8 @@ result<void> shard_index::write(batch changes, durability level) {
     return written;
   std::lock_guard guard{meta_mutex_};
   totals_ = next;
-  for (const auto& [vault, count] : changes.brought_)
-    brought_[vault] = count;
+  for (const auto& [vault, count] : changes.changed_)
+    changed_[vault] = count;
   return {};
 }
 

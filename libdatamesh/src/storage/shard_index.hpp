@@ -2,7 +2,7 @@
 // of small shards, tombstones of deletions under way, and one row with the
 // format version, the drive's id and state and the totals, rewritten with every
 // batch, so that opening costs the same for one shard and for a million. A row for each
-// vault counts the shards that were ever new for it.
+// vault counts the shards that were ever stored or removed for it.
 // Format: docs/formats/drive.md.
 //
 // Thread rule: reads from any thread; `write` and `reopen` from one writer thread.
@@ -37,9 +37,9 @@ public:
     /// *tombstone*: its file is still to be unlinked.
     void erase(const shard_record& record, bool tombstone);
     void drop_tombstone(const shard_key& key);
-    /// Counts a shard that is new for *vault*.
-    void bring(const vault_id& vault) {
-      ++brought_[vault];
+    /// Counts a shard of *vault* that is stored or removed.
+    void count_change(const vault_id& vault) {
+      ++changed_[vault];
     }
     [[nodiscard]] bool empty() const noexcept {
       return rows_.empty();
@@ -50,7 +50,7 @@ public:
     write_batch rows_;
     shard_totals added_;
     shard_totals removed_;
-    std::map<vault_id, uint64_t> brought_;
+    std::map<vault_id, uint64_t> changed_;
   };
 
   /// Makes the index of a new drive, durably.
@@ -72,8 +72,8 @@ public:
   }
   [[nodiscard]] drive_state state() const;
   [[nodiscard]] shard_totals totals() const;
-  /// Shards that were new for *vault*, ever.
-  [[nodiscard]] uint64_t brought(const vault_id& vault) const;
+  /// Shards of *vault* that were stored or removed, ever.
+  [[nodiscard]] uint64_t changes_of(const vault_id& vault) const;
 
   [[nodiscard]] result<std::optional<shard_record>> find(const shard_key& key) const;
 
@@ -112,7 +112,7 @@ private:
   mutable std::mutex meta_mutex_;
   drive_state state_ = drive_state::ok;
   shard_totals totals_;
-  std::map<vault_id, uint64_t> brought_;
+  std::map<vault_id, uint64_t> changed_;
 };
 
 } // namespace datamesh::storage

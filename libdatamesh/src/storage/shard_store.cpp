@@ -108,7 +108,7 @@ struct shard_store::impl {
   result<void> write_rows(std::span<staged_shard> staged);
   void unlink(std::span<const staged_shard> staged) const;
   result<void> store(std::span<const shard_write> writes);
-  result<void> remove(std::span<const shard_key> keys);
+  result<void> remove(std::span<const shard_key> keys, const vault_id& vault);
   result<void> finish_deletions();
   result<void> set_state(drive_state next);
   result<uint64_t> sweep(int64_t grace_ns);
@@ -425,7 +425,7 @@ result<void> shard_store::impl::write_rows(std::span<staged_shard> staged) {
       content.append(as_text(shard.header)).append(as_text(shard.write->body));
     rows.put(shard.record, shard.has_row, content);
     if (!shard.write->vault.is_zero())
-      rows.bring(shard.write->vault);
+      rows.count_change(shard.write->vault);
     if (unlinking.contains(shard.record.key))
       rows.drop_tombstone(shard.record.key);
   }
@@ -438,7 +438,7 @@ result<void> shard_store::impl::write_rows(std::span<staged_shard> staged) {
     for (const auto& shard : staged)
       if (!shard.has_row)
         fresh.push_back(shard.record.key);
-    if (auto removed = remove(fresh); !removed)
+    if (auto removed = remove(fresh, {}); !removed)
       return fail(fail_drive(removed.error(), attempt));
     return fail(refused);
   }
@@ -485,7 +485,7 @@ result<void> shard_store::impl::store(std::span<const shard_write> writes) {
 
 // -- removing ----------------------------------------------------------------
 
-result<void> shard_store::impl::remove(std::span<const shard_key> keys) {
+result<void> shard_store::impl::remove(std::span<const shard_key> keys, const vault_id& vault) {
   constexpr auto attempt = "remove shards";
   if (auto allowed = may_write(attempt); !allowed)
     return allowed;
@@ -501,6 +501,8 @@ result<void> shard_store::impl::remove(std::span<const shard_key> keys) {
     if (!*record)
       continue;
     rows.erase(**record, !(*record)->in_index);
+    if (!vault.is_zero())
+      rows.count_change(vault);
     if (!(*record)->in_index)
       tombstones.push_back(key);
   }
@@ -638,8 +640,8 @@ result<void> shard_store::store(std::span<const shard_write> writes) {
   return impl_->store(writes);
 }
 
-result<void> shard_store::remove(std::span<const shard_key> keys) {
-  return impl_->remove(keys);
+result<void> shard_store::remove(std::span<const shard_key> keys, const vault_id& vault) {
+  return impl_->remove(keys, vault);
 }
 
 result<void> shard_store::set_state(drive_state next) {
@@ -689,8 +691,8 @@ result<void> shard_store::claim() {
   return impl_->write_owner();
 }
 
-uint64_t shard_store::shards_brought(const vault_id& vault) const {
-  return impl_->index->brought(vault);
+uint64_t shard_store::shards_changed(const vault_id& vault) const {
+  return impl_->index->changes_of(vault);
 }
 
 result<drive_usage> shard_store::usage() const {

@@ -43,7 +43,7 @@ struct shard_write {
   shard_header header;
   bytes body; ///< `shape.shard_length` bytes; aligned memory is written directly.
   room_for what = room_for::data;
-  vault_id vault{}; ///< For which it is new; zero for what is brought from elsewhere.
+  vault_id vault{}; ///< Whose it is, for `shards_changed`; zero for nobody's.
 };
 
 /// What the index knows of a shard.
@@ -118,8 +118,8 @@ public:
   /// `drive_full` (nothing written), `read_only`, `drive_failed`.
   [[nodiscard]] result<void> store(std::span<const shard_write> writes);
 
-  /// Removes shards; those that are not there are no error.
-  [[nodiscard]] result<void> remove(std::span<const shard_key> keys);
+  /// Removes shards of *vault*, or of nobody; those that are not there are no error.
+  [[nodiscard]] result<void> remove(std::span<const shard_key> keys, const vault_id& vault = {});
 
   /// Persists the state. `failed` is also entered by a failing sync, and then never
   /// left (`drive_failed`), not even when the drive is opened again.
@@ -158,8 +158,9 @@ public:
   /// writes is told when it does. @pre nothing is stored or removed yet
   [[nodiscard]] result<void> claim();
 
-  /// How many shards were ever new here for *vault*, removed ones included.
-  [[nodiscard]] uint64_t shards_brought(const vault_id& vault) const;
+  /// How many shards of *vault* were ever stored here, and removed. Who knew the number when it
+  /// last looked, and finds another, knows that somebody wrote meanwhile.
+  [[nodiscard]] uint64_t shards_changed(const vault_id& vault) const;
 
   /// False where the folder is no more that of this drive: an empty mount point, or another
   /// disk. A look at the file system.

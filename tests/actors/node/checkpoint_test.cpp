@@ -3,6 +3,7 @@
 #include "tests/actors/node/house.hpp"
 #include "tests/support/manual_clock.hpp"
 
+#include <algorithm>
 #include <set>
 
 namespace datamesh::test {
@@ -187,6 +188,88 @@ TEST_CASE("with two checkpoints cleanup leaves operations behind, and nothing is
     check_all();
     CHECK(must(a.h.vault().versions("/daily")).size() == 6);
   }
+}
+
+TEST_CASE("a catalog that is older than a checkpoint is not gone on with until it is made again", "[checkpoint]") {
+  aging_house a;
+  auto& h = a.h;
+  h.put_text("/file", "x");
+  h.close();
+  h.copy_tree(h.options.home, h.path("backup"));
+  h.open();
+  h.put_text("/tagged", "t");
+  a.set_tags(100);
+  a.pass_day();
+  h.put_text("/between", "b");
+  a.pass_day();
+  must(h.vault().cleanup(at_once()));
+  h.put_text("/after", "c");
+  must(h.vault().flush());
+  auto names = h.list();
+  h.close();
+  h.copy_tree(h.path("backup"), h.options.home);
+  auto refused = [&] {
+    auto node = must(datamesh::node::open(h.options));
+    auto first = code_of(node->open_vault("main", credential::this_device()));
+    CHECK(code_of(node->open_vault("main", credential::this_device())) == first);
+    return first;
+  };
+  CHECK(refused() == errc::store_corrupt);
+  CHECK(refused() == errc::store_corrupt);
+  // Also when the checkpoint can not be read for a while.
+  auto& disk = dynamic_cast<simulated_files&>(h.files());
+  for (size_t drive : {1, 2, 3})
+    disk.unplug(h.drive(drive));
+  CHECK(refused() == errc::drive_missing);
+  for (size_t drive : {1, 2, 3})
+    disk.plug_in(h.drive(drive));
+  CHECK(refused() == errc::store_corrupt);
+  a.rebuild();
+  CHECK(h.list() == names);
+  CHECK(a.tag() == noise(100 + tag_count - 1, tag_size));
+  h.reopen();
+  CHECK(must(h.vault().verify({.deep = true})).files_lost.empty());
+}
+
+TEST_CASE("a vault that was brought back with some of its drives is not gone on with when the others bring a checkpoint", "[checkpoint]") {
+  aging_house a;
+  auto& h = a.h;
+  h.put_text("/tagged", "t");
+  a.set_tags(100);
+  a.pass_day();
+  h.put_text("/between", "b");
+  a.pass_day();
+  must(h.vault().cleanup(at_once()));
+  auto names = h.list();
+  auto key = must(h.vault().key_file());
+  must(h.vault().change_password(credential::password("a password")));
+  key = must(h.vault().key_file());
+  h.close();
+  h.options.home = h.path("anew");
+  {
+    auto node = must(datamesh::node::create(h.options));
+    must(node->adopt_drive(h.drive(1)));
+    auto restored = must(node->restore_vault("main", key, credential::password("a password")));
+    CHECK(restored.packs == 0);
+    // Open all the time.
+    auto vault = must(node->open_vault("main", credential::password("a password")));
+    must(vault.make_folder("/meanwhile"));
+    for (size_t drive : {2, 3})
+      must(node->adopt_drive(h.drive(drive)));
+    CHECK(code_of(node->open_vault("main", credential::password("a password"))) == errc::store_corrupt);
+    CHECK(code_of(vault.cleanup(at_once())) == errc::store_corrupt);
+  }
+  {
+    auto node = must(datamesh::node::open(h.options));
+    CHECK(code_of(node->open_vault("main", credential::password("a password"))) == errc::store_corrupt);
+    must(node->rebuild_catalog("main", credential::password("a password")));
+    auto vault = must(node->open_vault("main", credential::password("a password")));
+    must(vault.trust_this_device());
+  }
+  h.open();
+  names.push_back("/meanwhile");
+  std::sort(names.begin(), names.end());
+  CHECK(h.list() == names);
 }
 
 TEST_CASE("when the newest checkpoint is lost, the one before it serves with what came after", "[checkpoint]") {

@@ -161,6 +161,19 @@ void house::remove_tree(const std::string& at) {
   must(files().remove_folder(at));
 }
 
+void house::copy_tree(const std::string& from, const std::string& to) {
+  if (files().status(to))
+    remove_tree(to);
+  must(make_folders(files(), to));
+  for (const auto& row : must(files().list(from))) {
+    auto target = join_path(to, row.name);
+    if (row.kind == file_kind::folder)
+      copy_tree(join_path(from, row.name), target);
+    else if (row.kind == file_kind::regular)
+      must(write_whole(files(), target, must(read_whole(files(), join_path(from, row.name), 1ull << 30)).view()));
+  }
+}
+
 std::vector<std::string> house::files_below(const std::string& at) {
   std::vector<std::string> found;
   for (const auto& row : must(files().list(at))) {

@@ -98,6 +98,8 @@ public:
   /// A line for each file, folder and link below *name*: attributes and content.
   [[nodiscard]] std::map<std::string, std::string> look(std::string_view name);
   void remove_tree(const std::string& path);
+  /// What is at *to* goes first. Modes are those of new files.
+  void copy_tree(const std::string& from, const std::string& to);
   /// Regular files below *path*.
   [[nodiscard]] std::vector<std::string> files_below(const std::string& path);
 

@@ -113,10 +113,10 @@ private:
 };
 
 inline result<std::unique_ptr<storage::catalog>> try_open_catalog(const std::shared_ptr<memory_disk>& disk, const vault_id& vault,
-                                                                  const device_id& as) {
+                                                                  const device_id& as, std::string_view place = {}) {
   auto store = lasting_store::open(std::make_shared<memory_stores>(disk), {});
   REQUIRE(store);
-  return storage::catalog::open(std::move(*store), vault, as);
+  return storage::catalog::open(std::move(*store), vault, as, place);
 }
 
 inline uint64_t run_seed() {

@@ -29,6 +29,11 @@ struct fixture {
   }
 };
 
+std::unique_ptr<catalog> must_open(result<std::unique_ptr<catalog>> opened) {
+  REQUIRE(opened);
+  return std::move(*opened);
+}
+
 errc code_of(const result<node_view>& r) {
   REQUIRE_FALSE(r);
   return r.error().code();
@@ -637,6 +642,106 @@ TEST_CASE("a catalog that is older than the drives says so, and gives no number 
     follow();
     CHECK_FALSE(f.names->was_interrupted());
   }
+}
+
+TEST_CASE("a log that somebody else may have gone on with is left for another", "[catalog]") {
+  auto disk = std::make_shared<memory_disk>();
+  drive_marks drives{{numbered<drive_id>(1), 5}, {numbered<drive_id>(2), 7}};
+  const std::vector<drive_id> both{numbered<drive_id>(1), numbered<drive_id>(2)};
+  uint64_t opened = 0;
+  std::unique_ptr<catalog> names;
+  auto open = [&](std::string_view place = "here") {
+    names = must_open(try_open_catalog(disk, test_vault(), device(++opened), place));
+    names->follow_drives([&] { return drives; });
+    names->compare_drives(both);
+  };
+  // The device and the number of the operation.
+  auto write = [&](uint64_t n) {
+    auto given = names->stamp({make(node(n), root_node(), "n" + std::to_string(n))}, 0);
+    catalog_commit c;
+    c.operations = given;
+    REQUIRE(names->commit(c));
+    REQUIRE(names->close());
+    return std::pair{given.front().at.device, given.front().sequence};
+  };
+  names = must_open(try_open_catalog(disk, test_vault(), device(++opened), "here"));
+  names->follow_drives([&] { return drives; });
+  names->trust(both);
+  REQUIRE(write(1) == std::pair{device(1), uint64_t{1}});
+  open();
+  CHECK_FALSE(names->was_interrupted());
+  REQUIRE(write(2) == std::pair{device(1), uint64_t{2}});
+  auto before = disk->content;
+  SECTION("by a copy of the catalog") {
+    open("elsewhere");
+    CHECK(names->was_interrupted());
+    auto own = names->own_device();
+    CHECK(own == device(opened));
+    SECTION("which then goes on with its own") {
+      names->reconciled(names->doubts(), both);
+      REQUIRE(write(3) == std::pair{own, uint64_t{1}});
+      open("elsewhere");
+      CHECK_FALSE(names->was_interrupted());
+      REQUIRE(write(4) == std::pair{own, uint64_t{2}});
+      SECTION("and so does the one that was copied") {
+        disk->content = before;
+        open();
+        CHECK_FALSE(names->was_interrupted());
+        CHECK(write(5) == std::pair{device(1), uint64_t{3}});
+      }
+    }
+    SECTION("also when nothing was written") {
+      names->reconciled(names->doubts(), both);
+      REQUIRE(names->close());
+      open("elsewhere");
+      CHECK_FALSE(names->was_interrupted());
+      CHECK(write(3) == std::pair{own, uint64_t{1}});
+    }
+  }
+  SECTION("on a drive that is away") {
+    drives.erase(numbered<drive_id>(2));
+    open();
+    CHECK_FALSE(names->was_interrupted());
+    auto lamport = names->stamp({make(node(3), root_node(), "c")}, 0).front().at.lamport;
+    names->unstamp();
+    CHECK(lamport > 1000);
+    REQUIRE(write(3) == std::pair{device(opened), uint64_t{1}});
+    drives[numbered<drive_id>(2)] = 7;
+    open();
+    CHECK(write(4) == std::pair{device(opened - 1), uint64_t{2}});
+  }
+  SECTION("by what a crash cut short") {
+    open();
+    REQUIRE(names->begin_writing());
+    open();
+    CHECK(names->was_interrupted());
+    CHECK(names->own_device() == device(opened));
+  }
+  SECTION("or with what the drives have and this does not know") {
+    drives[numbered<drive_id>(1)] = 6;
+    open();
+    CHECK(names->was_interrupted());
+    CHECK(names->own_device() == device(opened));
+  }
+}
+
+TEST_CASE("a catalog that met a checkpoint which knows more says so until it was compared with it", "[catalog]") {
+  fixture f;
+  CHECK_FALSE(f.names->is_behind());
+  catalog_commit c;
+  c.packs = {new_pack(pack(1), {chunk(1)})};
+  c.behind = true;
+  REQUIRE(f.names->commit(c));
+  CHECK(f.names->is_behind());
+  f.apply({make(node(1), root_node(), "a")});
+  f.reopen();
+  CHECK(f.names->is_behind());
+  catalog_commit compared;
+  compared.behind = false;
+  REQUIRE(f.names->commit(compared));
+  CHECK_FALSE(f.names->is_behind());
+  f.reopen();
+  CHECK_FALSE(f.names->is_behind());
 }
 
 TEST_CASE("a drive that comes while others are looked at is looked at, too", "[catalog]") {

@@ -529,12 +529,12 @@ TEST_CASE("a drive serves the node that took it over last, and no other", "[shar
   }
 }
 
-TEST_CASE("a drive counts what was ever new for a vault", "[shard_store]") {
+TEST_CASE("a drive counts what was ever stored and removed for a vault", "[shard_store]") {
   drive_room room;
   auto drive = room.format_and_open();
   auto mine = random_id<vault_id>(room.random).value();
   auto others = random_id<vault_id>(room.random).value();
-  CHECK(drive->shards_brought(mine) == 0);
+  CHECK(drive->shards_changed(mine) == 0);
   auto first = make_pack(room.random, in_files);
   auto second = make_pack(room.random, in_index);
   auto moved = make_pack(room.random, in_index);
@@ -545,10 +545,12 @@ TEST_CASE("a drive counts what was ever new for a vault", "[shard_store]") {
   REQUIRE(drive->store(first));
   REQUIRE(drive->store(second));
   REQUIRE(drive->store(moved));
-  REQUIRE(drive->remove(keys_of(first)));
+  REQUIRE(drive->remove(keys_of(first), mine));
+  REQUIRE(drive->remove(keys_of(first), mine));
+  REQUIRE(drive->remove(keys_of(moved)));
   for (int round = 0; round < 2; ++round) {
-    CHECK(drive->shards_brought(mine) == first.size() + second.size() - 2);
-    CHECK(drive->shards_brought(others) == 2);
+    CHECK(drive->shards_changed(mine) == 2 * first.size() + second.size() - 2);
+    CHECK(drive->shards_changed(others) == 2);
     drive.reset();
     drive = room.open();
   }
