@@ -1,5 +1,5 @@
-// How lookups fare in a whole mesh, of DATAMESH_MESH_NODES nodes (300), by
-// DATAMESH_MESH_LOOKUPS lookups (100).
+// How lookups fare in a whole mesh, of DATAMESH_MESH_NODES nodes (160), by
+// DATAMESH_MESH_LOOKUPS lookups (60).
 #include "tests/libdatamesh/network/mesh_in_memory.hpp"
 #include "tests/libdatamesh/storage/seed.hpp"
 
@@ -22,11 +22,11 @@ size_t setting(const char* name, size_t otherwise) {
 }
 
 size_t mesh_size() {
-  return setting("DATAMESH_MESH_NODES", 300);
+  return setting("DATAMESH_MESH_NODES", 160);
 }
 
 size_t lookup_count() {
-  return setting("DATAMESH_MESH_LOOKUPS", 100);
+  return setting("DATAMESH_MESH_LOOKUPS", 60);
 }
 
 void tell(std::string_view what, size_t count) {
