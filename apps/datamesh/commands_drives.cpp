@@ -355,7 +355,7 @@ outcome<int> run_drive_remove(session& s) {
     return refuse(drive.error());
   auto force = s.set.flag("force");
   if (s.dry_run() && drive->shards > 0 && !force)
-    return refuse(errc::conflict, fmt::format("there are {} on '{}'", counted(drive->shards, "shard", "shards"), printable(drive->folder)),
+    return refuse(errc::conflict, fmt::format("'{}' has {}", printable(drive->folder), counted(drive->shards, "shard", "shards")),
                   fmt::format("datamesh drive drain {0} && datamesh rebalance && datamesh drive remove {0}", shell_word(drive->folder)));
   if (!s.dry_run()) {
     // Only open vaults can tell what of them is on it. Who forces need not have the keys.
