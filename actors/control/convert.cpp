@@ -53,7 +53,8 @@ std::vector<std::string> read_texts(const google::protobuf::RepeatedPtrField<std
     fields(DATAMESH_GET) return to;                                                                                                        \
   }
 
-#define REBUILD_FIELDS(F) F(packs) F(packs_unreadable) F(packs_newer) F(operations) F(files) F(operations_missing) F(drives_unseen)
+#define REBUILD_FIELDS(F)                                                                                                                  \
+  F(packs) F(packs_unreadable) F(packs_newer) F(operations) F(files) F(operations_missing) F(drives_unseen) F(packs_incomplete)
 #define CLEANUP_FIELDS(F)                                                                                                                  \
   F(nodes_forgotten) F(versions_forgotten) F(packs_deleted) F(packs_copied) F(bytes_copied) F(bytes_freed) F(shards_waiting)
 #define PEER_FIELDS(F) F(known) F(links_dialed) F(links_accepted)
@@ -242,6 +243,7 @@ void write(v1::Cleanup& to, const cleanup_request& from) {
     to.set_trash_age_s(from.trash_age->count());
   to.set_keep_versions(from.keep_versions);
   to.set_policy(from.policy);
+  to.set_give_up_unread(from.give_up_unread);
 }
 
 cleanup_request read(const v1::Cleanup& from) {
@@ -253,6 +255,7 @@ cleanup_request read(const v1::Cleanup& from) {
     to.trash_age = std::chrono::seconds{std::clamp<int64_t>(from.trash_age_s(), 0, age_max)};
   to.keep_versions = from.keep_versions();
   to.policy = from.policy();
+  to.give_up_unread = from.give_up_unread();
   return to;
 }
 

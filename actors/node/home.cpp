@@ -291,6 +291,8 @@ care_times node_home::care(const std::string& name) const {
       continue;
     if (line.substr(0, space) == "files-lost")
       times.files_lost = static_cast<uint64_t>(value);
+    if (line.substr(0, space) == "packs-incomplete")
+      times.packs_incomplete = static_cast<uint64_t>(value);
     if (line.substr(0, space) == "packs-unread")
       times.packs_unread = static_cast<uint64_t>(value);
     if (line.substr(0, space) == "drives-unseen")
@@ -307,6 +309,8 @@ result<void> node_home::set_care(const std::string& name, const care_times& time
     text += fmt::format("deep-verify {}\n", *times.deep_verify_ns);
   if (times.files_lost > 0)
     text += fmt::format("files-lost {}\n", times.files_lost);
+  if (times.packs_incomplete > 0)
+    text += fmt::format("packs-incomplete {}\n", times.packs_incomplete);
   if (times.packs_unread > 0)
     text += fmt::format("packs-unread {}\n", times.packs_unread);
   if (times.drives_unseen > 0)

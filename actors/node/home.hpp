@@ -25,8 +25,15 @@ struct care_times {
   uint64_t files_lost = 0;    ///< By the last look at all of it that ended.
   uint64_t packs_unread = 0;  ///< On the drives, and not taken into the catalog, when that was last tried.
   uint64_t drives_unseen = 0; ///< Away at that time, so that packs may be there of which nothing is known.
+  /// On the drives with too few shards on all of them, and nobody knows whether more are elsewhere.
+  uint64_t packs_incomplete = 0;
   std::optional<int64_t> quick_verify_ns;
   std::optional<int64_t> deep_verify_ns;
+
+  /// Something may be on drives that the catalog does not know.
+  [[nodiscard]] bool knows_of_unread() const noexcept {
+    return packs_unread > 0 || drives_unseen > 0 || packs_incomplete > 0;
+  }
 };
 
 class node_home {

@@ -127,6 +127,12 @@ result<status_report> local_vault::status() const {
     report.overall = answer::unknown;
     report.sentence = fmt::format("{} away when the catalog was made, and may hold what it does not know.",
                                   care.drives_unseen == 1 ? "A drive was" : fmt::format("{} drives were", care.drives_unseen));
+  } else if (care.packs_incomplete > 0 && !unread) {
+    report.overall = answer::unknown;
+    report.sentence = fmt::format("{} on the drives {} too few shards to be read: a put that was cut off left {}, or the rest is on other "
+                                  "drives. If there are any, adopt them.",
+                                  care.packs_incomplete == 1 ? "A pack" : fmt::format("{} packs", care.packs_incomplete),
+                                  care.packs_incomplete == 1 ? "has" : "have", care.packs_incomplete == 1 ? "it" : "them");
   } else if (report.packs_degraded > 0) {
     report.overall = answer::degraded;
     report.sentence =
@@ -158,8 +164,10 @@ result<verify_summary> local_vault::verify(const verify_request& what, const job
   auto outcome = runtime.wait_for<verify_summary>(job, [&](auto running, auto done) {
     storage::start_verify(runtime.context, {what, running, std::move(done)});
   });
-  if (outcome && what.paths.empty())
-    outcome->packs_unread = runtime.core->home.care(runtime.name).packs_unread;
+  if (outcome && what.paths.empty()) {
+    auto care = runtime.core->home.care(runtime.name);
+    outcome->packs_unread = care.packs_unread + care.packs_incomplete;
+  }
   if (outcome && what.paths.empty() && !outcome->next_after) {
     auto care = runtime.core->home.care(runtime.name);
     auto now = runtime.core->env.clock->wall().time_since_epoch().count();
@@ -180,8 +188,31 @@ result<verify_summary> local_vault::verify(const verify_request& what, const job
   return outcome;
 }
 
+namespace {
+
+/// What lies on drives and is not known may need what nothing else does.
+result<void> check_all_read(const care_times& care, const std::string& vault) {
+  if (auto packs = care.packs_unread + care.packs_incomplete; packs > 0)
+    return fail(errc::conflict,
+                fmt::format("clean up while {} on the drives could not be read, and what {} is not known",
+                            packs == 1 ? "a pack" : fmt::format("{} packs", packs), packs == 1 ? "it needs" : "they need"),
+                vault);
+  if (care.drives_unseen > 0)
+    return fail(errc::conflict,
+                fmt::format("clean up by a catalog that was made while {} away",
+                            care.drives_unseen == 1 ? "a drive was" : fmt::format("{} drives were", care.drives_unseen)),
+                vault);
+  return {};
+}
+
+} // namespace
+
 result<cleanup_summary> local_vault::cleanup(const cleanup_request& what, const job_options& job) {
   auto& runtime = *runtime_;
+  // One that is behind is told so: it is made again.
+  if (!what.give_up_unread && !runtime.context->names->is_behind())
+    if (auto all = check_all_read(runtime.core->home.care(runtime.name), runtime.name); !all)
+      return fail(all.error());
   auto how = storage::choose_policy(*runtime.core->drives, what.policy);
   if (!how)
     return fail(how.error());
@@ -194,6 +225,9 @@ result<cleanup_summary> local_vault::cleanup(const cleanup_request& what, const 
     storage::start_cleanup(runtime.context, {rules, copies, what.dry_run, running, std::move(done)});
   });
   if (outcome && !what.dry_run) {
+    if (auto care = runtime.core->home.care(runtime.name); std::exchange(care.packs_incomplete, 0) > 0)
+      if (auto saved = runtime.core->home.set_care(runtime.name, care); !saved && !disk_refuses(saved.error().code()))
+        return fail(saved.error());
     runtime.keep_checkpoint(job.cancel);
     // What can not be removed now is tried again the next time.
     (void) runtime.core->remove_leftovers(std::nullopt, {.cancel = job.cancel});

@@ -4,6 +4,7 @@
 #include "storage/checkpoint_actor.hpp"
 #include "storage/convert.hpp"
 #include "storage/range_reader.hpp"
+#include "storage/verify_actor.hpp"
 
 #include <fmt/format.h>
 
@@ -109,7 +110,7 @@ result<void> vault_runtime::start(catalog_use use) {
     return {};
   // What could not be read then, a drive or a key file may have brought since.
   auto care = core->home.care(name);
-  if (context->names->was_interrupted() || context->names->is_behind() || care.packs_unread > 0 || care.drives_unseen > 0)
+  if (context->names->was_interrupted() || context->names->is_behind() || care.knows_of_unread())
     if (auto adopted = adopt(); !adopted && !disk_refuses(adopted.error().code()))
       return adopted;
   return {};
@@ -126,13 +127,23 @@ void vault_runtime::tell_lost(uint64_t packs) const {
   core->events->publish(std::move(what));
 }
 
-result<void> vault_runtime::note_unread(const rebuild_summary& found) const {
+result<void> vault_runtime::note_unread(const rebuild_summary& found, bool goes_on) const {
   auto care = core->home.care(name);
+  auto incomplete = goes_on ? std::min(found.packs_incomplete, care.packs_incomplete + care.packs_unread) : found.packs_incomplete;
   // With all drives in service, what can not be read for damage is lost: nothing brings it back.
   auto unread = core->drives->complete() ? found.packs_newer : found.packs_unreadable;
-  if (care.packs_unread == unread && care.drives_unseen == found.drives_unseen)
+  // What came may hold what was missed.
+  auto came = goes_on && found.packs > 0 && care.files_lost > 0;
+  if (came) {
+    auto lost = storage::files_without_data(*context->names);
+    if (!lost)
+      return fail(lost.error());
+    care.files_lost = std::min<uint64_t>(care.files_lost, lost->size());
+  }
+  if (!came && care.packs_unread == unread && care.drives_unseen == found.drives_unseen && care.packs_incomplete == incomplete)
     return {};
   care.packs_unread = unread;
+  care.packs_incomplete = incomplete;
   care.drives_unseen = found.drives_unseen;
   return core->home.set_care(name, care);
 }
@@ -155,7 +166,7 @@ result<void> vault_runtime::adopt() {
   adopted->drives_unseen = std::min(adopted->drives_unseen, core->home.care(name).drives_unseen);
   if (auto lost = adopted->packs_unreadable - adopted->packs_newer; lost > 0 && core->drives->complete())
     tell_lost(lost);
-  auto noted = note_unread(*adopted);
+  auto noted = note_unread(*adopted, true);
   return !noted && !disk_refuses(noted.error().code()) ? noted : result<void>{};
 }
 
@@ -168,7 +179,7 @@ result<void> vault_runtime::mend() {
     self->request(context->catalog_writer, storage::step_timeout, caf::open_atom_v)
         .receive([&](v1::Done&) { writable = true; }, [](caf::error&) {});
     auto care = core->home.care(name);
-    if (writable && (context->names->was_interrupted() || care.packs_unread > 0 || care.drives_unseen > 0))
+    if (writable && (context->names->was_interrupted() || care.knows_of_unread()))
       (void) adopt();
   }
   if (context->names->is_behind())

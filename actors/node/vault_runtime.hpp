@@ -52,8 +52,9 @@ public:
   /// cancelled, is tried again the next time.
   void keep_checkpoint(const cancel_token& cancel);
 
-  /// Keeps what `status` tells of packs that are not in the catalog.
-  [[nodiscard]] result<void> note_unread(const rebuild_summary& found) const;
+  /// Keeps what `status` tells of packs that are not in the catalog. *goes_on*: packs with too few
+  /// shards are what was left behind, but for those that could not be read before.
+  [[nodiscard]] result<void> note_unread(const rebuild_summary& found, bool goes_on) const;
   void tell_lost(uint64_t packs) const;
 
   /// Runs *start* and waits for its answer.

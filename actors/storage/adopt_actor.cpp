@@ -59,12 +59,11 @@ public:
     if (auto placed = task_.fresh ? result<void>{} : compare_places(); !placed)
       return fail(placed.error());
     count_unseen();
-    // A vault of which nothing but leftovers is found is one whose drives are not all here.
-    if (task_.fresh && complete_ && summary_.packs == 0)
-      summary_.packs_unreadable += incomplete_;
     auto folded = task_.fresh ? fold_all() : compare_checkpoints();
     if (!folded)
       return fail(folded.error());
+    if (auto counted = count_incomplete(); !counted)
+      return fail(counted.error());
     auto totals = context_->names->totals();
     if (!totals)
       return fail(totals.error());
@@ -159,6 +158,17 @@ private:
     summary_.drives_unseen = away_ >= fewest ? away_ : 0;
   }
 
+  /// Without those of which shards wait to be removed.
+  result<void> count_incomplete() {
+    for (const auto& id : incomplete_) {
+      auto condemned = context_->names->was_condemned(id);
+      if (!condemned)
+        return fail(condemned.error());
+      summary_.packs_incomplete += *condemned ? 0 : 1;
+    }
+    return {};
+  }
+
   result<void> send(v1::CommitCatalog commit) {
     auto done = ask<v1::Done>(self_, context_->catalog_writer, step_timeout, std::move(commit));
     if (!done)
@@ -195,9 +205,11 @@ private:
     auto present = static_cast<size_t>(std::count_if(pack.drives.begin(), pack.drives.end(), [](const auto& d) { return !d.is_zero(); }));
     if (present < pack.shape.k) {
       // Left over from a put that failed, and nobody was told that it is there; unless the
-      // rest lies on drives that are away.
-      summary_.packs_unreadable += present + away_ >= pack.shape.k ? 1 : 0;
-      ++incomplete_;
+      // rest lies on drives that are away, or on others.
+      if (present + away_ >= pack.shape.k)
+        ++summary_.packs_unreadable;
+      else
+        incomplete_.push_back(id);
       return {};
     }
     auto seal = seal_of(id, pack);
@@ -400,8 +412,8 @@ private:
   rebuild_summary summary_;
   bool complete_ = false; ///< All drives are in service.
   std::set<drive_id> listed_;
-  size_t away_ = 0;         ///< Drives that are not in service.
-  uint64_t incomplete_ = 0; ///< Unknown packs with fewer than k shards here.
+  size_t away_ = 0;                 ///< Drives that are not in service.
+  std::vector<pack_id> incomplete_; ///< Unknown, and with too few shards on all drives.
   std::map<pack_id, found_pack> found_;
   std::vector<checkpoint_header> headers_; ///< Of all checkpoints that were found.
 };

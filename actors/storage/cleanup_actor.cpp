@@ -47,6 +47,8 @@ public:
     // What it does not know of, it would take for dead.
     if (context_->names->is_behind())
       return fail(errc::store_corrupt, "clean up by a catalog that is older than a checkpoint in the packs", context_->name);
+    if (auto compared = check_compared(); !compared)
+      return fail(compared.error());
     context_->drives->look();
     if (auto read = read_checkpoints(); !read)
       return fail(read.error());
@@ -87,6 +89,14 @@ public:
   }
 
 private:
+  /// Packs that came with a drive, or that a crash left, may need what nothing else does. They are taken in
+  /// when no other job runs.
+  result<void> check_compared() const {
+    if (context_->names->was_interrupted())
+      return fail(errc::unavailable, "clean up before what came with a drive is taken in, which waits for other jobs", context_->name);
+    return {};
+  }
+
   /// Another cleanup, or who writes a checkpoint.
   result<std::unique_lock<std::mutex>> wait_for_others() {
     std::unique_lock alone{context_->upkeep, std::try_to_lock};
@@ -152,7 +162,7 @@ private:
 
   /// Leaves *dead* empty.
   result<void> flush_and_delete(std::vector<pack_id>& dead) {
-    if (auto flushed = flush(); !flushed)
+    if (auto flushed = flush().and_then([&] { return check_compared(); }); !flushed)
       return flushed;
     auto gone = std::exchange(dead, {});
     for (size_t i = 0; i < gone.size(); i += packs_at_once)
@@ -229,7 +239,10 @@ private:
       auto record = context_->names->find_pack(id);
       if (!record)
         return fail(record.error());
-      if (*record && !leave_waiting(**record, keeping))
+      if (!*record)
+        continue;
+      going_.emplace(id, (*record)->drives);
+      if (!leave_waiting(**record, keeping))
         ++summary_.packs_deleted;
     }
     tell_waiting();
@@ -355,12 +368,30 @@ private:
   }
 
   /// What a condemned pack had was copied before. Where no drive is away, and it can not be read all
-  /// the same, nothing of it comes back.
+  /// the same, nothing of it comes back; nor of one of which no drive has anything, as after a cleanup by
+  /// a copy of this catalog that is newer.
   result<bool> is_spent(const cleanup_plan::copy& copy) const {
     auto record = context_->names->find_pack(copy.pack);
     if (!record)
       return fail(record.error());
-    return *record && (*record)->condemned && copy.living.empty() && context_->drives->complete();
+    if (!*record || !copy.living.empty() || !context_->drives->complete())
+      return false;
+    return (*record)->condemned ? result<bool>{true} : is_gone(**record);
+  }
+
+  result<bool> is_gone(const pack_record& pack) const {
+    auto drives = context_->drives->all();
+    for (size_t i = 0; i < pack.drives.size(); ++i) {
+      const auto* drive = drive_table::find(*drives, pack.drives[i]);
+      if (drive == nullptr)
+        continue;
+      auto there = drive->store->find({pack.seal.id, static_cast<uint8_t>(i)});
+      if (!there)
+        return fail(there.error());
+      if (*there)
+        return false;
+    }
+    return true;
   }
 
   /// A pack that can not be read stays, for the drives that may come back.
@@ -505,7 +536,7 @@ private:
         v1::RemoveShards request;
         uint64_t bytes = 0;
         for (const auto& shard : *page) {
-          auto stray = is_stray(shard.key.pack);
+          auto stray = is_stray(shard.key, drive.id);
           if (!stray)
             return fail(stray.error());
           if (!*stray)
@@ -521,7 +552,10 @@ private:
     return {};
   }
 
-  result<bool> is_stray(const pack_id& id) const {
+  result<bool> is_stray(const shard_key& shard, const drive_id& on) const {
+    const auto& id = shard.pack;
+    if (auto going = going_.find(id); going != going_.end())
+      return going->second.at(shard.index) != on;
     auto condemned = context_->names->was_condemned(id);
     if (!condemned || !*condemned)
       return condemned;
@@ -592,7 +626,9 @@ private:
   cleanup_summary summary_;
   /// How many shards that are to go drives keep for now, and why.
   std::map<drive_id, std::pair<error, uint64_t>> waiting_;
-  bool more_wait_ = false;          ///< Than before.
+  bool more_wait_ = false; ///< Than before.
+  /// Packs that would be deleted, with their places.
+  std::map<pack_id, std::vector<drive_id>> going_;
   std::set<pack_id> condemned_now_; ///< Of the packs that are just being deleted.
   std::vector<copy_handle> copying_;
 };

@@ -320,7 +320,9 @@ std::vector<command_spec> care_commands() {
                "--keep-versions ask first.\n\n"
                "What is written anew survives the loss of as many drives as before, or more. With --policy so is every pack that survives "
                "the loss of fewer drives than new data with that policy: so data that was stored when there were fewer drives gets the "
-               "protection of more.",
+               "protection of more.\n\n"
+               "Where packs on the drives could not be read, since other drives are away or the key file is older, nobody knows what they "
+               "need, and nothing is deleted until they can be. --give-up-unread is for what is gone for good.",
        .example = "datamesh cleanup --dry-run\ndatamesh cleanup --trash-age 7d --keep-versions 10 --yes\n"
                   "datamesh cleanup --policy 4+2",
        .options = {{.name = "trash-age",
@@ -339,6 +341,7 @@ std::vector<command_spec> care_commands() {
                     .kind = kind::policy,
                     .placeholder = "K+M",
                     .text = "Write packs anew that survive the loss of fewer than M drives."},
+                   {.name = "give-up-unread", .text = "Delete also what only packs that could not be read may need."},
                    dry_run,
                    interactive,
                    yes},

@@ -148,7 +148,7 @@ outcome<int> run_check(session& s, bool repair) {
   if (bad == 0 && sum->packs_lost == 0 && sum->files_lost.empty() && sum->packs_unread > 0)
     return verdict(s, errc::partial_failure,
                    counted(sum->packs_unread, "pack", "packs") + " on the drives could not be read, and what is in them is not known",
-                   "bring back drives that are away; where the key file is older than the packs: " + std::string{newest_key});
+                   "bring back or adopt drives that are missing; where the key file is older than the packs: " + std::string{newest_key});
   auto lost = sum->packs_lost > 0 || !sum->files_lost.empty();
   if (repair && !s.dry_run() && bad == 0 && !lost)
     if (auto on = failed_drive_in_use(**v); on)
@@ -265,8 +265,16 @@ outcome<int> run_cleanup(session& s) {
   cleanup_request request{.dry_run = s.dry_run(),
                           .trash_age = std::chrono::seconds{s.set.number("trash-age")},
                           .keep_versions = static_cast<uint32_t>(s.set.number("keep-versions")),
-                          .policy = s.set.text("policy")};
+                          .policy = s.set.text("policy"),
+                          .give_up_unread = s.set.flag("give-up-unread")};
   auto forgets_more = s.set.number("trash-age") < default_age || request.keep_versions > 0;
+  if (!request.dry_run && request.give_up_unread) {
+    auto sure = s.confirm("Delete for ever what only packs that could not be read may need?");
+    if (!sure)
+      return refuse(sure.error());
+    if (!*sure)
+      return refuse(not_confirmed("nothing was deleted"));
+  }
   if (!request.dry_run && (forgets_more || s.set.flag("interactive"))) {
     auto age = s.set.number("trash-age");
     auto sure = s.confirm(fmt::format(
@@ -284,6 +292,10 @@ outcome<int> run_cleanup(session& s) {
   if (!v)
     return refuse(v.error());
   auto sum = s.with_progress([&](const job_options& job) { return (*v)->cleanup(request, job); });
+  if (!sum && sum.error().code() == errc::conflict)
+    return refuse(errc::conflict, fmt::format("can not {} in '{}'", sum.error().attempted(), printable((*v)->name())),
+                  "bring back or adopt the drives that are missing, as 'datamesh status' tells; if they, or the key, are gone for good: "
+                  "datamesh cleanup --give-up-unread");
   if (!sum)
     return refuse(sum.error());
   s.out.line(json_line{"summary"}
@@ -335,7 +347,8 @@ outcome<int> rebuilt(session& s, const std::string& vault, const rebuild_summary
                  .add("operations", sum.operations)
                  .add("files", sum.files)
                  .add("operations_missing", sum.operations_missing)
-                 .add("drives_unseen", sum.drives_unseen));
+                 .add("drives_unseen", sum.drives_unseen)
+                 .add("packs_incomplete", sum.packs_incomplete));
   s.out.print("Rebuilt the catalog of '{}': {} from {} in {}.", printable(vault), counted(sum.files, "file", "files"),
               counted(sum.operations, "operation", "operations"), counted(sum.packs, "pack", "packs"));
   // Lost, or on a drive that is away: from here nobody can tell.
@@ -353,6 +366,11 @@ outcome<int> rebuilt(session& s, const std::string& vault, const rebuild_summary
                    (sum.drives_unseen == 1 ? std::string{"a drive is"} : grouped(sum.drives_unseen) + " drives are")
                        + " not in service, and what lies there alone is missing",
                    "bring them back: what is on them is taken in then; or: datamesh drive adopt DIR");
+  if (sum.packs_incomplete > 0)
+    return verdict(s, errc::partial_failure,
+                   counted(sum.packs_incomplete, "pack has", "packs have")
+                       + " too few shards here: the rest is on other drives, or a put that was cut off left them",
+                   "if the vault has other drives: datamesh drive adopt DIR");
   if (sum.operations_missing > 0)
     return verdict(s, errc::partial_failure,
                    counted(sum.operations_missing, "operation is", "operations are") + " missing: lost, or on a drive that is away", next);

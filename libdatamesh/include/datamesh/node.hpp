@@ -399,6 +399,8 @@ struct cleanup_request {
   /// "4+2": packs that survive the loss of fewer drives are written anew with it. Empty: none is for
   /// that alone, and what is copied anyway is protected no less than before.
   std::string policy{};
+  /// Also where packs on the drives could not be read, see `vault::cleanup`: what they need may go.
+  bool give_up_unread = false;
 };
 
 struct cleanup_summary {
@@ -429,6 +431,9 @@ struct rebuild_summary {
   /// Drives that are not in service, where there are so many that whole packs may lie on them
   /// alone. What these hold comes in when they are back.
   uint64_t drives_unseen = 0;
+  /// Beside those above: packs of which all drives together have too few shards. A put that was cut off
+  /// left them, or the rest is on drives that are none of this node's.
+  uint64_t packs_incomplete = 0;
 };
 
 // -- an opened vault ------------------------------------------------------------------------
@@ -478,6 +483,8 @@ public:
   [[nodiscard]] result<vault_stats> stats() const;
   [[nodiscard]] result<status_report> status() const;
   [[nodiscard]] result<verify_summary> verify(const verify_request& what, const job_options& job = {});
+  /// `conflict` where packs on the drives could not be read, or drives were away when the catalog was made
+  /// (`status` tells): nobody knows what these need. A dry run is refused, too.
   [[nodiscard]] result<cleanup_summary> cleanup(const cleanup_request& what, const job_options& job = {});
   /// Moves shards off draining drives and onto emptier ones.
   [[nodiscard]] result<rebalance_summary> rebalance(bool dry_run = false, const job_options& job = {});

@@ -2,6 +2,8 @@
 // Nothing that was acknowledged meanwhile is passed over, and nothing is told that is not so.
 #include "tests/actors/node/house.hpp"
 
+#include <future>
+
 namespace datamesh::test {
 
 namespace {
@@ -9,6 +11,27 @@ namespace {
 constexpr size_t mib = 1 << 20;
 using answer = status_report::answer;
 using names_list = std::vector<std::string>;
+constexpr std::chrono::seconds no_trash{0};
+
+put_stream_request stream(std::string target, std::shared_ptr<source> from, std::string policy = {}) {
+  put_stream_request what;
+  what.from = std::move(from);
+  what.target_path = std::move(target);
+  what.policy = std::move(policy);
+  return what;
+}
+
+/// Reads nothing until it may end.
+class held_source : public source {
+public:
+  result<size_t> read(byte_span) override {
+    reads.set_value();
+    may_end.get_future().wait();
+    return 0;
+  }
+  std::promise<void> reads;
+  std::promise<void> may_end;
+};
 
 /// A house whose folders are copied, moved away and put back while it is closed.
 struct backup_house {
@@ -178,6 +201,141 @@ TEST_CASE("a pack that could not be read is told by status and verify until it w
   h.open();
   CHECK(must(h.vault().verify({})).packs_unread == 0);
   b.check_holds({"/x"});
+}
+
+TEST_CASE("a cleanup deletes nothing while packs could not be read, for nobody knows what they need", "[comeback]") {
+  backup_house b{6};
+  auto& h = b.h;
+  h.put_text("/x", noise(1, 4 * mib));
+  std::vector<size_t> away{1, 2, 3};
+  SECTION("since drives were away when the catalog was made") {
+    b.lose_catalog();
+    b.unplug(away);
+    must(b.rebuild());
+  }
+  SECTION("since the key file is older") {
+    away = {};
+    b.back_up_home();
+    must(h.vault().rotate_epoch());
+    // The first chunks of it are known, and needed once more.
+    h.put_text("/y", noise(1, 4 * mib) + noise(2, mib));
+    h.close();
+    h.copy_tree(h.options.home, h.path("newer"));
+    b.put_back_home();
+    h.open();
+    must(h.vault().remove("/x"));
+  }
+  for (auto dry : {true, false})
+    CHECK(code_of(h.vault().cleanup({.dry_run = dry, .trash_age = no_trash})) == errc::conflict);
+  CHECK(must(h.vault().status()).overall == answer::unknown);
+  if (away.empty()) {
+    h.close();
+    h.copy_tree(h.path("newer"), h.options.home);
+  } else {
+    b.plug();
+  }
+  h.open();
+  must(h.vault().cleanup({.trash_age = no_trash}));
+  b.check_holds(away.empty() ? names_list{"/x", "/y"} : names_list{"/x"});
+}
+
+TEST_CASE("a cleanup waits for what a drive brought while other jobs run", "[comeback]") {
+  backup_house b{6};
+  auto& h = b.h;
+  h.put_text("/x", noise(1, 4 * mib));
+  b.lose_catalog();
+  b.unplug({1, 2, 3});
+  must(b.rebuild());
+  auto held = std::make_shared<held_source>();
+  auto put = std::async(std::launch::async, [&] { return h.vault().put(stream("/slow", held)); });
+  held->reads.get_future().wait();
+  for (auto drive : b.away) {
+    must(h.files().rename(h.path("away" + std::to_string(drive)), h.drive(drive)));
+    must(h.node().adopt_drive(h.drive(drive)));
+  }
+  CHECK_FALSE(h.vault().cleanup({.trash_age = no_trash}));
+  held->may_end.set_value();
+  must(put.get());
+  h.reopen();
+  must(h.vault().cleanup({.trash_age = no_trash}));
+  b.check_holds({"/slow", "/x"});
+}
+
+TEST_CASE("packs that have too few shards on the drives that were named put a restored vault in doubt", "[comeback]") {
+  backup_house b{3};
+  auto& h = b.h;
+  h.put_text("/x", noise(1, mib));
+  for (size_t i = 4; i <= 6; ++i)
+    must(h.node().add_drive(h.drive(i)));
+  h.put_text("/y", noise(2, mib));
+  auto phrase = credential::recovery_phrase(must(h.vault().add_recovery_phrase()));
+  auto key = must(h.vault().key_file());
+  h.close();
+  h.remove_tree(h.options.home);
+  {
+    auto node = must(datamesh::node::create(h.options));
+    for (size_t i = 1; i <= 3; ++i)
+      must(node->adopt_drive(h.drive(i)));
+    auto made = must(node->restore_vault("main", key, phrase));
+    CHECK(made.files == 1);
+    CHECK(made.packs_unreadable == 0);
+    CHECK(made.packs_incomplete == 1);
+    must(must(node->open_vault("main", phrase)).trust_this_device());
+  }
+  h.open();
+  for (int round = 0; round < 2; ++round) {
+    auto status = must(h.vault().status());
+    CHECK(status.overall == answer::unknown);
+    CHECK(status.sentence.find("too few shards") != std::string::npos);
+    CHECK(must(h.vault().verify({})).packs_unread == 1);
+    CHECK(code_of(h.vault().cleanup({})) == errc::conflict);
+    h.reopen();
+  }
+  SECTION("until the other drives are adopted") {
+    for (size_t i = 4; i <= 6; ++i)
+      must(h.node().adopt_drive(h.drive(i)));
+    CHECK(must(h.vault().status()).overall == answer::safe);
+    must(h.vault().cleanup({.trash_age = no_trash}));
+    b.check_holds({"/x", "/y"});
+  }
+  SECTION("or given up") {
+    must(h.vault().cleanup({.give_up_unread = true}));
+    b.check_holds({"/x"});
+  }
+}
+
+TEST_CASE("a home from before a cleanup forgets what that deleted with the next one", "[comeback]") {
+  backup_house b{3};
+  auto& h = b.h;
+  for (const auto* name : {"/a", "/b", "/c"})
+    h.put_text(name, noise(name[1], mib));
+  b.back_up_home();
+  must(h.vault().remove("/a"));
+  must(h.vault().remove("/b"));
+  must(h.vault().cleanup({.trash_age = no_trash}));
+  b.put_back_home();
+  h.open();
+  must(h.vault().cleanup({.trash_age = no_trash}));
+  b.check_holds({"/c"});
+}
+
+TEST_CASE("a dry run of a cleanup counts what a repair left twice", "[comeback]") {
+  backup_house b{6};
+  auto& h = b.h;
+  must(h.vault().put(stream("/x", std::make_shared<text_source>(noise(1, 3 * mib)), "2+1")));
+  for (size_t drive = 1; drive <= 3; ++drive) {
+    b.unplug({drive});
+    h.open();
+    must(h.vault().verify({.repair = true}));
+    b.plug();
+    h.open();
+  }
+  must(h.vault().remove("/x"));
+  must(h.vault().flush());
+  auto would = must(h.vault().cleanup({.dry_run = true, .trash_age = no_trash}));
+  auto did = must(h.vault().cleanup({.trash_age = no_trash}));
+  CHECK(would.bytes_freed == did.bytes_freed);
+  CHECK(would.packs_deleted == did.packs_deleted);
 }
 
 TEST_CASE("a key file that is older than a pack is told as such, and the newest copy mends it", "[comeback]") {

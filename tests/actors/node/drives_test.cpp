@@ -1059,7 +1059,7 @@ TEST_CASE("a drive that is adopted brings the packs that it holds", "[drives]") 
   key = must(read_whole(h.files(), join_path(h.options.home, "vaults/main/key"), 1 << 20));
   auto made = must(node->restore_vault("main", key, credential::recovery_phrase(phrase)));
   CHECK(made.files == 0);
-  CHECK(made.packs_unreadable > 0);
+  CHECK(made.packs_incomplete > 0);
   auto vault = must(node->open_vault("main", credential::recovery_phrase(phrase)));
   for (size_t drive = 2; drive <= 4; ++drive)
     must(node->adopt_drive(h.drive(drive)));

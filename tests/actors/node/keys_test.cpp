@@ -163,7 +163,7 @@ TEST_CASE("a vault that came back with too few of its drives does not say that n
   fresh.home = h.path("another home");
   auto node = must(datamesh::node::create(fresh));
   must(node->adopt_drive(h.drive(1)));
-  CHECK(must(node->restore_vault("back", key, with)).packs_unreadable > 0);
+  CHECK(must(node->restore_vault("back", key, with)).packs_incomplete > 0);
   {
     auto back = must(node->open_vault("back", with));
     auto told = must(back.status());
