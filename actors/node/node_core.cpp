@@ -342,7 +342,7 @@ result<rebuild_summary> node_core::rebuild_catalog(const std::string& name, cons
   if (auto there = check_drives(name); !there)
     return fail(there.error());
   // What only the catalog knows goes into packs first, if it can still be read.
-  auto goes_on = false;
+  auto knows_all = false;
   if (auto rebuilding = home.is_rebuilding(name); rebuilding && !*rebuilding) {
     vault_runtime old{shared_from_this(), name, *file};
     auto kept = old.start(vault_runtime::catalog_use::as_it_is);
@@ -353,10 +353,10 @@ result<rebuild_summary> node_core::rebuild_catalog(const std::string& name, cons
     kept = !kept && !trusted ? may_be_replaced(kept.error()) : kept.and_then([&] { return old.flush(); });
     if (!kept)
       return fail(kept.error().within("keep what the catalog alone knows", name));
-    goes_on = trusted;
+    knows_all = trusted && !old.context->names->may_be_older();
   }
   rebuild_summary summary;
-  auto runtime = start_rebuilding(name, std::move(*file), job, summary, goes_on);
+  auto runtime = start_rebuilding(name, std::move(*file), job, summary, knows_all);
   if (!runtime)
     return fail(runtime.error());
   made = std::move(*runtime);
@@ -408,7 +408,7 @@ result<rebuild_summary> node_core::restore_vault(const std::string& name, const 
 
 /// @pre the lock is held and the vault is not open
 result<std::shared_ptr<vault_runtime>> node_core::start_rebuilding(const std::string& name, crypto::key_file keys, const job_options& job,
-                                                                   rebuild_summary& summary, bool goes_on) {
+                                                                   rebuild_summary& summary, bool knows_all) {
   constexpr auto attempt = "rebuild the catalog of vault";
   if (auto begun = home.begin_rebuild(name); !begun)
     return fail(begun.error().within(attempt, name));
@@ -418,7 +418,7 @@ result<std::shared_ptr<vault_runtime>> node_core::start_rebuilding(const std::st
   if (auto started = runtime->start(vault_runtime::catalog_use::fresh); !started)
     return fail(started.error());
   auto adopted = runtime->wait_for<rebuild_summary>(job, [&](auto running, auto done) {
-    storage::start_adopt(runtime->context, {true, running, std::move(done)});
+    storage::start_adopt(runtime->context, {true, false, running, std::move(done)});
   });
   if (!adopted)
     return fail(adopted.error().within(attempt, name));
@@ -430,7 +430,7 @@ result<std::shared_ptr<vault_runtime>> node_core::start_rebuilding(const std::st
     return fail(lost.error().within(attempt, name));
   auto care = home.care(name);
   care.files_lost = lost->size();
-  if (auto saved = home.set_care(name, care).and_then([&] { return runtime->note_unread(*adopted, goes_on); }); !saved)
+  if (auto saved = home.set_care(name, care).and_then([&] { return runtime->note_unread(*adopted, knows_all); }); !saved)
     return fail(saved.error().within(attempt, name));
   summary = *adopted;
   runtime->listed = true;

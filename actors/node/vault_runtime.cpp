@@ -127,13 +127,13 @@ void vault_runtime::tell_lost(uint64_t packs) const {
   core->events->publish(std::move(what));
 }
 
-result<void> vault_runtime::note_unread(const rebuild_summary& found, bool goes_on) const {
+result<void> vault_runtime::note_unread(const rebuild_summary& found, bool knows_all) const {
   auto care = core->home.care(name);
-  auto incomplete = goes_on ? std::min(found.packs_incomplete, care.packs_incomplete + care.packs_unread) : found.packs_incomplete;
+  auto incomplete = knows_all ? std::min(found.packs_incomplete, care.packs_incomplete + care.packs_unread) : found.packs_incomplete;
   // With all drives in service, what can not be read for damage is lost: nothing brings it back.
   auto unread = core->drives->complete() ? found.packs_newer : found.packs_unreadable;
   // What came may hold what was missed.
-  auto came = goes_on && found.packs > 0 && care.files_lost > 0;
+  auto came = found.packs > 0 && care.files_lost > 0;
   if (came) {
     auto lost = storage::files_without_data(*context->names);
     if (!lost)
@@ -156,17 +156,21 @@ result<void> vault_runtime::adopt() {
   auto doubts = context->names->doubts();
   auto seen = core->drives_in_service();
   auto adopted = wait_on<rebuild_summary>(running, [this](auto job, auto done) {
-    storage::start_adopt(context, {false, job, std::move(done)});
+    storage::start_adopt(context, {false, core->home.care(name).knows_of_unread(), job, std::move(done)});
   });
   if (!adopted)
     return fail(adopted.error().within("take in what a crash left", name));
   context->names->reconciled(doubts, seen);
+  // A catalog that goes on knows all that anybody was told of: what else there is was cut off. One
+  // that may be older does not, nor one to which a drive was brought.
+  auto knows_all = !context->names->may_be_older() && context->names->doubts() == 0;
   // What the drives that are away hold beside what is known, their counters tell when they are
   // back; of a catalog that was made without them they have none.
-  adopted->drives_unseen = std::min(adopted->drives_unseen, core->home.care(name).drives_unseen);
+  if (knows_all)
+    adopted->drives_unseen = std::min(adopted->drives_unseen, core->home.care(name).drives_unseen);
   if (auto lost = adopted->packs_unreadable - adopted->packs_newer; lost > 0 && core->drives->complete())
     tell_lost(lost);
-  auto noted = note_unread(*adopted, true);
+  auto noted = note_unread(*adopted, knows_all);
   return !noted && !disk_refuses(noted.error().code()) ? noted : result<void>{};
 }
 

@@ -52,9 +52,10 @@ public:
   /// cancelled, is tried again the next time.
   void keep_checkpoint(const cancel_token& cancel);
 
-  /// Keeps what `status` tells of packs that are not in the catalog. *goes_on*: packs with too few
-  /// shards are what was left behind, but for those that could not be read before.
-  [[nodiscard]] result<void> note_unread(const rebuild_summary& found, bool goes_on) const;
+  /// Keeps what `status` tells of packs that are not in the catalog. Where that *knows_all* that
+  /// anybody was told of, packs with too few shards are what was left behind, but for those that
+  /// could not be read before.
+  [[nodiscard]] result<void> note_unread(const rebuild_summary& found, bool knows_all) const;
   void tell_lost(uint64_t packs) const;
 
   /// Runs *start* and waits for its answer.

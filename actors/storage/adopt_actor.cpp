@@ -59,7 +59,7 @@ public:
     if (auto placed = task_.fresh ? result<void>{} : compare_places(); !placed)
       return fail(placed.error());
     count_unseen();
-    auto folded = task_.fresh ? fold_all() : compare_checkpoints();
+    auto folded = task_.fresh ? fold_all() : fold_again().and_then([&] { return compare_checkpoints(); });
     if (!folded)
       return fail(folded.error());
     if (auto counted = count_incomplete(); !counted)
@@ -205,32 +205,28 @@ private:
     auto present = static_cast<size_t>(std::count_if(pack.drives.begin(), pack.drives.end(), [](const auto& d) { return !d.is_zero(); }));
     if (present < pack.shape.k) {
       // Left over from a put that failed, and nobody was told that it is there; unless the
-      // rest lies on drives that are away, or on others.
-      if (present + away_ >= pack.shape.k)
+      // rest lies on drives that are away, or on others. A catalog that goes on knows what
+      // anybody was told of.
+      if (task_.fresh && present + away_ >= pack.shape.k)
         ++summary_.packs_unreadable;
       else
         incomplete_.push_back(id);
       return {};
     }
     auto seal = seal_of(id, pack);
-    if (!seal) {
-      ++summary_.packs_unreadable;
-      return {};
-    }
     pack_record record;
-    record.seal = std::move(*seal);
+    record.seal.id = id;
     record.drives = pack.drives;
+    if (!seal)
+      return count_unreadable(record);
+    record.seal = std::move(*seal);
     record.created_ns = pack.stored_ns;
     auto head = read(record, 0, pack_header_size);
-    if (!head) {
-      ++summary_.packs_unreadable;
-      return {};
-    }
+    if (!head)
+      return count_unreadable(record);
     auto header = parse_pack_header(*head, record.seal.shape.data_length());
-    if (!header) {
-      ++summary_.packs_unreadable;
-      return {};
-    }
+    if (!header)
+      return count_unreadable(record);
     if (header->vault != context_->id)
       return {}; // Another vault's.
     record.created_ns = header->created_ns;
@@ -240,15 +236,27 @@ private:
     return fold_in(record, *header);
   }
 
+  /// With all drives in service it is lost, unless some of its shards lie where nobody knows.
+  result<void> count_unreadable(const pack_record& pack) {
+    auto whole = std::ranges::none_of(pack.drives, &drive_id::is_zero);
+    if (complete_ && !whole)
+      incomplete_.push_back(pack.seal.id);
+    else
+      ++summary_.packs_unreadable;
+    return {};
+  }
+
   result<void> fold_in(const pack_record& record, const pack_header& header) {
     auto keys = context_->keys->get();
     auto sealed = read(record, header.table_offset, header.table_offset + header.table_sealed_length);
     auto table = sealed ? open_pack_table(header, *sealed, *keys, cipher_) : fail(sealed.error());
-    if (!table) {
+    if (!table && table.error().code() == errc::unknown_epoch) {
       ++summary_.packs_unreadable;
-      summary_.packs_newer += table.error().code() == errc::unknown_epoch ? 1 : 0;
+      ++summary_.packs_newer;
       return {};
     }
+    if (!table)
+      return count_unreadable(record);
     v1::CommitCatalog commit;
     *commit.add_packs() = to_proto(record, *table);
     commit.set_operations_in_pack(true);
@@ -258,8 +266,11 @@ private:
       if (std::ranges::any_of(table->operations, &operations_entry::checkpoint))
         commit.set_behind(true); // Until the catalog was compared with it.
       // What a drive that is away may mend is taken in when it is back.
-      if (!add_operations(record, *table, {}, commit) && !complete_)
-        return {};
+      if (!add_operations(record, *table, {}, commit)) {
+        (void) count_unreadable(record);
+        if (!complete_)
+          return {};
+      }
     }
     ++summary_.packs;
     return send(std::move(commit));
@@ -268,21 +279,21 @@ private:
   /// Operations of a pack that *known* does not cover. False where some can not be read.
   bool add_operations(const pack_record& record, const pack_table& table, const checkpoint_header& known, v1::CommitCatalog& commit) {
     auto keys = context_->keys->get();
-    auto unreadable = summary_.packs_unreadable;
+    auto all_read = true;
     for (const auto& entry : table.operations) {
       if (entry.checkpoint || known.covers(entry.device, entry.first_sequence, entry.last_sequence))
         continue;
       auto batch = read(record, entry.offset, entry.offset + entry.sealed_length);
       auto operations = batch ? open_operations(keys->vault, table.space, entry, *batch, *keys, cipher_) : fail(batch.error());
       if (!operations) {
-        ++summary_.packs_unreadable;
+        all_read = false;
         continue;
       }
       summary_.operations += operations->size();
       for (auto& op : *operations)
         commit.add_operations(std::move(op));
     }
-    return summary_.packs_unreadable == unreadable;
+    return all_read;
   }
 
   // -- a fresh catalog: the newest checkpoint that is whole, and what came after it ------
@@ -291,16 +302,21 @@ private:
     auto checkpoint = import_newest();
     if (!checkpoint)
       return fail(checkpoint.error());
+    return fold_packs(*checkpoint).and_then([&] { return count_missing(); });
+  }
+
+  /// Operations that *known* does not cover, of all packs that are in the catalog.
+  result<void> fold_packs(const checkpoint_header& known) {
     std::optional<pack_id> after;
     for (;;) {
       auto page = context_->names->packs(after, packs_at_once);
       if (!page)
         return fail(page.error());
       for (const auto& pack : *page)
-        if (auto folded = fold_pack(pack, *checkpoint); !folded)
+        if (auto folded = fold_pack(pack, known); !folded)
           return folded;
       if (page->size() < packs_at_once)
-        return count_missing();
+        return {};
       after = page->back().seal.id;
     }
   }
@@ -325,7 +341,8 @@ private:
       return fail(table.error());
     v1::CommitCatalog commit;
     commit.set_operations_in_pack(true);
-    (void) add_operations(pack, *table, known, commit);
+    if (!add_operations(pack, *table, known, commit))
+      (void) count_unreadable(pack);
     return commit.operations_size() > 0 ? send(std::move(commit)) : result<void>{};
   }
 
@@ -378,6 +395,16 @@ private:
 
   // -- a catalog that goes on --------------------------------------------------------------
 
+  /// What could not be read of packs when they were taken in, drives may have brought since.
+  result<void> fold_again() {
+    if (!task_.again)
+      return {};
+    auto known = known_by(*context_->names->freeze());
+    if (!known && known.error().code() != errc::not_found)
+      return fail(known.error());
+    return fold_packs(known ? *known : checkpoint_header{});
+  }
+
   /// Operations that a checkpoint covers may be gone from the packs. A catalog that did
   /// not know them before it met the checkpoint is a copy from earlier days.
   result<void> compare_checkpoints() {
@@ -413,7 +440,7 @@ private:
   bool complete_ = false; ///< All drives are in service.
   std::set<drive_id> listed_;
   size_t away_ = 0;                 ///< Drives that are not in service.
-  std::vector<pack_id> incomplete_; ///< Unknown, and with too few shards on all drives.
+  std::vector<pack_id> incomplete_; ///< With too few good shards on the drives, and some that are on none of these.
   std::map<pack_id, found_pack> found_;
   std::vector<checkpoint_header> headers_; ///< Of all checkpoints that were found.
 };

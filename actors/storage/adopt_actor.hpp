@@ -10,6 +10,7 @@ namespace datamesh::storage {
 
 struct adopt_task {
   bool fresh = false; ///< The catalog is empty and is thrown away should this end early.
+  bool again = false; ///< Packs were taken in whose operations could not be read.
   std::shared_ptr<storage::job> job;
   completion<rebuild_summary> done;
 };

@@ -177,7 +177,8 @@ result<void> catalog::impl::load() {
   lamport = std::max(lamport, head.lamport);
   // The pack that the crash cut short may lie on drives that are away; and the original of a
   // copy goes on.
-  fenced = fenced || (*stored && (head.dirty || head.place != place));
+  moved = *stored && head.place != place;
+  fenced = fenced || moved || (*stored && head.dirty);
   return fenced || left ? leave_log() : result<void>{};
 }
 
@@ -458,9 +459,12 @@ void catalog::compare_drives(const std::vector<drive_id>& expected) {
     for (const auto& [drive, brought] : marks)
       self.seen.insert(drive);
   }
+  auto differ = std::ranges::any_of(marks, strange);
+  // After a crash where it always was, what the drives have more is what the crash cut off.
+  self.older = self.moved ? self.head.dirty || differ : !self.head.dirty && differ;
   if (self.interrupted)
     return;
-  self.interrupted = self.fenced = std::ranges::any_of(marks, strange);
+  self.interrupted = self.fenced = differ;
   // What is stored without this catalog on those alone that are away, nothing tells.
   auto away = std::ranges::any_of(expected, [&](const drive_id& drive) { return marks.count(drive) == 0; });
   self.left = self.fenced || away;
@@ -474,6 +478,10 @@ bool catalog::is_behind() const noexcept {
 
 bool catalog::was_interrupted() const noexcept {
   return impl_->interrupted;
+}
+
+bool catalog::may_be_older() const noexcept {
+  return impl_->older;
 }
 
 void catalog::trust(const std::vector<drive_id>& drives) {

@@ -248,6 +248,10 @@ public:
   /// has none, that may be so. @pre nothing was stamped
   void compare_drives(const std::vector<drive_id>& expected = {});
 
+  /// By `compare_drives` it is a copy from earlier days, or one that a crash made and that lies
+  /// elsewhere now: something may be stored that it does not know, on drives, too, that it does not know.
+  [[nodiscard]] bool may_be_older() const noexcept;
+
   /// There is nothing on *drives* that is unknown here. From any thread.
   void trust(const std::vector<drive_id>& drives);
 

@@ -15,6 +15,8 @@ struct catalog::impl {
   device_id fresh;  ///< A log that nobody writes, for when that can not go on.
   std::string place;
   bool left = false;                      ///< `compare_drives` found that it is not to go on.
+  bool moved = false;                     ///< It lies at another place than when it was last written.
+  bool older = false;                     ///< `may_be_older`.
   bool fenced = false;                    ///< What is in the head is not to go on, whether or not something is written.
   catalog_head head;                      ///< As committed.
   uint64_t lamport = 0;                   ///< Highest seen or handed out.

@@ -1,5 +1,6 @@
 // What comes back from earlier days: a home from a backup, a copy of it, old drives, old keys.
 // Nothing that was acknowledged meanwhile is passed over, and nothing is told that is not so.
+#include "storage/shard.hpp"
 #include "tests/actors/node/house.hpp"
 
 #include <future>
@@ -32,6 +33,14 @@ public:
   std::promise<void> reads;
   std::promise<void> may_end;
 };
+
+/// A name that does not compress.
+std::string letters(std::string_view noise) {
+  std::string text{noise};
+  for (auto& one : text)
+    one = static_cast<char>('a' + static_cast<unsigned char>(one) % 26);
+  return text;
+}
 
 /// A house whose folders are copied, moved away and put back while it is closed.
 struct backup_house {
@@ -76,6 +85,25 @@ struct backup_house {
   void make_folders(const std::string& prefix, int count = 6) {
     for (int i = 1; i <= count; ++i)
       must(h.vault().make_folder(prefix + std::to_string(i)));
+  }
+  /// Shard files, and the drives on which they lie; small shards lie in indexes.
+  std::map<std::string, size_t> shard_files() {
+    std::map<std::string, size_t> found;
+    for (size_t drive = 1; drive <= h.node().drives().size(); ++drive)
+      for (const auto& file : h.files_below(join_path(h.drive(drive), "shards")))
+        found[file] = drive;
+    return found;
+  }
+  /// Flips a bit in each of its blocks.
+  void spoil(const std::string& path) {
+    auto content = must(read_whole(h.files(), path, 64 * mib));
+    std::string text{as_text(content)};
+    auto file = must(h.files().open_write(path));
+    for (size_t at = storage::block_size / 2; at < text.size(); at += storage::block_size) {
+      text[at] ^= 0x10;
+      const byte_view parts[] = {as_view(text).subspan(at, 1)};
+      must(file->write_at(at, parts));
+    }
   }
   /// The same is there after the catalog was made again, and can be read.
   void check_holds(const names_list& names) {
@@ -303,6 +331,120 @@ TEST_CASE("packs that have too few shards on the drives that were named put a re
     must(h.vault().cleanup({.give_up_unread = true}));
     b.check_holds({"/x"});
   }
+}
+
+TEST_CASE("a home from a backup is in doubt while what was stored since lies on drives that it does not know", "[comeback]") {
+  backup_house b{4};
+  auto& h = b.h;
+  h.put_text("/x", noise(1, mib));
+  h.put_text("/kept", noise(2, mib));
+  must(h.vault().remove("/x"));
+  must(h.vault().flush());
+  b.back_up_home();
+  for (size_t i = 5; i <= 8; ++i)
+    must(h.node().add_drive(h.drive(i)));
+  for (size_t i = 2; i <= 4; ++i)
+    must(h.node().drain_drive(h.drive(i)));
+  // All of it is known, and needs what the backup would clean up.
+  h.put_text("/again", noise(1, mib));
+  must(h.vault().put(stream("/new", std::make_shared<text_source>(noise(3, mib)), "4+1")));
+  b.put_back_home();
+  auto after_rebuild = GENERATE(false, true);
+  if (after_rebuild)
+    CHECK(must(b.rebuild()).packs_incomplete > 0);
+  else
+    h.open();
+  for (int round = 0; round < 2; ++round) {
+    CHECK(must(h.vault().status()).overall == answer::unknown);
+    CHECK(must(h.vault().verify({})).packs_unread > 0);
+    CHECK(code_of(h.vault().cleanup({.trash_age = no_trash})) == errc::conflict);
+    h.reopen();
+  }
+  for (size_t i = 5; i <= 8; ++i)
+    must(h.node().adopt_drive(h.drive(i)));
+  must(h.vault().cleanup({.trash_age = no_trash}));
+  b.check_holds({"/again", "/kept", "/new"});
+}
+
+TEST_CASE("a home from a backup is in doubt while drives are away that may have what was stored since", "[comeback]") {
+  backup_house b{4};
+  auto& h = b.h;
+  h.put_text("/x", noise(1, mib));
+  h.put_text("/kept", noise(2, mib));
+  must(h.vault().remove("/x"));
+  must(h.vault().flush());
+  for (size_t i = 5; i <= 8; ++i)
+    must(h.node().add_drive(h.drive(i)));
+  b.back_up_home();
+  auto put_beside = [&](size_t first, const std::string& name, uint64_t seed) {
+    for (size_t i = first; i < first + 4; ++i)
+      must(h.node().drain_drive(h.drive(i)));
+    must(h.vault().put(stream(name, std::make_shared<text_source>(noise(seed, mib)), "2+2")));
+    for (size_t i = first; i < first + 4; ++i)
+      must(h.node().add_drive(h.drive(i)));
+  };
+  h.put_text("/again", noise(1, mib));
+  put_beside(1, "/there", 3);
+  put_beside(5, "/here", 4);
+  b.put_back_home();
+  b.unplug({5, 6, 7, 8});
+  h.open();
+  CHECK(must(h.vault().status()).overall == answer::unknown);
+  CHECK(code_of(h.vault().cleanup({.trash_age = no_trash})) == errc::conflict);
+  b.plug();
+  h.open();
+  must(h.vault().cleanup({.trash_age = no_trash}));
+  b.check_holds({"/again", "/here", "/kept", "/there"});
+}
+
+TEST_CASE("a damaged pack is not taken for lost while drives that were not named may have more of it", "[comeback]") {
+  backup_house b{6};
+  auto& h = b.h;
+  auto phrase = credential::recovery_phrase(must(h.vault().add_recovery_phrase()));
+  h.put_text("/x", noise(1, 3 * mib));
+  h.put_text("/kept", noise(2, 3 * mib));
+  must(h.vault().remove("/x"));
+  must(h.vault().flush());
+  auto before = b.shard_files();
+  h.put_text("/again", noise(1, 3 * mib));
+  // Their names alone make a pack of some blocks.
+  for (uint64_t i = 0; i < 2000; ++i)
+    must(h.vault().make_folder("/folder" + std::to_string(i) + letters(noise(i, 200))));
+  must(h.vault().flush());
+  auto key = must(h.vault().key_file());
+  // The first shard has what tells whose pack it is, the second operations alone.
+  auto which = GENERATE(".0", ".1");
+  auto after = b.shard_files();
+  auto victim = std::ranges::find_if(after, [&](const auto& file) { return before.count(file.first) == 0 && file.first.ends_with(which); });
+  REQUIRE(victim != after.end());
+  h.close();
+  b.spoil(victim->first);
+  std::vector<size_t> named{victim->second};
+  for (size_t i = 1; named.size() < 4; ++i)
+    if (i != victim->second)
+      named.push_back(i);
+  h.remove_tree(h.options.home);
+  {
+    auto node = must(datamesh::node::create(h.options));
+    for (auto drive : named)
+      must(node->adopt_drive(h.drive(drive)));
+    auto made = must(node->restore_vault("main", key, phrase));
+    CHECK(made.packs_unreadable == 0);
+    CHECK(made.packs_incomplete == 1);
+    must(must(node->open_vault("main", phrase)).trust_this_device());
+  }
+  h.open();
+  // Of a pack that is known without its operations it is known, too, that it can not be read.
+  auto told = must(h.vault().status()).overall;
+  CHECK((told == answer::unknown || told == answer::lost));
+  CHECK(code_of(h.vault().cleanup({.trash_age = no_trash})) == errc::conflict);
+  for (size_t i = 1; i <= 6; ++i)
+    if (std::ranges::count(named, i) == 0)
+      must(h.node().adopt_drive(h.drive(i)));
+  CHECK(must(h.vault().verify({})).packs_unread == 0);
+  must(h.vault().cleanup({.trash_age = no_trash}));
+  CHECK(h.list("/").size() == 2002);
+  CHECK(h.get_text("/again") == noise(1, 3 * mib));
 }
 
 TEST_CASE("a home from before a cleanup forgets what that deleted with the next one", "[comeback]") {
