@@ -8,6 +8,7 @@ std::shared_ptr<storage::job> job_registry::begin(const job_options& options, co
   job->cancel = options.cancel;
   job->time = env.clock;
   job->events = std::move(events);
+  job->outside = std::make_shared<storage::outside_watch>(env.clock);
   if (options.timeout)
     job->deadline = env.clock->monotonic() + *options.timeout;
   std::lock_guard guard{mutex_};

@@ -37,6 +37,7 @@ public:
   node_home home;
   std::shared_ptr<event_hub> events;
   std::shared_ptr<memory_budget> budget;
+  std::shared_ptr<storage::memory_holders> holders = std::make_shared<storage::memory_holders>();
   std::shared_ptr<storage::drive_table> drives = std::make_shared<storage::drive_table>();
   std::shared_ptr<storage::read_pace> pace;
   std::shared_ptr<buffer_pool> segment_pool;

@@ -1,6 +1,7 @@
 // Data in and out of a vault: put and get of the facade.
 #include "node/vault_impl.hpp"
 #include "storage/get_actor.hpp"
+#include "storage/outside_files.hpp"
 #include "storage/put_actor.hpp"
 #include "storage/range_reader.hpp"
 
@@ -11,6 +12,7 @@ using storage::job;
 namespace {
 
 using job_ptr = std::shared_ptr<job>;
+using side = storage::outside_watch::side;
 
 void begin_put(const std::shared_ptr<vault_runtime>& runtime, const put_request& what, job_ptr running, completion<put_summary> done) {
   auto how = storage::choose_policy(*runtime->core->drives, what.policy);
@@ -19,7 +21,7 @@ void begin_put(const std::shared_ptr<vault_runtime>& runtime, const put_request&
   storage::put_task task;
   for (const auto& item : what.sources)
     task.roots.push_back({item.source_path, item.target_path, nullptr, 0, 0, what.compare_contents});
-  task.files = what.files;
+  task.files = storage::watched(what.files ? what.files : runtime->core->env.files, running->outside, side::source);
   task.exclude = what.exclude;
   task.conflict = what.conflict;
   task.how = *how;
@@ -38,7 +40,7 @@ void begin_put(const std::shared_ptr<vault_runtime>& runtime, const put_stream_r
     return done(fail(how.error()));
   storage::put_task task;
   auto modified = what.modified_ns ? *what.modified_ns : runtime->core->env.clock->wall().time_since_epoch().count();
-  task.roots.push_back({{}, what.target_path, what.from, what.mode, modified, true});
+  task.roots.push_back({{}, what.target_path, storage::watched(what.from, running->outside), what.mode, modified, true});
   task.conflict = what.conflict;
   task.how = *how;
   task.job = std::move(running);
@@ -97,7 +99,8 @@ void begin_get(const std::shared_ptr<vault_runtime>& runtime, const get_request&
     return done(fail(free.error()));
   storage::get_task task;
   task.roots = std::move(*roots);
-  task.writer = storage::write_tree(files, what.target_folder, what.overwrite, runtime->context->keys->get()->spaces.front().id_key);
+  task.writer = storage::write_tree(storage::watched(files, running->outside, side::target), what.target_folder, what.overwrite,
+                                    runtime->context->keys->get()->spaces.front().id_key);
   task.resumable = true;
   task.job = std::move(running);
   task.done = std::move(done);
@@ -123,6 +126,7 @@ void begin_get(const std::shared_ptr<vault_runtime>& runtime, const stream_reque
     return done(fail(errc::invalid_argument, "read", what.path));
   if (what.range.first > node->size && !what.version)
     return done(fail(errc::range_invalid, "read", what.path));
+  // What a reader of ranges writes it has copied; it holds no memory of the budget then.
   if (storage::range_reader::takes(*node, what.range)) {
     auto read = runtime->context->ranges->read(runtime->context, {*node, what.version, what.range, what.to, running});
     if (read)
@@ -131,7 +135,7 @@ void begin_get(const std::shared_ptr<vault_runtime>& runtime, const stream_reque
   storage::get_task task;
   task.roots.push_back({std::move(*node), "stream", what.version});
   task.range = what.range;
-  task.writer = storage::write_stream(what.to);
+  task.writer = storage::write_stream(storage::watched(what.to, running->outside));
   task.job = std::move(running);
   task.done = [done = std::move(done)](result<get_summary> outcome) {
     if (outcome && outcome->failure_count > 0)

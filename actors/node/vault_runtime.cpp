@@ -60,6 +60,7 @@ result<void> vault_runtime::start(catalog_use use) {
   context->sys = &core->system();
   context->events = core->events;
   context->budget = core->budget;
+  context->holders = core->holders;
   context->drives = core->drives;
   context->pace = core->pace;
   context->keys = std::make_shared<storage::key_holder>(keys.keys());

@@ -2,8 +2,8 @@
 
 #include "storage/ask.hpp"
 #include "storage/convert.hpp"
+#include "storage/memory_wait.hpp"
 #include "storage/operation_batch.hpp"
-#include "storage/read_cache.hpp"
 
 namespace datamesh::storage {
 
@@ -118,19 +118,14 @@ private:
 void start_checkpoint(std::shared_ptr<vault_context> context, checkpoint_task task) {
   auto shared = std::make_shared<checkpoint_task>(std::move(task));
   auto size = std::min<uint64_t>(context->budget->limit(), uint64_t{2} * pack_buffer_size);
-  auto reserved = context->budget->reserve(size, [context, shared](memory_budget::reservation reservation) {
-    auto held = std::make_shared<memory_budget::reservation>(std::move(reservation));
+  auto granted = [context, shared](const std::shared_ptr<memory_budget::reservation>& held) {
     context->sys->spawn<caf::detached>([context, shared, held](caf::blocking_actor* self) {
       auto outcome = checkpointer{self, context, *shared}.run();
       *held = {};
       shared->done(std::move(outcome));
     });
-  });
-  if (!reserved)
-    return shared->done(fail(reserved.error()));
-  // It may have been granted at once; then the cache gives more than it must.
-  if (context->cache)
-    context->cache->give_way(size);
+  };
+  wait_for_memory(*context, shared->job, size, granted, [shared](const error& reason) { shared->done(fail(reason)); });
 }
 
 bool wants_checkpoint(const vault_context& context) {

@@ -5,6 +5,7 @@
 #include "datamesh/base/clock.hpp"
 #include "datamesh/node.hpp"
 #include "node/event_hub.hpp"
+#include "storage/outside_watch.hpp"
 #include "storage/stage_watch.hpp"
 
 #include <atomic>
@@ -19,6 +20,7 @@ struct job {
   std::shared_ptr<datamesh::clock> time;
   std::shared_ptr<event_hub> events;
   std::shared_ptr<stage_watch> waits; ///< Of puts and gets; else null.
+  std::shared_ptr<outside_watch> outside;
   std::atomic<int64_t> last_progress_ns{-1'000'000'000};
 
   /// Why the job must end now, or nothing.
@@ -27,7 +29,7 @@ struct job {
       return error{errc::cancelled, "run a job"};
     if (deadline && time->monotonic() > *deadline)
       return error{errc::timed_out, "run a job"};
-    return std::nullopt;
+    return outside ? outside->ended() : std::nullopt;
   }
 
   /// At most ten a second, unless *force*.

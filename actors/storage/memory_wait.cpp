@@ -9,6 +9,8 @@ namespace {
 
 struct memory_wait {
   std::shared_ptr<storage::job> job;
+  std::shared_ptr<memory_holders> holders;
+  clock::monotonic_time since;
   std::function<void(std::shared_ptr<memory_budget::reservation>)> granted;
   std::function<void(error)> refused;
   std::atomic<bool> settled = false;
@@ -33,8 +35,11 @@ void look(job_actor::stateful_pointer<waiter_state> self, memory_wait& wait) {
     return self->quit();
   if (auto reason = ended_or_look_later(self, *wait.job)) {
     wait.settle([&](auto&, auto& refuse) { refuse(*reason); });
-    self->quit();
+    return self->quit();
   }
+  // Who holds memory may have nothing to do for as long as nobody else wants it.
+  if (auto then = wait.job->time->monotonic() - outside_wait_max; wait.since <= then)
+    wait.holders->end_stalled(then);
 }
 
 job_actor::behavior_type waiter_behavior(job_actor::stateful_pointer<waiter_state> self, std::shared_ptr<memory_wait> wait) {
@@ -50,13 +55,18 @@ void wait_for_memory(const vault_context& context, std::shared_ptr<job> job, uin
                      std::function<void(std::shared_ptr<memory_budget::reservation>)> granted, std::function<void(error)> refused) {
   auto wait = std::make_shared<memory_wait>();
   wait->job = std::move(job);
+  wait->holders = context.holders;
+  wait->since = wait->job->time->monotonic();
   wait->granted = std::move(granted);
   wait->refused = std::move(refused);
   // The context may be gone by the time the memory is there.
   auto* sys = context.sys;
   auto cache = context.cache;
   auto reserved = context.budget->reserve(size, [wait](memory_budget::reservation reservation) {
-    wait->settle([&](auto& grant, auto&) { grant(std::make_shared<memory_budget::reservation>(std::move(reservation))); });
+    wait->settle([&](auto& grant, auto&) {
+      wait->holders->add(wait->job->outside);
+      grant(std::make_shared<memory_budget::reservation>(std::move(reservation)));
+    });
   });
   if (!reserved)
     return wait->settle([&](auto&, auto& refuse) { refuse(reserved.error()); });

@@ -6,6 +6,7 @@
 #include "storage/pack_turns.hpp"
 #include "storage/packer_actor.hpp"
 
+#include "storage/memory_holders.hpp"
 #include "storage/name_claims.hpp"
 #include "storage/read_pace.hpp"
 #include "storage/tree_reader.hpp"
@@ -59,6 +60,7 @@ struct vault_context {
   caf::actor_system* sys = nullptr;
   std::shared_ptr<event_hub> events;
   std::shared_ptr<memory_budget> budget;
+  std::shared_ptr<memory_holders> holders; ///< Of the budget.
   std::shared_ptr<drive_table> drives;
   std::shared_ptr<read_pace> pace; ///< Of the drives of the node.
   std::shared_ptr<key_holder> keys;

@@ -171,6 +171,8 @@ int run_line(const parsed_line& line, const variables& env, output& early, const
     auto done = run(s);
     if (!done && done.error().next.empty())
       done.error().next = advice_for_home(done.error().code, done.error().what, s.home());
+    if (!done && done.error().next.empty())
+      done.error().next = advice_for_stall(done.error().code, done.error().what);
     if (!done && out.lost())
       code = facts_of(done.error().code).exit_code;
     else if (!done && cancel.cancelled())

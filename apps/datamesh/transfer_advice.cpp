@@ -60,6 +60,13 @@ std::string advice_for_home(errc code, std::string_view what, const std::string&
   return {};
 }
 
+std::string advice_for_stall(errc code, std::string_view what) {
+  if (code != errc::timed_out || what.find("while others waited for memory") == std::string_view::npos)
+    return {};
+  return "the same again when what feeds it, or reads from it, goes on without such a pause; a file in between does, and so does more "
+         "'memory' in datameshd.toml";
+}
+
 namespace {
 
 struct obstacle {

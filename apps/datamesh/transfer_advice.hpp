@@ -19,6 +19,9 @@ namespace datamesh::cli {
 /// When *what* names something in *home*, whose disk is full or read-only. Else empty.
 [[nodiscard]] std::string advice_for_home(errc code, std::string_view what, const std::string& home);
 
+/// When *what* tells that a transfer gave way to others, since its source or target stood still. Else empty.
+[[nodiscard]] std::string advice_for_stall(errc code, std::string_view what);
+
 /// For a put when all of *failures* come from entries of *v* that are files where folders are to be
 /// stored, or the other way round: the command that removes those. Else empty. *same_kind_fails* says that
 /// a file fails where a file is.

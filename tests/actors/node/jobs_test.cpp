@@ -74,6 +74,45 @@ private:
   bool free_ = false;
 };
 
+/// Gives a byte when it is told to, and ends when it is let go.
+class dripping_source : public source {
+public:
+  result<size_t> read(byte_span out) override {
+    std::unique_lock lock{mutex_};
+    waiting_ = true;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return drop_ || free_; });
+    if (!std::exchange(drop_, false))
+      return size_t{0};
+    out.front() = std::byte{7};
+    return size_t{1};
+  }
+  void await_reader() {
+    std::unique_lock lock{mutex_};
+    changed_.wait(lock, [this] { return waiting_; });
+  }
+  /// Until the next one is asked for.
+  void drip() {
+    std::unique_lock lock{mutex_};
+    drop_ = true;
+    waiting_ = false;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return waiting_; });
+  }
+  void let_go() {
+    std::lock_guard guard{mutex_};
+    free_ = true;
+    changed_.notify_all();
+  }
+
+private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool waiting_ = false;
+  bool drop_ = false;
+  bool free_ = false;
+};
+
 /// Takes the answer of a callback form.
 template <class T>
 struct answer_box {
@@ -92,6 +131,29 @@ put_stream_request stream_of(std::shared_ptr<source> from, std::string target) {
   what.target_path = std::move(target);
   return what;
 }
+
+/// A node without memory for a put and a get at once, on a clock that the test moves.
+struct narrow_house {
+  std::shared_ptr<manual_clock> time = std::make_shared<manual_clock>();
+  house h{3, disk::system, with()};
+
+  node_options with() const {
+    node_options options;
+    options.environment.clock = time;
+    options.memory_bytes = 48 << 20;
+    return options;
+  }
+
+  /// Waits for memory, and has looked at who holds it, when this much time has passed.
+  void wait_in_vain(std::chrono::milliseconds time_passes) {
+    answer_box<get_summary> box;
+    job_options job;
+    job.timeout = std::chrono::milliseconds{1};
+    h.vault().get("/file", std::make_shared<text_sink>(), {}, {}, box.done(), job);
+    time->advance(time_passes);
+    CHECK(code_of(box.future.get()) == errc::timed_out);
+  }
+};
 
 } // namespace
 
@@ -155,7 +217,7 @@ TEST_CASE("a job that waits for memory ends when it is cancelled or late", "[job
   from->await_reader();
   // A verify takes all the memory that this node has.
   job_options job;
-  job.timeout = std::chrono::hours{1};
+  job.timeout = std::chrono::milliseconds{1};
   auto waiting = std::async(std::launch::async, [&] { return h.vault().verify({}, job); });
   SECTION("cancelled") {
     job.cancel.cancel();
@@ -164,9 +226,10 @@ TEST_CASE("a job that waits for memory ends when it is cancelled or late", "[job
     CHECK(code_of(waiting.get()) == errc::cancelled);
   }
   SECTION("late") {
-    // It may begin only after the first step of the clock.
+    // It may begin only after the first step of the clock. All of them are less than 30 s,
+    // after which the put would give way.
     for (size_t i = 0; i < 12'000 && waiting.wait_for(std::chrono::milliseconds{10}) != std::future_status::ready; ++i)
-      time->advance(std::chrono::hours{2});
+      time->advance(std::chrono::milliseconds{2});
     CHECK(waiting.wait_for(std::chrono::seconds{0}) == std::future_status::ready);
     from->let_go();
     CHECK(code_of(waiting.get()) == errc::timed_out);
@@ -174,6 +237,86 @@ TEST_CASE("a job that waits for memory ends when it is cancelled or late", "[job
   must(holder.future.get());
   // Its place in the queue is free again.
   must(h.vault().verify({}));
+}
+
+TEST_CASE("a put whose source gives nothing for 30 s gives way to who waits for memory as long", "[jobs]") {
+  narrow_house n;
+  n.h.put_text("/file", "small");
+  auto from = std::make_shared<stuck_source>(3 << 20);
+  answer_box<put_summary> stuck;
+  n.h.vault().put(stream_of(from, "/stuck"), stuck.done());
+  from->await_reader();
+  auto to = std::make_shared<text_sink>();
+  answer_box<get_summary> waiting;
+  n.h.vault().get("/file", to, {}, {}, waiting.done());
+  n.time->advance(std::chrono::seconds{30});
+  // The source still keeps its thread.
+  CHECK(stuck.future.wait_for(std::chrono::minutes{2}) == std::future_status::ready);
+  CHECK(waiting.future.wait_for(std::chrono::minutes{2}) == std::future_status::ready);
+  from->let_go();
+  auto told = stuck.future.get();
+  REQUIRE(code_of(told) == errc::timed_out);
+  CHECK(told.error().attempted() == "read a source that gave nothing for 30 s while others waited for memory");
+  must(waiting.future.get());
+  CHECK(to->text == "small");
+  CHECK(code_of(n.h.vault().info("/stuck")) == errc::not_found);
+  n.h.put_text("/stuck", "the name is free again");
+  CHECK(n.h.get_text("/stuck") == "the name is free again");
+}
+
+TEST_CASE("a get whose target takes nothing for 30 s gives way to who waits for memory as long", "[jobs]") {
+  narrow_house n;
+  n.h.put_text("/file", noise(1, 3 << 20));
+  auto to = std::make_shared<stuck_sink>();
+  answer_box<get_summary> stuck;
+  n.h.vault().get("/file", to, {}, {}, stuck.done());
+  to->await_writer();
+  answer_box<put_summary> waiting;
+  n.h.vault().put(stream_of(std::make_shared<text_source>("new"), "/new"), waiting.done());
+  n.time->advance(std::chrono::seconds{30});
+  CHECK(stuck.future.wait_for(std::chrono::minutes{2}) == std::future_status::ready);
+  CHECK(waiting.future.wait_for(std::chrono::minutes{2}) == std::future_status::ready);
+  to->let_go();
+  auto told = stuck.future.get();
+  REQUIRE(code_of(told) == errc::timed_out);
+  CHECK(told.error().attempted() == "write to a target that took nothing for 30 s while others waited for memory");
+  CHECK(must(waiting.future.get()).files == 1);
+  CHECK(n.h.get_text("/file") == noise(1, 3 << 20));
+  CHECK(n.h.get_text("/new") == "new");
+}
+
+TEST_CASE("a put whose source gives nothing is left alone while nobody waits for memory for long", "[jobs]") {
+  narrow_house n;
+  n.h.put_text("/file", "small");
+  auto from = std::make_shared<stuck_source>(100);
+  answer_box<put_summary> stuck;
+  n.h.vault().put(stream_of(from, "/stuck"), stuck.done());
+  from->await_reader();
+  n.time->advance(std::chrono::hours{1});
+  answer_box<get_summary> waiting;
+  n.h.vault().get("/file", std::make_shared<text_sink>(), {}, {}, waiting.done());
+  n.wait_in_vain(std::chrono::seconds{29});
+  from->let_go();
+  CHECK(must(stuck.future.get()).files == 1);
+  must(waiting.future.get());
+}
+
+TEST_CASE("a put whose source gives a little now and then ends as it should, whoever waits for memory", "[jobs]") {
+  narrow_house n;
+  n.h.put_text("/file", "small");
+  auto from = std::make_shared<dripping_source>();
+  answer_box<put_summary> slow;
+  n.h.vault().put(stream_of(from, "/slow"), slow.done());
+  from->await_reader();
+  answer_box<get_summary> waiting;
+  n.h.vault().get("/file", std::make_shared<text_sink>(), {}, {}, waiting.done());
+  for (int drops = 0; drops < 5; ++drops) {
+    n.wait_in_vain(std::chrono::seconds{20});
+    from->drip();
+  }
+  from->let_go();
+  CHECK(must(slow.future.get()).bytes == 5);
+  must(waiting.future.get());
 }
 
 TEST_CASE("a source or sink that throws fails its job", "[jobs]") {

@@ -104,7 +104,7 @@ TEST_CASE("every range around the ends of chunks is exact", "[get]") {
   auto whole = std::make_shared<text_sink>();
   must(h.vault().get("/file", whole));
   REQUIRE(whole->text == text);
-  // The sink is given a chunk at a time.
+  // The sink is given a chunk at a time, a long one in parts.
   REQUIRE(whole->pieces.size() > 2);
   std::vector<uint64_t> ends{0};
   for (auto piece : whole->pieces)

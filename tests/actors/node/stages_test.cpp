@@ -156,7 +156,7 @@ TEST_CASE("a get that has to wait for its share of memory says so", "[stages]") 
   std::promise<result<get_summary>> fetched;
   timed.h.vault().get("/file", std::make_shared<text_sink>(), {}, {},
                       [&](result<get_summary> outcome) { fetched.set_value(std::move(outcome)); });
-  timed.clock->advance(1h);
+  timed.clock->advance(20s);
   from->let_go();
   check_only(must(fetched.get_future().get()).waits, transfer_stage::memory);
   must(stored.get_future().get());
