@@ -146,6 +146,8 @@ result<void> session::take_answer(frame what) {
     return parsed;
   taken.whole = std::move(what);
   std::lock_guard guard{mutex_};
+  if (overtaken_.erase(taken.header.call()) > 0)
+    return {};
   auto waiting = calls_.find(taken.header.call());
   // Only what was asked may be answered, and once.
   if (waiting == calls_.end())
@@ -165,7 +167,9 @@ result<caller::answer> session::call(v1::ControlCall what, byte_view body, bool 
     std::lock_guard guard{mutex_};
     if (gone_)
       return fail(errc::unavailable, "ask a client that is gone");
-    if (calls_.size() >= calls_max)
+    if (job_ == 0)
+      return fail(errc::unavailable, "ask a client whose job has ended");
+    if (calls_.size() + overtaken_.size() >= calls_max)
       return fail(errc::capacity_exceeded, "ask the client more at once");
     number = next_call_++;
     future = calls_[number].promise.get_future();
@@ -174,6 +178,7 @@ result<caller::answer> session::call(v1::ControlCall what, byte_view body, bool 
   if (auto sent = link_.send(frame_type::call, &what, body); !sent) {
     std::lock_guard guard{mutex_};
     calls_.erase(number);
+    overtaken_.erase(number);
     return fail(sent.error());
   }
   if (!patient && future.wait_for(call_limit) != std::future_status::ready) {
@@ -276,6 +281,13 @@ void session::finish(result<reply> outcome) {
   {
     std::lock_guard guard{mutex_};
     job_ = 0;
+    // A job may end while its client still reads from a pipe or writes to one. Who waits
+    // for that would keep a thread and a buffer.
+    for (auto& [number, waiting] : calls_) {
+      overtaken_.insert(number);
+      waiting.promise.set_value(fail(errc::unavailable, "ask a client whose job has ended"));
+    }
+    calls_.clear();
   }
   // Events of a job come before its reply.
   auto sent = send_events();

@@ -10,6 +10,7 @@
 #include <condition_variable>
 #include <deque>
 #include <future>
+#include <set>
 #include <thread>
 
 namespace datamesh::control {
@@ -89,6 +90,7 @@ private:
   bool gone_ = false;
   uint64_t next_call_ = 1;
   std::map<uint64_t, waiting_call> calls_;
+  std::set<uint64_t> overtaken_; ///< Calls that nobody waits for any more, and no answer came.
   std::deque<event> events_;
 };
 

@@ -2,6 +2,7 @@
 // answers, and files of this process.
 #include "control/server.hpp"
 #include "tests/actors/node/house.hpp"
+#include "tests/support/manual_clock.hpp"
 
 #include <algorithm>
 #include <condition_variable>
@@ -18,8 +19,8 @@ namespace {
 /// A house that is served on a socket, and a connection to it.
 class served_house {
 public:
-  explicit served_house(uint32_t own_uid = geteuid(), std::optional<mesh_options> mesh = {})
-      : inner(3, disk::simulated, options_of(*this, std::move(mesh))) {
+  explicit served_house(uint32_t own_uid = geteuid(), std::optional<mesh_options> mesh = {}, std::shared_ptr<clock> time = {})
+      : inner(3, disk::simulated, options_of(*this, std::move(mesh), std::move(time))) {
     control::server_options options;
     options.socket = join_path(folder_.path(), "control.sock");
     options.group.clear();
@@ -55,8 +56,9 @@ public:
   std::shared_ptr<simulated_files> files = std::make_shared<simulated_files>();
 
 private:
-  static node_options options_of(served_house& of, std::optional<mesh_options> mesh) {
+  static node_options options_of(served_house& of, std::optional<mesh_options> mesh, std::shared_ptr<clock> time) {
     node_options options;
+    options.environment.clock = std::move(time);
     options.mesh = std::move(mesh);
     options.on_event = [&of](const event& what) {
       std::lock_guard guard{of.mutex_};
@@ -320,6 +322,30 @@ TEST_CASE("a job over a connection is cancelled, and the connection serves on", 
   CHECK(code_of(vault.put(put_stream_request{.from = from, .target_path = "/x"}, job)) == errc::cancelled);
   CHECK(code_of(vault.info("/x")) == errc::not_found);
   CHECK(must(put_text(vault, "/y", "after")).files == 1);
+}
+
+TEST_CASE("who waits for memory gets that of a client that gives nothing, whose connection serves on", "[connect]") {
+  auto time = std::make_shared<manual_clock>();
+  served_house h{geteuid(), {}, time};
+  h.inner.put_text("/file", "small");
+  auto idle_node = h.connect();
+  auto idle = must(idle_node->open_vault("main", credential::this_device()));
+  auto from = std::make_shared<held_source>();
+  auto put = std::async(std::launch::async, [&] { return idle.put(put_stream_request{.from = from, .target_path = "/x"}); });
+  from->await_reader();
+  auto other_node = h.connect();
+  auto other = must(other_node->open_vault("main", credential::this_device()));
+  auto get = std::async(std::launch::async, [&] { return get_text(other, "/file"); });
+  // It may begin to wait only after some of these.
+  for (size_t i = 0; i < 12'000 && get.wait_for(std::chrono::milliseconds{10}) != std::future_status::ready; ++i)
+    time->advance(std::chrono::milliseconds{100});
+  CHECK(get.wait_for(std::chrono::seconds{0}) == std::future_status::ready);
+  // Its answer is to a call that nobody waits for any more.
+  from->let_go();
+  CHECK(code_of(put.get()) == errc::timed_out);
+  CHECK(must(get.get()) == "small");
+  CHECK(code_of(idle.info("/x")) == errc::not_found);
+  CHECK(must(put_text(idle, "/y", "after")).files == 1);
 }
 
 TEST_CASE("a daemon that stops lets a job end, and then answers nobody", "[connect]") {
