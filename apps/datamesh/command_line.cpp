@@ -58,6 +58,11 @@ public:
     return std::move(line_);
   }
 
+  /// Of what could not be read, as far as it was.
+  std::string command() const {
+    return line_.path.empty() ? unknown_ : line_.path;
+  }
+
 private:
   std::string help_command() const {
     return "datamesh help" + (line_.path.empty() ? std::string{} : " " + line_.path);
@@ -81,6 +86,7 @@ private:
       }
       names.push_back(child.name);
     }
+    unknown_ = word;
     auto group = line_.path.empty() ? std::string{} : " of '" + line_.path + "'";
     return usage(fmt::format("unknown command '{}'{}{}", printable(word), group, suggestion(nearest(word, names))));
   }
@@ -200,12 +206,19 @@ private:
   const std::vector<std::string>& words_;
   size_t at_ = 0;
   parsed_line line_;
+  std::string unknown_; ///< What stands where a command is due.
 };
 
 } // namespace
 
 outcome<parsed_line> parse_command_line(const std::vector<std::string>& words) {
   return reader{words}.read();
+}
+
+std::string command_of(const std::vector<std::string>& words) {
+  reader words_of{words};
+  auto line = words_of.read();
+  return line ? line->path : words_of.command();
 }
 
 std::optional<std::string> nearest(std::string_view word, const std::vector<std::string_view>& candidates) {

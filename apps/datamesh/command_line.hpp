@@ -24,6 +24,9 @@ struct parsed_line {
 /// missing arguments.
 [[nodiscard]] outcome<parsed_line> parse_command_line(const std::vector<std::string>& words);
 
+/// The command that *words* are about as far as they can be read, or what stands in its place.
+[[nodiscard]] std::string command_of(const std::vector<std::string>& words);
+
 /// The candidate nearest to *word*, when it is near enough to be meant.
 [[nodiscard]] std::optional<std::string> nearest(std::string_view word, const std::vector<std::string_view>& candidates);
 

@@ -248,12 +248,29 @@ outcome<rebalance_summary> empty_drive(session& s, node& n, vault& v, const driv
   return *moved;
 }
 
+/// Refuses what the node would, in a dry run, too.
+outcome<void> check_new_folder(const session& s, const std::string& folder, const std::string& home, const std::vector<std::string>& there) {
+  if (auto apart = check_drive_folders({folder}, home, there); !apart)
+    return apart;
+  if (auto possible = check_can_be_made(folder, !s.by_daemon()); !possible)
+    return possible;
+  return check_no_drives({folder});
+}
+
 /// Why *old* stays, with what is to be done for it to go.
 failure old_stays(const error& reason, const drive_report& old, const std::string& folder, const std::vector<std::string>& others) {
   failure why{reason};
   if (reason.code() != errc::conflict)
     return why;
-  if (others.empty())
+  // What only the keys of other people open is moved by them alone.
+  auto closed = why.what.find("which is not open") != std::string::npos;
+  if (closed && old.state != "missing")
+    why.next =
+        fmt::format("{}; then again: datamesh drive replace {} {}",
+                    others.empty() ? "whoever has a vault here runs: datamesh rebalance"
+                                   : fmt::format("datamesh --vault {} rebalance, and so for each vault that did not open", others.front()),
+                    shell_word(old.folder), shell_word(folder));
+  else if (others.empty())
     why.next =
         fmt::format("datamesh repair && datamesh drive replace {0} {1}; or, to give up what only it has: datamesh drive remove {0} --force",
                     shell_word(old.folder), shell_word(folder));
@@ -293,7 +310,7 @@ outcome<int> run_drive_replace(session& s) {
   // A new disk may be mounted where the old one was.
   std::erase_if(others, [&](auto& drive) { return drive.id == old->id && drive.state == "missing"; });
   if (!there)
-    if (auto good = check_drive_folders({folder}, (*n)->home(), folders_of(others)); !good)
+    if (auto good = check_new_folder(s, folder, (*n)->home(), folders_of(others)); !good)
       return refuse(good.error());
   json_line line{"summary"};
   line.add("dry_run", s.dry_run()).add("old", old->id.hex()).name("new_folder", folder);

@@ -1,6 +1,7 @@
 // ls, info, mkdir, rm, mv, cp, tag, versions, restore: names and what they stand for.
 #include "display.hpp"
 #include "list_filter.hpp"
+#include "name_check.hpp"
 #include "session.hpp"
 #include "units.hpp"
 
@@ -309,6 +310,7 @@ outcome<int> run_mkdir(session& s) {
   if (!v)
     return refuse(v.error());
   change_loop loop{s, "make", "Made"};
+  name_check names{**v, s.dry_run()};
   for (auto& word : s.arguments()) {
     auto path = vault_path(word);
     if (!path)
@@ -318,6 +320,8 @@ outcome<int> run_mkdir(session& s) {
       s.out.note("{} is there already.", printable_name(*path));
       continue;
     }
+    if (auto possible = names.make_folder(*path); !possible)
+      return refuse(possible.error());
     if (auto done = loop.run(*path, "", [&] { return (*v)->make_folder(*path); }); !done)
       return refuse(done.error());
   }
@@ -332,38 +336,15 @@ outcome<int> run_rm(session& s) {
   if (!paths)
     return refuse(paths.error());
   change_loop loop{s, "remove", "Removed"};
+  name_check names{**v, s.dry_run()};
   for (auto& path : *paths) {
-    auto e = (*v)->info(path);
-    if (!e)
-      return refuse(e.error());
-    // The root is not removed at all.
-    if (e->kind == entry_kind::folder && path != "/" && !s.set.flag("recursive")) {
-      auto page = (*v)->list({.path = path, .limit = 1});
-      if (page && !page->entries.empty())
-        return refuse(errc::folder_not_empty, fmt::format("'{}' is a folder with entries", printable(path)),
-                      "datamesh rm -r " + shell_word(path));
-    }
+    if (auto possible = names.remove(path, s.set.flag("recursive")); !possible)
+      return refuse(possible.error());
     if (auto done = loop.run(path, "", [&] { return (*v)->remove(path, s.set.flag("recursive")); }); !done)
       return refuse(done.error());
   }
   return finish_changes(s, **v, loop.count, loop.in_packs);
 }
-
-namespace {
-
-/// What the real run would refuse.
-outcome<void> foresee(session& s, const vault& v, const std::string& from, const std::string& to) {
-  if (!s.dry_run())
-    return {};
-  if (to.starts_with(from + "/"))
-    return refuse(errc::conflict, fmt::format("'{}' does not go into itself", printable(from)), "name another target");
-  if (to != from && conflict_of(s.set) == if_exists::fail && v.info(to))
-    return refuse(errc::already_exists, fmt::format("'{}' is there already", printable(to)),
-                  "name another target, or run it with --if-exists rename");
-  return {};
-}
-
-} // namespace
 
 outcome<int> run_mv(session& s) {
   auto v = s.open_vault();
@@ -373,10 +354,12 @@ outcome<int> run_mv(session& s) {
   if (!plan)
     return refuse(plan.error());
   change_loop loop{s, "move", "Moved"};
+  name_check names{**v, s.dry_run()};
   for (auto& [from, to] : *plan) {
-    if (auto foreseen = foresee(s, **v, from, to); !foreseen)
-      return refuse(foreseen.error());
-    if (auto done = loop.run(from, to, [&, f = from, t = to] { return (*v)->move(f, t, conflict_of(s.set)); }); !done)
+    auto place = names.move(from, to, conflict_of(s.set));
+    if (!place)
+      return refuse(place.error());
+    if (auto done = loop.run(from, *place, [&, f = from, t = to] { return (*v)->move(f, t, conflict_of(s.set)); }); !done)
       return refuse(done.error());
   }
   return finish_changes(s, **v, loop.count, loop.in_packs);
@@ -390,10 +373,12 @@ outcome<int> run_cp(session& s) {
   if (!plan)
     return refuse(plan.error());
   change_loop loop{s, "copy", "Copied"};
+  name_check names{**v, s.dry_run()};
   for (auto& [from, to] : *plan) {
-    if (auto foreseen = foresee(s, **v, from, to); !foreseen)
-      return refuse(foreseen.error());
-    if (auto done = loop.run(from, to, [&, f = from, t = to] { return (*v)->copy(f, t, conflict_of(s.set)); }); !done)
+    auto place = names.copy(from, to, conflict_of(s.set));
+    if (!place)
+      return refuse(place.error());
+    if (auto done = loop.run(from, *place, [&, f = from, t = to] { return (*v)->copy(f, t, conflict_of(s.set)); }); !done)
       return refuse(done.error());
   }
   return finish_changes(s, **v, loop.count, loop.in_packs);
@@ -580,12 +565,15 @@ outcome<int> run_restore(session& s) {
   if (!trash)
     return refuse(trash.error());
   change_loop loop{s, "restore", "Restored"};
+  name_check names{**v, s.dry_run()};
   for (auto& word : s.arguments()) {
     auto chosen = find_in_trash(s, *trash, word);
     if (!chosen)
       return refuse(chosen.error());
     auto id = trash_id(chosen->item->first);
-    auto done = loop.run(chosen->target, "", [&] { return (*v)->restore_from_trash(id, chosen->target); });
+    auto done = names.restore(chosen->target, chosen->item->first.kind);
+    if (done)
+      done = loop.run(chosen->target, "", [&] { return (*v)->restore_from_trash(id, chosen->target); });
     if (!done && (done.error().code == errc::already_exists || done.error().code == errc::is_a_folder))
       done.error().next = fmt::format("datamesh restore {} --to PATH", shell_word(word));
     if (!done)

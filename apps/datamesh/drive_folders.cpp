@@ -2,9 +2,14 @@
 
 #include "display.hpp"
 
+#include <cerrno>
 #include <filesystem>
 
 #include <fmt/format.h>
+
+#include <linux/magic.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 
 namespace datamesh::cli {
 
@@ -107,6 +112,37 @@ outcome<void> check_drive_folders(const std::vector<std::string>& folders, const
       if (auto apart = check_pair(*folder, drive); !apart)
         return apart;
   }
+  return {};
+}
+
+outcome<void> check_can_be_made(const std::string& folder, bool by_us) {
+  constexpr auto next = "name a folder on a disk; it is made when it is missing";
+  auto above = resolved(folder);
+  std::error_code failed;
+  auto status = fs::status(above, failed);
+  while (!fs::exists(status) && status.type() != fs::file_type::none && above.has_relative_path()) {
+    above = above.parent_path();
+    status = fs::status(above, failed);
+  }
+  auto shown = printable(above.string());
+  auto refused = [&](errc code, std::string_view why) {
+    return refuse(code, fmt::format("'{}' can not be a drive: {}", printable(folder), why), next);
+  };
+  if (fs::exists(status) && !fs::is_directory(status))
+    return refused(errc::not_a_folder, fmt::format("'{}' is no folder", shown));
+  // These say so in ways of their own, and root is not told before.
+  struct statfs system = {};
+  auto known = fs::exists(status) && statfs(above.c_str(), &system) == 0;
+  if (known && system.f_type == PROC_SUPER_MAGIC)
+    return refused(errc::not_found, fmt::format("the file system of '{}' keeps no files", shown));
+  if (known && system.f_type == SYSFS_MAGIC)
+    return refused(errc::permission_denied, fmt::format("the file system of '{}' keeps no files", shown));
+  if (!by_us || access(above.c_str(), W_OK | X_OK) == 0)
+    return {};
+  if (errno == EROFS)
+    return refused(errc::read_only, fmt::format("the file system of '{}' is read-only", shown));
+  if (errno == EACCES)
+    return refused(errc::permission_denied, fmt::format("nothing can be written to '{}'", shown));
   return {};
 }
 

@@ -20,6 +20,10 @@ namespace datamesh::cli {
 [[nodiscard]] outcome<void> check_drive_folders(const std::vector<std::string>& folders, const std::string& home,
                                                 const std::vector<std::string>& there);
 
+/// Refuses a folder that can not be one of a drive, as far as that is seen without a change: what
+/// is above it is no folder, keeps no files or, where it is made *by_us* and not by a daemon, is closed to us.
+[[nodiscard]] outcome<void> check_can_be_made(const std::string& folder, bool by_us);
+
 /// Refuses a folder that holds a drive of some node, with `already_exists`.
 [[nodiscard]] outcome<void> check_no_drives(const std::vector<std::string>& folders);
 

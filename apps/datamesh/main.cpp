@@ -195,7 +195,7 @@ int run(const std::vector<std::string>& words) {
   output early{{.json = wants_json(words, env)}};
   auto line = parse_command_line(words);
   if (!line)
-    return ended(early, early.fail(words.empty() ? "" : words[0], line.error()));
+    return ended(early, early.fail(command_of(words), line.error()));
   return run_line(*line, env, early, cancel);
 }
 
