@@ -249,7 +249,8 @@ outcome<rebalance_summary> empty_drive(session& s, node& n, vault& v, const driv
 }
 
 /// Refuses what the node would, in a dry run, too.
-outcome<void> check_new_folder(const session& s, const std::string& folder, const std::string& home, const std::vector<std::string>& there) {
+outcome<void> check_new_folder(const session& s, const std::string& folder, const std::string& home,
+                               const std::vector<std::string>& there) {
   if (auto apart = check_drive_folders({folder}, home, there); !apart)
     return apart;
   if (auto possible = check_can_be_made(folder, !s.by_daemon()); !possible)
@@ -257,19 +258,23 @@ outcome<void> check_new_folder(const session& s, const std::string& folder, cons
   return check_no_drives({folder});
 }
 
+/// Whether a drive stays for vault *name*, or for any, that is not open.
+bool names_closed(const std::string& reason, const std::string& name = {}) {
+  return reason.find(name.empty() ? "', which is not open" : fmt::format("vault '{}', which is not open", name)) != std::string::npos;
+}
+
 /// Why *old* stays, with what is to be done for it to go.
 failure old_stays(const error& reason, const drive_report& old, const std::string& folder, const std::vector<std::string>& others) {
   failure why{reason};
   if (reason.code() != errc::conflict)
     return why;
-  // What only the keys of other people open is moved by them alone.
-  auto closed = why.what.find("which is not open") != std::string::npos;
-  if (closed && old.state != "missing")
-    why.next =
-        fmt::format("{}; then again: datamesh drive replace {} {}",
-                    others.empty() ? "whoever has a vault here runs: datamesh rebalance"
-                                   : fmt::format("datamesh --vault {} rebalance, and so for each vault that did not open", others.front()),
-                    shell_word(old.folder), shell_word(folder));
+  auto closed = std::find_if(others.begin(), others.end(), [&](auto& name) { return names_closed(why.what, name); });
+  if (old.state != "missing" && closed != others.end())
+    why.next = fmt::format("datamesh --vault {2} drive replace {0} {1}", shell_word(old.folder), shell_word(folder), shell_word(*closed));
+  else if (old.state != "missing" && names_closed(why.what))
+    // What other people's keys open is moved by them alone.
+    why.next = fmt::format("whoever has a vault here runs: datamesh rebalance; then again: datamesh drive replace {} {}",
+                           shell_word(old.folder), shell_word(folder));
   else if (others.empty())
     why.next =
         fmt::format("datamesh repair && datamesh drive replace {0} {1}; or, to give up what only it has: datamesh drive remove {0} --force",
@@ -352,13 +357,13 @@ outcome<int> run_drive_replace(session& s) {
 
 namespace {
 
-/// A vault that does not open without a question.
-std::string one_that_asks(const node& n) {
+/// A vault that does not open without a question; none where it is another's.
+std::optional<std::string> one_that_asks(const node& n) {
   if (auto all = n.vaults())
     for (const auto& facts : *all)
       if (std::none_of(facts.locks.begin(), facts.locks.end(), [](auto& lock) { return lock.kind == "device"; }))
         return shell_word(facts.name);
-  return "NAME";
+  return std::nullopt;
 }
 
 } // namespace
@@ -401,12 +406,14 @@ outcome<int> run_drive_remove(session& s) {
       else if (why.code == errc::conflict && drive->state == "failed")
         why.next =
             fmt::format("datamesh rebalance && datamesh drive remove {0}, or: datamesh drive replace {0} NEW", shell_word(drive->folder));
-      else if (why.code == errc::conflict && why.what.find("which is not open") != std::string::npos)
-        why.next =
-            fmt::format("datamesh --vault {0} key trust-device && datamesh drive remove {1}; or, to give up what it has there: datamesh "
-                        "drive remove {1} --force",
-                        one_that_asks(**n), shell_word(drive->folder));
-      else if (why.code == errc::conflict && why.what.find("that no vault here knows") != std::string::npos)
+      else if (why.code == errc::conflict && names_closed(why.what)) {
+        auto closed = one_that_asks(**n);
+        why.next = fmt::format("{0} datamesh drive remove {1}; or, to give up what it has there: datamesh drive remove {1} --force",
+                               closed ? fmt::format("datamesh --vault {} key trust-device &&", *closed)
+                                      : fmt::format("datamesh drive drain {}; whoever has a vault here runs: datamesh rebalance; then:",
+                                                    shell_word(drive->folder)),
+                               shell_word(drive->folder));
+      } else if (why.code == errc::conflict && why.what.find("that no vault here knows") != std::string::npos)
         why.next =
             fmt::format("datamesh rebuild && datamesh drive remove {0}, where they may be of a vault here; or, to give them up: datamesh "
                         "drive remove {0} --force",

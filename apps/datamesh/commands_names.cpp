@@ -384,6 +384,15 @@ outcome<int> run_cp(session& s) {
   return finish_changes(s, **v, loop.count, loop.in_packs);
 }
 
+namespace {
+
+/// What the library takes; it keeps one key for itself.
+bool may_be_tag(const std::string& key, const std::optional<std::string>& value) {
+  return !key.empty() && key.size() <= 255 && (!value || value->size() <= 4096) && key != "datamesh.removed-from";
+}
+
+} // namespace
+
 outcome<int> run_tag(session& s) {
   auto v = s.open_vault();
   if (!v)
@@ -412,6 +421,10 @@ outcome<int> run_tag(session& s) {
     s.out.line(json_line{"summary"}.add("dry_run", false).add("changed", 0).add("in_packs", true));
     return 0;
   }
+  for (auto& [key, value] : changes)
+    if (!may_be_tag(key, value))
+      return refuse(errc::invalid_argument, fmt::format("no tag is '{}': a key has 1 to 255 bytes, a value up to 4096", printable(key)),
+                    "datamesh help tag");
   if (s.dry_run())
     if (auto e = (*v)->info(*path); !e)
       return refuse(e.error());

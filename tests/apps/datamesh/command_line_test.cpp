@@ -58,6 +58,14 @@ TEST_CASE("a command within a group is found and named", "[command-line]") {
   CHECK(wrong({"drive"}).starts_with("'drive' needs a command: add, list"));
 }
 
+TEST_CASE("the command of a line that can not be read is named as far as it was", "[command-line]") {
+  CHECK(command_of({"--json", "nosuch"}) == "nosuch");
+  CHECK(command_of({"--home", "put", "--json", "drive", "lst"}) == "drive");
+  CHECK(command_of({"--json", "drive", "add"}) == "drive add");
+  CHECK(command_of({"drive", "add", "/mnt/a"}) == "drive add");
+  CHECK(command_of({"--nosuch", "put"}).empty());
+}
+
 TEST_CASE("a near miss gets a suggestion and a far one none", "[command-line]") {
   CHECK(wrong({"pt", "a"}) == "unknown command 'pt'; did you mean 'put'?");
   CHECK(wrong({"verfiy"}) == "unknown command 'verfiy'; did you mean 'verify'?");

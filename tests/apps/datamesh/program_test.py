@@ -163,6 +163,19 @@ class WithoutNode(unittest.TestCase):
         self.assertEqual(self.world.run("version").code, 0)
         self.assertEqual(self.world.run("ls", "--help").code, 0)
 
+    def test_a_line_that_can_not_be_read_tells_the_command_and_no_option(self):
+        for words, command in (
+            (["--json", "nosuch"], "nosuch"),
+            (["nosuch", "--json"], "nosuch"),
+            (["--json", "drive"], "drive"),
+            (["--home", "drive", "--json", "drive", "nosuch"], "drive"),
+            (["--json", "drive", "add"], "drive add"),
+            (["--json", "--nosuch"], ""),
+        ):
+            with self.subTest(words=words):
+                ended = self.world.run(*words)
+                self.assertEqual((ended.code, json.loads(ended.text)["command"]), (2, command), str(ended))
+
     def test_settings_are_written_and_dry_runs_write_nothing(self):
         path = self.world.path("config/datamesh/config.toml")
         self.assertEqual(self.world.json("config set", "memory", "64M", "--dry-run").code, 0)
@@ -597,6 +610,15 @@ class Advice(unittest.TestCase):
         self.good("key trust-device", "--vault", "two")
         self.assertIn("datamesh drive drain", self.fails(1, "drive remove", self.drives[0], env={"DATAMESH_PASSWORD_FILE": None}))
 
+    def test_a_drive_that_a_closed_vault_keeps_goes_when_that_is_opened(self):
+        self.good("key trust-device", "--vault", "main")
+        self.good("vault create", "two")
+        self.put("--vault", "two")
+        new = self.world.path("d3")
+        told = self.fails(1, "drive replace", self.drives[0], new, env={"DATAMESH_PASSWORD_FILE": None})
+        self.assertEqual(told, f"datamesh --vault two drive replace {self.drives[0]} {new}")
+        self.assertTrue(self.good("drive replace", self.drives[0], new, "--vault", "two").summary["removed"])
+
     def test_a_key_file_of_another_vault_is_told_as_such(self):
         self.put()
         copy, key = self.world.path("main.key"), self.home + "/vaults/main/key"
@@ -833,6 +855,80 @@ class WithNode(unittest.TestCase):
                 self.assertNotEqual(real.code, 0)
                 self.assertEqual((tried.code, tried.failure["error"]), (real.code, real.failure["error"]), tried.all)
         self.good("mv", a, folder, "--if-exists", "rename", "--dry-run")
+
+    def test_a_dry_run_of_names_ends_with_the_words_of_the_real_one(self):
+        for name in ("a", "b", "c"):
+            self.put(name, name)
+        a, b, c, folder = (self.folder + "/" + name for name in ("a", "b", "c", "d"))
+        self.good("rm", c)
+        self.put("c", "again")
+        for place in ("p", "q"):
+            self.good("put", self.world.write(f"work/{self._testMethodName}/{place}/same", place), "--to", f"{self.folder}/{place}")
+        self.good("mkdir", folder)
+        for code, command, *arguments in (
+            (1, "cp", a, a),
+            (1, "cp", a, self.folder),
+            (2, "mv", "/", "/x"),
+            (1, "cp", "/", "/x"),
+            (2, "rm", "/"),
+            (2, "rm", "-r", "/"),
+            (1, "mv", a, b + "/x"),
+            (1, "cp", a, b + "/x"),
+            (2, "mv", a, self.folder + "/" + 300 * "n"),
+            (2, "cp", a, self.folder + "/" + 300 * "n"),
+            (2, "mkdir", self.folder + "/" + 300 * "n"),
+            (1, "mkdir", a),
+            (1, "mkdir", a + "/x"),
+            (5, "mv", self.folder + "/none", folder),
+            (5, "cp", self.folder + "/none", folder),
+            (5, "rm", self.folder + "/none"),
+            (1, "restore", c),
+            (2, "tag", a, 256 * "k" + "=v"),
+            # The first moves, and takes the name of the second.
+            (1, "mv", self.folder + "/p/same", self.folder + "/q/same", folder),
+        ):
+            with self.subTest(command=command, arguments=arguments):
+                before = self.names(self.folder, "-r")
+                tried = self.world.json(command, *arguments, "--dry-run")
+                self.assertEqual(self.names(self.folder, "-r"), before)
+                real = self.world.json(command, *arguments)
+                self.assertEqual((tried.code, real.code), (code, code), tried.all)
+                self.assertEqual(tried.failure, real.failure)
+
+    def test_a_dry_run_of_names_names_what_the_real_one_makes(self):
+        for name in ("a", "b", "t.txt"):
+            self.put(name, name)
+        self.good("put", self.world.write(f"work/{self._testMethodName}/d/x", "x"), "--to", self.folder + "/d")
+        self.good("mkdir", self.folder + "/e")
+        at = lambda name: self.folder + "/" + name
+        for command, sources, target, options, places in (
+            ("cp", ["a"], "a", ["--if-exists", "version"], ["a"]),
+            ("cp", ["a"], "a", ["--if-exists", "rename"], ["a (2)"]),
+            ("cp", ["a"], "t.txt", ["--if-exists", "rename"], ["t (2).txt"]),
+            ("mv", ["a (2)"], "b", ["--if-exists", "rename"], ["b (2)"]),
+            ("mv", ["b"], "b", [], ["b"]),
+            ("mv", ["b"], "new/b", [], ["new/b"]),
+            ("mv", ["new/b"], "", [], ["b"]),
+            ("cp", ["a", "d"], "e", [], ["e/a", "e/d"]),
+            ("cp", ["a", "e/a"], "new", ["--if-exists", "rename"], ["new/a", "new/a (2)"]),
+            # A folder that is there is gone into, and one in it, too; then both have the same content.
+            ("cp", ["d"], "e", [], ["e/d/d"]),
+            ("cp", ["d"], "e", ["--if-exists", "version"], ["e/d/d"]),
+            ("mv", ["e/a"], "d/y", [], ["d/y"]),
+        ):
+            with self.subTest(command=command, sources=sources, target=target, options=options):
+                words = [*map(at, sources), at(target), *options]
+                before = self.names(self.folder, "-r")
+                tried = self.good(command, *words, "--dry-run")
+                self.assertEqual(self.names(self.folder, "-r"), before)
+                real = self.good(command, *words)
+                for lines in (tried, real):
+                    self.assertEqual([(item["path"], item["target"]) for item in lines.items], list(zip(map(at, sources), map(at, places))))
+        # What would be gone is in no folder any more.
+        for option in (["--dry-run"], []):
+            self.good("rm", at("d/x"), at("d/y"), at("d"), *option)
+        refused = [self.world.json("cp", at("e/d"), at("e/d/d"), *option) for option in (["--dry-run"], [])]
+        self.assertEqual([lines.code for lines in refused], [1, 1], refused[1].all)
 
     def test_a_path_in_the_trash_is_that_of_what_was_removed_and_no_other_of_its_name(self):
         for place in ("a", "b"):
@@ -1453,6 +1549,21 @@ class WithNode(unittest.TestCase):
         # One that an earlier try added is empty.
         self.assertEqual(world.json("drive add", world.path("d3")).code, 0)
         self.assertEqual(world.json("drive replace", drives[2], world.path("d3")).summary["removed"], True)
+
+    def test_what_can_be_no_drive_replaces_none_in_a_dry_run_either(self):
+        world = World(PROGRAM, DOCS)
+        self.addCleanup(world.close)
+        drives = [world.path(f"d{i}") for i in range(3)]
+        self.assertEqual(world.json("init", *(word for d in drives for word in ("-d", d))).code, 0)
+        world.write("taken/datamesh-drive", "of another")
+        for code, new in ((5, "/proc/nope"), (1, world.write("file", "x") + "/sub"), (1, world.path("taken"))):
+            with self.subTest(new=new):
+                tried, real = (world.json("drive replace", drives[2], new, *option) for option in (["--dry-run"], []))
+                self.assertEqual((tried.code, real.code), (code, code), tried.all)
+                self.assertEqual(tried.failure, real.failure)
+        self.assertEqual([d["state"] for d in world.json("drive list").items], ["ok"] * 3)
+        self.assertEqual(world.json("drive replace", drives[2], world.path("new/d"), "--dry-run").code, 0)
+        self.assertFalse(os.path.exists(world.path("new")))
 
     def test_a_cleanup_tells_of_shards_that_wait_for_a_drive(self):
         world = World(PROGRAM, DOCS)
