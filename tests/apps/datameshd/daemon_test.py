@@ -355,6 +355,15 @@ class Others(WithDaemon):
         put = as_nobody("put", "secret")
         self.assertNotEqual(put.returncode, 0, put.stdout)
         self.assertEqual(as_nobody("cat", "/secret").returncode, 5)
+        # What nobody has on a drive goes off it by nobody's key alone.
+        self.assertEqual(as_nobody("put", "file").returncode, 0)
+        replace = ["drive", "replace", self.drives[0], self.world.path("drive", "new")]
+        stays = self.world.run(*replace)
+        self.assertEqual(stays.code, 1, str(stays))
+        self.assertIn(f"next: whoever has a vault here runs: datamesh rebalance; then again: datamesh {' '.join(replace)}\n", stays.errors)
+        moved = as_nobody("rebalance")
+        self.assertEqual(moved.returncode, 0, moved.stderr)
+        self.run_well(*replace)
 
 
 class Frames(WithDaemon):
