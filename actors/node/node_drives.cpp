@@ -307,7 +307,7 @@ void node_core::tell_vaults(const drive_id& drive, bool holds, std::unique_lock<
       vault->context->names->trust({drive});
       continue;
     }
-    vault->context->names->doubt();
+    vault->context->names->doubt(drive);
     (void) vault->mend(); // Who opens it next is told.
   }
 }

@@ -162,9 +162,8 @@ result<void> vault_runtime::adopt() {
   if (!adopted)
     return fail(adopted.error().within("take in what a crash left", name));
   context->names->reconciled(doubts, seen);
-  // A catalog that goes on knows all that anybody was told of: what else there is was cut off. One
-  // that may be older does not, nor one to which a drive was brought.
-  auto knows_all = !context->names->may_be_older() && context->names->doubts() == 0;
+  // A catalog that goes on knows all that anybody was told of: what else there is was cut off.
+  auto knows_all = !context->names->may_be_older();
   // What the drives that are away hold beside what is known, their counters tell when they are
   // back; of a catalog that was made without them they have none.
   if (knows_all)

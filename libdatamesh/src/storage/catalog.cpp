@@ -447,11 +447,20 @@ void catalog::follow_drives(std::function<drive_marks()> now) {
   impl_->drives_now = std::move(now);
 }
 
+namespace {
+
+uint64_t count_of(const drive_marks& marks, const drive_id& drive) {
+  auto found = marks.find(drive);
+  return found == marks.end() ? 0 : found->second;
+}
+
+} // namespace
+
 void catalog::compare_drives(const std::vector<drive_id>& expected) {
   auto& self = *impl_;
+  self.opened_with = self.head.drives;
   auto strange = [&](const auto& mark) {
-    auto known = self.head.drives.find(mark.first);
-    return mark.second != (known == self.head.drives.end() ? 0 : known->second);
+    return mark.second != count_of(self.opened_with, mark.first);
   };
   auto marks = self.drives_now();
   {
@@ -489,9 +498,11 @@ void catalog::trust(const std::vector<drive_id>& drives) {
   impl_->seen.insert(drives.begin(), drives.end());
 }
 
-void catalog::doubt() noexcept {
+void catalog::doubt(const drive_id& drive) {
   ++impl_->doubts;
   impl_->interrupted = true;
+  if (impl_->drives_now && count_of(impl_->drives_now(), drive) != count_of(impl_->opened_with, drive))
+    impl_->older = true;
 }
 
 uint64_t catalog::doubts() const noexcept {

@@ -249,7 +249,8 @@ public:
   void compare_drives(const std::vector<drive_id>& expected = {});
 
   /// By `compare_drives` it is a copy from earlier days, or one that a crash made and that lies
-  /// elsewhere now: something may be stored that it does not know, on drives, too, that it does not know.
+  /// elsewhere now, or by `doubt` a drive came with more than it left with: something may be
+  /// stored that is unknown here, on drives, too, that are. From any thread.
   [[nodiscard]] bool may_be_older() const noexcept;
 
   /// There is nothing on *drives* that is unknown here. From any thread.
@@ -260,9 +261,9 @@ public:
   /// mark the store clean. Both from any thread.
   [[nodiscard]] bool was_interrupted() const noexcept;
 
-  /// A drive came that may hold packs which are unknown here: `was_interrupted` until the
+  /// *drive* came, and may hold packs which are unknown here: `was_interrupted` until the
   /// caller has looked. From any thread.
-  void doubt() noexcept;
+  void doubt(const drive_id& drive);
   [[nodiscard]] uint64_t doubts() const noexcept;
 
   /// Packs of *seen* were compared with what is known here. Doubts that came since there were

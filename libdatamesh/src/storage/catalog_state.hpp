@@ -16,7 +16,6 @@ struct catalog::impl {
   std::string place;
   bool left = false;                      ///< `compare_drives` found that it is not to go on.
   bool moved = false;                     ///< It lies at another place than when it was last written.
-  bool older = false;                     ///< `may_be_older`.
   bool fenced = false;                    ///< What is in the head is not to go on, whether or not something is written.
   catalog_head head;                      ///< As committed.
   uint64_t lamport = 0;                   ///< Highest seen or handed out.
@@ -29,7 +28,9 @@ struct catalog::impl {
   bool closed = false;
   std::atomic<bool> interrupted = false;
   std::atomic<bool> behind = false;
-  std::optional<error> refusal; ///< Why no more is written.
+  std::atomic<bool> older = false; ///< `may_be_older`.
+  drive_marks opened_with;         ///< Those of the last `close`, as `compare_drives` found them.
+  std::optional<error> refusal;    ///< Why no more is written.
   std::function<drive_marks()> drives_now;
   std::atomic<uint64_t> doubts = 0;
   std::mutex seen_mutex;

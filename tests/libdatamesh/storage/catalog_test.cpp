@@ -749,11 +749,11 @@ TEST_CASE("a drive that comes while others are looked at is looked at, too", "[c
   drive_marks drives{{numbered<drive_id>(1), 5}};
   f.names->follow_drives([&] { return drives; });
   f.names->compare_drives();
-  f.names->doubt();
+  f.names->doubt({});
   auto doubts = f.names->doubts();
   drives[numbered<drive_id>(2)] = 3;
   SECTION("by the next look") {
-    f.names->doubt();
+    f.names->doubt({});
     f.names->reconciled(doubts, {numbered<drive_id>(1)});
     CHECK(f.names->was_interrupted());
     f.names->reconciled(f.names->doubts(), {numbered<drive_id>(1), numbered<drive_id>(2)});
