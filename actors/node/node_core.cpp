@@ -433,6 +433,7 @@ result<std::shared_ptr<vault_runtime>> node_core::start_rebuilding(const std::st
   if (auto saved = home.set_care(name, care).and_then([&] { return runtime->note_unread(*adopted, knows_all); }); !saved)
     return fail(saved.error().within(attempt, name));
   summary = *adopted;
+  summary.packs_incomplete = home.care(name).packs_incomplete; // Without what was cut off.
   runtime->listed = true;
   open_[name] = runtime;
   return runtime;
