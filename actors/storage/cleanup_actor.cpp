@@ -545,6 +545,8 @@ private:
           bytes += shard.shape.shard_length;
         }
         request.set_vault(write_id(context_->id));
+        if (bytes > 0 && !task_.dry_run)
+          note_change(self_, *context_);
         if (bytes > 0 && (task_.dry_run || ask<v1::Done>(self_, drive.writer, step_timeout, std::move(request))))
           summary_.bytes_freed += bytes;
       }

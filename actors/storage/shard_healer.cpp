@@ -5,6 +5,11 @@
 
 namespace datamesh::storage {
 
+void note_change(caf::blocking_actor* self, const vault_context& context) {
+  // A stamp of nothing: the catalog notes that somebody writes.
+  (void) ask<v1::StampedOperations>(self, context.catalog_writer, step_timeout, v1::StampOperations{});
+}
+
 shard_healer::shard_healer(caf::blocking_actor* self, std::shared_ptr<vault_context> context, std::shared_ptr<storage::job> job)
     : self_(self), context_(std::move(context)), job_(std::move(job)), reader_(spawn_pack_reader(*context_->sys, context_, job_)) {}
 
@@ -97,6 +102,8 @@ result<void> shard_healer::store(const pack_record& pack, uint8_t index, const b
   const auto* drive = drive_table::find(*drives, where);
   if (drive == nullptr)
     return fail(errc::drive_missing, "store shard", pack.seal.id.brief());
+  if (!std::exchange(noted_, true))
+    note_change(self_, *context_);
   v1::StoreShards request;
   request.set_vault(write_id(context_->id));
   auto encoded = encode_shard_header(header, pack.seal.shape.shard_length >= inline_shard_max);

@@ -10,6 +10,10 @@
 
 namespace datamesh::storage {
 
+/// To be called before shards change of which no commit tells first: a crash among them is known
+/// as one. That the catalog takes no writes keeps nobody from it.
+void note_change(caf::blocking_actor* self, const vault_context& context);
+
 class shard_healer {
 public:
   shard_healer(caf::blocking_actor* self, std::shared_ptr<vault_context> context, std::shared_ptr<storage::job> job);
@@ -49,6 +53,7 @@ private:
   std::shared_ptr<vault_context> context_;
   std::shared_ptr<storage::job> job_;
   pack_reader_actor reader_;
+  bool noted_ = false; ///< `note_change` was called.
 };
 
 } // namespace datamesh::storage

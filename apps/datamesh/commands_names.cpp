@@ -310,7 +310,6 @@ outcome<int> run_mkdir(session& s) {
   if (!v)
     return refuse(v.error());
   change_loop loop{s, "make", "Made"};
-  name_check names{**v, s.dry_run()};
   for (auto& word : s.arguments()) {
     auto path = vault_path(word);
     if (!path)
@@ -320,8 +319,6 @@ outcome<int> run_mkdir(session& s) {
       s.out.note("{} is there already.", printable_name(*path));
       continue;
     }
-    if (auto possible = names.make_folder(*path); !possible)
-      return refuse(possible.error());
     if (auto done = loop.run(*path, "", [&] { return (*v)->make_folder(*path); }); !done)
       return refuse(done.error());
   }

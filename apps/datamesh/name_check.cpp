@@ -209,7 +209,7 @@ outcome<std::string> name_check::copy(const std::string& from, const std::string
 
 outcome<void> name_check::remove(const std::string& path, bool recursive) {
   if (path == "/")
-    return refuse(errc::invalid_argument, "the root is not removed", "name what is in it: datamesh rm -r '/*'");
+    return refuse(errc::invalid_argument, "the root is not removed", "name what is in it; 'datamesh ls /' lists that");
   auto kind = kind_of(path);
   if (!kind)
     return refuse(kind.error());
@@ -229,16 +229,6 @@ outcome<void> name_check::remove(const std::string& path, bool recursive) {
     all.cursor = page->next_cursor;
   }
   note({.from = path, .to = {}, .kind = *kind});
-  return {};
-}
-
-outcome<void> name_check::make_folder(const std::string& path) {
-  auto name = claim(path, entry_kind::folder, if_exists::fail, false);
-  if (!name && name.error().code == errc::already_exists)
-    name.error().next = "name another folder";
-  if (!name)
-    return refuse(name.error());
-  note({.from = {}, .to = *name, .kind = entry_kind::folder});
   return {};
 }
 

@@ -21,7 +21,6 @@ public:
   [[nodiscard]] outcome<std::string> move(const std::string& from, const std::string& to, if_exists conflict);
   [[nodiscard]] outcome<std::string> copy(const std::string& from, const std::string& to, if_exists conflict);
   [[nodiscard]] outcome<void> remove(const std::string& path, bool recursive);
-  [[nodiscard]] outcome<void> make_folder(const std::string& path);
   /// *kind* is that of what is in the trash.
   [[nodiscard]] outcome<void> restore(const std::string& target, entry_kind kind);
 
