@@ -102,8 +102,9 @@ private:
   /// A catalog that is made of no drive would be an empty one.
   [[nodiscard]] result<void> check_drives(const std::string& name) const;
   [[nodiscard]] result<crypto::key_file> unlock(const std::string& name, const credential& with);
-  [[nodiscard]] result<std::shared_ptr<vault_runtime>>
-  start_rebuilding(const std::string& name, crypto::key_file keys, const job_options& job, rebuild_summary& summary, bool knows_all = false);
+  [[nodiscard]] result<std::shared_ptr<vault_runtime>> start_rebuilding(const std::string& name, crypto::key_file keys,
+                                                                        const job_options& job, rebuild_summary& summary,
+                                                                        bool knows_all = false);
   [[nodiscard]] result<std::set<vault_id>> vaults_here() const;
   [[nodiscard]] result<void> list_shards(const std::string& name, const credential& with, const job_options& job);
   [[nodiscard]] result<void> save_drives(const storage::drive_table::list& list);
