@@ -243,6 +243,7 @@ struct guest_store::impl {
   mutable std::mutex mutex;
   using usage_map = std::map<vault_id, guest_usage>;
   usage_map usages; // By *mutex*.
+  std::function<bool(const std::string&)> takes_new;
   // A write failed, and may be there all the same.
   bool is_unsure = false;
 
@@ -258,7 +259,8 @@ struct guest_store::impl {
   void count(const vault_id& owner, int64_t shards, int64_t deletions, int64_t bytes);
   [[nodiscard]] guest_usage usage(const vault_id& owner) const;
 
-  result<void> load(guest_store_options& options);
+  result<void> load(const guest_store_options& options);
+  result<void> load_drive(const guest_store_options& options, const std::string& folder);
   result<void> begin_rows(const guest_drive& drive) const;
   result<void> be_sure();
   result<void> count_all();
@@ -319,7 +321,7 @@ result<void> guest_store::format(const environment& env, const std::string& fold
   return shard_store::format(env, folder).map([](const drive_id&) {});
 }
 
-result<std::unique_ptr<guest_store>> guest_store::open(const environment& env, guest_store_options options) {
+result<std::unique_ptr<guest_store>> guest_store::open(const environment& env, const guest_store_options& options) {
   std::unique_ptr<guest_store> opened{new guest_store};
   opened->impl_->env = env;
   if (auto loaded = opened->impl_->load(options); !loaded)
@@ -327,27 +329,43 @@ result<std::unique_ptr<guest_store>> guest_store::open(const environment& env, g
   return opened;
 }
 
-result<void> guest_store::impl::load(guest_store_options& options) {
-  if (options.folders.empty())
-    return fail(errc::invalid_argument, "open what is kept for others", "no drive");
-  for (auto& folder : options.folders) {
-    storage::shard_store_options of_drive;
-    of_drive.folder = folder;
-    of_drive.reserve_bytes = options.reserve_bytes;
-    of_drive.reserve_ratio = options.reserve_ratio;
-    of_drive.direct_io = options.direct_io;
-    auto shards = shard_store::open(env, std::move(of_drive));
-    if (!shards)
-      return fail(shards.error());
-    auto rows = open_rows(env, **shards);
-    if (!rows)
-      return fail(rows.error());
-    drives.push_back({std::move(*shards), std::move(*rows)});
-    const auto& drive = drives.back();
-    if (auto begun = begin_rows(drive); !begun)
-      return begun;
+/// With its tickets compared, so that what is wrong with it is known before it is one of the drives.
+result<void> guest_store::impl::load_drive(const guest_store_options& options, const std::string& folder) {
+  storage::shard_store_options of_drive;
+  of_drive.folder = folder;
+  of_drive.reserve_bytes = options.reserve_bytes;
+  of_drive.reserve_ratio = options.reserve_ratio;
+  of_drive.direct_io = options.direct_io;
+  auto shards = shard_store::open(env, std::move(of_drive));
+  if (!shards)
+    return fail(shards.error());
+  auto rows = open_rows(env, **shards);
+  if (!rows)
+    return fail(rows.error());
+  guest_drive drive{std::move(*shards), std::move(*rows)};
+  if (auto begun = begin_rows(drive); !begun)
+    return begun;
+  usage_map here;
+  if (auto compared = compare(drive, here); !compared)
+    return compared;
+  for (const auto& [owner, found] : here) {
+    usages[owner].shards += found.shards;
+    usages[owner].bytes += found.bytes;
   }
-  return count_all();
+  drives.push_back(std::move(drive));
+  return {};
+}
+
+result<void> guest_store::impl::load(const guest_store_options& options) {
+  takes_new = options.takes_new;
+  for (const auto& folder : options.folders) {
+    auto loaded = load_drive(options, folder);
+    if (!loaded && !options.left_out)
+      return loaded;
+    if (!loaded)
+      options.left_out(folder, loaded.error());
+  }
+  return count_deletions(usages);
 }
 
 result<void> guest_store::impl::count_all() {
@@ -543,10 +561,13 @@ result<std::optional<kept_guest>> guest_store::renew(const ticket& by) {
   return kept_guest{by, stored};
 }
 
-/// Where the shard is for somebody else, or else those with the most room first.
+/// Of the drives that take what is new: where the shard is for somebody else, or else those with
+/// the most room first.
 result<std::vector<size_t>> guest_store::impl::drives_for(const shard_key& shard) const {
   std::vector<std::pair<uint64_t, size_t>> rooms;
   for (size_t i = 0; i < drives.size(); ++i) {
+    if (takes_new && !takes_new(drives[i].shards->folder()))
+      continue;
     auto there = drives[i].shards->find(shard);
     if (!there)
       return fail(there.error());
@@ -596,7 +617,7 @@ result<kept_guest> guest_store::store(const guest_write& write, uint64_t room) {
   if (!order)
     return fail(order.error());
   auto at = impl_->now();
-  result<void> done = fail(errc::drive_missing, attempted);
+  result<void> done = fail(errc::drive_full, "find a drive that takes it");
   for (auto drive : *order) {
     done = impl_->put(impl_->drives[drive], write, at);
     if (done || !may_go_elsewhere(done.error().code()))
@@ -871,6 +892,25 @@ result<std::vector<ticket>> guest_store::list(const vault_id& owner, const std::
 
 guest_usage guest_store::usage(const vault_id& owner) const {
   return impl_->usage(owner);
+}
+
+std::map<vault_id, guest_usage> guest_store::usages() const {
+  std::lock_guard guard{impl_->mutex};
+  return impl_->usages;
+}
+
+std::vector<std::string> guest_store::folders() const {
+  std::vector<std::string> folders;
+  for (const auto& drive : impl_->drives)
+    folders.push_back(drive.shards->folder());
+  return folders;
+}
+
+result<uint64_t> guest_store::shards_in(const std::string& folder) const {
+  auto found = std::ranges::find(impl_->drives, folder, [](const guest_drive& drive) { return drive.shards->folder(); });
+  if (found == impl_->drives.end())
+    return fail(errc::not_found, "count what is kept for others", folder);
+  return found->shards->usage().map([](const storage::drive_usage& usage) { return usage.shard_count; });
 }
 
 result<void> guest_store::flush() {

@@ -14,6 +14,7 @@
 #include "datamesh/base/environment.hpp"
 #include "network/shard_intake.hpp"
 
+#include <functional>
 #include <memory>
 
 namespace datamesh::network {
@@ -27,8 +28,14 @@ inline constexpr auto expired_kept = std::chrono::hours{24};
 [[nodiscard]] std::string guests_folder(const std::string& drive);
 
 struct guest_store_options {
-  /// `guests_folder` of each drive; at least one.
+  /// `guests_folder` of each drive. With none there is nothing, and nothing is stored.
   std::vector<std::string> folders;
+  /// Whether a shard that is new may go to that folder, asked by the writer before each; where it
+  /// is empty, it always may. What is there is read and removed all the same.
+  std::function<bool(const std::string&)> takes_new;
+  /// Told of a folder that does not open, and why; it is left out. Where it is empty, `open`
+  /// fails as the first of them does.
+  std::function<void(const std::string&, const error&)> left_out;
   /// As in `shard_store_options`.
   uint64_t reserve_bytes = 64ull << 20;
   double reserve_ratio = 0.02;
@@ -57,7 +64,7 @@ public:
 
   /// Removes what an interruption left without a ticket, and tickets whose shard is lost.
   /// What `shard_store::open` answers; `store_corrupt` where there are shards and no tickets.
-  [[nodiscard]] static result<std::unique_ptr<guest_store>> open(const environment& env, guest_store_options options);
+  [[nodiscard]] static result<std::unique_ptr<guest_store>> open(const environment& env, const guest_store_options& options);
   ~guest_store();
 
   /// For a shard that is here whole, each block looked at: from now on it is kept by *by*,
@@ -90,6 +97,13 @@ public:
   [[nodiscard]] result<std::vector<ticket>> list(const vault_id& owner, const std::optional<shard_key>& after, size_t limit) const;
 
   [[nodiscard]] guest_usage usage(const vault_id& owner) const;
+  /// Of all that have something here.
+  [[nodiscard]] std::map<vault_id, guest_usage> usages() const;
+
+  /// Those that were opened, in the order in which they were given.
+  [[nodiscard]] std::vector<std::string> folders() const;
+  /// How many lie in that folder, whosever they are. `not_found` when it is not one of `folders`.
+  [[nodiscard]] result<uint64_t> shards_in(const std::string& folder) const;
 
   /// Brings all into the state in which it opens fastest.
   [[nodiscard]] result<void> flush();

@@ -293,3 +293,71 @@ TEST_CASE("shards whose tickets are gone are left alone", "[guest_store]") {
   CHECK(refusal(test.house.open()) == errc::store_corrupt);
   CHECK(test.house.disk->status(storage::shard_path(test.house.options.folders[0], key_of(pack[0]))));
 }
+
+TEST_CASE("a folder that does not open is left out where that is told, and what is on others is there", "[guest_store]") {
+  store_test test{2};
+  auto pack = make_pack(test.random, large_guest);
+  REQUIRE(test.store(pack[0]));
+  auto on_first = test.house.disk->status(storage::shard_path(test.house.options.folders[0], key_of(pack[0]))).has_value();
+  const auto& with = test.house.options.folders[on_first ? 0 : 1];
+  const auto& without = test.house.options.folders[on_first ? 1 : 0];
+  CHECK(test.guests().folders() == test.house.options.folders);
+  CHECK(test.guests().shards_in(with).value() == 1);
+  CHECK(test.guests().shards_in(without).value() == 0);
+  CHECK(refusal(test.guests().shards_in("/drive0")) == errc::not_found);
+  auto broken = GENERATE(true, false);
+  test.house.guests.reset();
+  REQUIRE(test.house.env.stores->destroy((broken ? with : without) + "/tickets"));
+  if (!broken)
+    REQUIRE(test.house.disk->remove(storage::marker_path(without)));
+  CHECK(refusal(test.house.open()) == (broken ? errc::store_corrupt : errc::drive_alien));
+  std::vector<std::pair<std::string, errc>> told;
+  test.house.options.left_out = [&](const std::string& folder, const error& why) {
+    told.emplace_back(folder, why.code());
+  };
+  REQUIRE(test.house.open());
+  REQUIRE(told.size() == 1);
+  CHECK(told[0] == std::pair{broken ? with : without, broken ? errc::store_corrupt : errc::drive_alien});
+  CHECK(test.guests().folders() == std::vector{broken ? without : with});
+  CHECK(test.guests().usages().size() == (broken ? 0 : 1));
+  CHECK(test.is_whole(pack[0], test.by(pack[0])) != broken);
+  CHECK(test.store(pack[1]));
+}
+
+TEST_CASE("what is new goes to no folder that takes nothing, though the shard be there for another", "[guest_store]") {
+  store_test test{2};
+  auto pack = make_pack(test.random, small_guest);
+  REQUIRE(test.store(pack[0]));
+  auto closed =
+      test.guests().shards_in(test.house.options.folders[0]).value() == 1 ? test.house.options.folders[0] : test.house.options.folders[1];
+  auto both = false;
+  test.house.options.takes_new = [&](const std::string& folder) {
+    return folder != closed && !both;
+  };
+  REQUIRE(test.house.open());
+  REQUIRE(test.store(pack[1]));
+  auto of_other = test.other.ticket_for(pack[0], 1, test.house.later());
+  REQUIRE(test.guests().store(guest_of(pack[0], of_other), plenty));
+  CHECK(test.guests().shards_in(closed).value() == 1);
+  CHECK(test.is_whole(pack[0], test.by(pack[0])));
+  CHECK(test.is_whole(pack[0], of_other));
+  // What is there has its ticket renewed, and is removed.
+  CHECK(test.guests().renew(test.by(pack[0], 2)).value());
+  both = true;
+  CHECK(refusal(test.store(pack[2])) == errc::drive_full);
+  CHECK(test.guests().usage(test.owner.owner) == used(2, 0, 2 * charge_of(small_guest)));
+  CHECK(test.guests().remove(test.owner.deletion_of(pack[0].header.pack.id, 2, test.house.now()), plenty).value() == 2);
+  CHECK(test.guests().shards_in(closed).value() == 0);
+}
+
+TEST_CASE("without any folder there is nothing, and nothing is kept", "[guest_store]") {
+  store_test test;
+  test.house.options.folders.clear();
+  REQUIRE(test.house.open());
+  auto pack = make_pack(test.random, small_guest);
+  CHECK_FALSE(test.guests().renew(test.by(pack[0])).value());
+  CHECK(refusal(test.store(pack[0])) == errc::drive_full);
+  CHECK(refusal(test.guests().read_header(test.by(pack[0]))) == errc::shard_missing);
+  CHECK(test.guests().expire().value() == 0);
+  CHECK(test.guests().usages().empty());
+}
