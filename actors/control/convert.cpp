@@ -354,6 +354,34 @@ result<std::vector<peer_report>> read(const v1::PeerReports& list) {
   return peers;
 }
 
+void write(v1::RoomReports& list, const std::vector<room_report>& rooms) {
+  for (const auto& from : rooms) {
+    auto& to = *list.add_rooms();
+    to.set_owner(std::string{from.owner.text()});
+    to.set_granted(from.granted);
+    if (from.used)
+      to.set_used(*from.used);
+    if (from.shards)
+      to.set_shards(*from.shards);
+  }
+}
+
+result<std::vector<room_report>> read(const v1::RoomReports& list) {
+  std::vector<room_report> rooms;
+  for (const auto& from : list.rooms()) {
+    auto owner = read_id<vault_id>(from.owner());
+    if (!owner)
+      return fail(owner.error());
+    room_report to{*owner, from.granted(), {}, {}};
+    if (from.has_used())
+      to.used = from.used();
+    if (from.has_shards())
+      to.shards = from.shards();
+    rooms.push_back(to);
+  }
+  return rooms;
+}
+
 void write(v1::KeyLocks& list, const std::vector<key_lock>& locks) {
   for (const auto& from : locks) {
     auto& to = *list.add_locks();

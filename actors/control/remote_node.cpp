@@ -462,6 +462,20 @@ public:
       return fail(got.error());
     return got->message.has_peers() ? read(got->message.peers()) : misfit<std::vector<peer_report>>();
   }
+  result<void> allow(const vault_id& owner, uint64_t bytes) override {
+    v1::ControlRequest request;
+    request.mutable_allow()->set_owner(std::string{owner.text()});
+    request.mutable_allow()->set_bytes(bytes);
+    return done(std::move(request));
+  }
+  result<std::vector<room_report>> rooms() const override {
+    v1::ControlRequest request;
+    request.mutable_rooms();
+    auto got = to_->ask(std::move(request));
+    if (!got)
+      return fail(got.error());
+    return got->message.has_rooms() ? read(got->message.rooms()) : misfit<std::vector<room_report>>();
+  }
   result<created_vault> create_vault(const new_vault& what) override {
     v1::ControlRequest request;
     auto* create = request.mutable_create_vault();

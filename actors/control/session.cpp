@@ -324,7 +324,7 @@ job_options session::options_for(const v1::ControlRequest& request) {
 result<session::reply> session::carry_out(const v1::ControlRequest& request, byte_view secret) {
   if (request.what_case() == request_case::WHAT_NOT_SET)
     return fail(errc::format_newer, "serve a request of a kind that this version does not know");
-  if (request.what_case() <= request_case::kPeers && request.what_case() != request_case::kCloseVault)
+  if (request.what_case() <= request_case::kRooms && request.what_case() != request_case::kCloseVault)
     return on_node(request, secret);
   auto found = vaults_.find(request.vault());
   if (found == vaults_.end())
@@ -367,9 +367,22 @@ result<session::reply> session::on_node(const v1::ControlRequest& request, byte_
     });
   case request_case::kPeers:
     return made<reply>(node_.peers(), [](reply& to, const std::vector<peer_report>& from) { write(*to.message.mutable_peers(), from); });
+  case request_case::kAllow:
+  case request_case::kRooms:
+    return on_rooms(request);
   default:
     return on_vault_list(request, secret);
   }
+}
+
+/// Whom the operator gives room, and how much, is his affair.
+result<session::reply> session::on_rooms(const v1::ControlRequest& request) {
+  if (!is_operator())
+    return fail(errc::permission_denied, request.has_allow() ? "give room on the daemon's node" : "ask who has room on the daemon's node");
+  if (request.has_rooms())
+    return made<reply>(node_.rooms(), [](reply& to, const std::vector<room_report>& from) { write(*to.message.mutable_rooms(), from); });
+  auto owner = read_id<vault_id>(request.allow().owner());
+  return owner ? made<reply>(node_.allow(*owner, request.allow().bytes())) : fail(owner.error());
 }
 
 result<session::reply> session::on_drives(const v1::ControlRequest& request) {

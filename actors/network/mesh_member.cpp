@@ -114,6 +114,7 @@ struct mesh_member::impl {
   peer_router_actor router;
   link_actor links;
   discovery_actor discovery;
+  std::function<void()> end_parts;
 };
 
 mesh_member::mesh_member(std::unique_ptr<impl> with) : impl_(std::move(with)) {}
@@ -132,8 +133,8 @@ result<std::unique_ptr<mesh_member>> mesh_member::start(caf::actor_system& sys, 
     return fail(identity.error());
   auto at = (*wire)->addresses();
   auto facts = std::make_shared<mesh_facts>();
-  auto made =
-      std::make_unique<impl>(impl{sys, env.random, std::make_shared<const tls_identity>(std::move(*identity)), facts, {}, {}, {}, {}, {}});
+  auto made = std::make_unique<impl>(
+      impl{sys, env.random, std::make_shared<const tls_identity>(std::move(*identity)), facts, {}, {}, {}, {}, {}, parts.end_parts});
   discovery_setup setup;
   setup.mesh = parts.settings.mesh;
   setup.rules = parts.settings.rules();
@@ -153,12 +154,22 @@ result<std::unique_ptr<mesh_member>> mesh_member::start(caf::actor_system& sys, 
   if (!discovery)
     return fail(discovery.error());
   self.discovery = *discovery;
-  caf::scoped_actor asks{sys};
-  auto served = storage::ask<v1::Done>(asks.ptr(), self.router, answer_max, serve_part(peer_part::discovery),
-                                       caf::actor_cast<caf::actor>(*discovery));
-  if (!served)
+  if (auto served = member->serve(peer_part::discovery, caf::actor_cast<caf::actor>(*discovery)); !served)
     return fail(served.error());
   return member;
+}
+
+result<void> mesh_member::serve(peer_part part, const caf::actor& by) {
+  caf::scoped_actor asks{impl_->sys};
+  return storage::ask<v1::Done>(asks.ptr(), impl_->router, answer_max, serve_part(part), by).map([](const v1::Done&) {});
+}
+
+const std::shared_ptr<const tls_identity>& mesh_member::identity() const noexcept {
+  return impl_->identity;
+}
+
+const network_id& mesh_member::network() const noexcept {
+  return *impl_->own.network;
 }
 
 mesh_report mesh_member::report() const {
@@ -208,6 +219,8 @@ void mesh_member::close() {
     asks->send_exit(self.discovery, caf::exit_reason::user_shutdown);
     asks->wait_for(self.discovery);
   }
+  if (self.end_parts)
+    std::exchange(self.end_parts, nullptr)();
   (void) storage::ask<v1::Done>(asks.ptr(), self.links, close_max, caf::close_atom_v);
   asks->send_exit(self.links, caf::exit_reason::user_shutdown);
   asks->send_exit(self.router, caf::exit_reason::user_shutdown);

@@ -1,5 +1,5 @@
 // This node as a member of a mesh: its sockets, links, router and discovery together, from
-// their start to an orderly end.
+// their start to an orderly end, with what else of the node other nodes ask.
 //
 // Thread rule: members from any thread that is no actor's; `close` once.
 #pragma once
@@ -7,6 +7,7 @@
 #include "datamesh/base/environment.hpp"
 #include "messages.hpp"
 #include "network/mesh_settings.hpp"
+#include "network/peer_part.hpp"
 
 #include "crypto/secret.hpp"
 
@@ -23,7 +24,12 @@ struct member_parts {
   /// Told when the first node answers, when none does any more, and when the file of known nodes
   /// fails. Called on a thread of the actors: returns soon.
   std::function<void(severity, std::string, std::optional<errc>)> tell;
+  /// Ends what other parts serve; called once, by `close`, behind discovery and before the links,
+  /// so that who waits for an answer gets it. Nothing where it is empty.
+  std::function<void()> end_parts;
 };
+
+class tls_identity;
 
 class mesh_member {
 public:
@@ -36,6 +42,12 @@ public:
   [[nodiscard]] mesh_report report() const;
   /// In the order of ids. `timed_out` when discovery does not answer.
   [[nodiscard]] result<std::vector<peer_report>> peers() const;
+
+  /// From now on requests to that part go to *by*, a `peer_handler_actor`, until it ends; then they
+  /// are answered `unavailable`. `timed_out` when the router does not answer.
+  [[nodiscard]] result<void> serve(peer_part part, const caf::actor& by);
+  [[nodiscard]] const std::shared_ptr<const tls_identity>& identity() const noexcept;
+  [[nodiscard]] const network_id& network() const noexcept;
 
   /// Saves the known nodes, tells the peers, and returns when nothing runs any more.
   void close();

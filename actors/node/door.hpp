@@ -71,6 +71,9 @@ public:
   [[nodiscard]] virtual result<std::optional<mesh_report>> mesh() const = 0;
   [[nodiscard]] virtual result<std::vector<peer_report>> peers() const = 0;
 
+  [[nodiscard]] virtual result<void> allow(const vault_id& owner, uint64_t bytes) = 0;
+  [[nodiscard]] virtual result<std::vector<room_report>> rooms() const = 0;
+
   [[nodiscard]] virtual result<created_vault> create_vault(const new_vault& what) = 0;
   [[nodiscard]] virtual result<std::vector<vault_facts>> vaults() const = 0;
   [[nodiscard]] virtual result<std::unique_ptr<vault_door>> open_vault(const std::string& name, const credential& with) = 0;

@@ -61,9 +61,15 @@ std::vector<std::string_view> lines_of(std::string_view text) {
 } // namespace
 
 // Without the lock another process may have written meanwhile.
-result<void> node_home::write(const std::string& path, byte_view content, uint32_t mode) const {
+result<void> node_home::check_writable(const std::string& path) const {
   if (read_only_)
     return fail(errc::read_only, "write in the home, which was read-only when it was opened", path);
+  return {};
+}
+
+result<void> node_home::write(const std::string& path, byte_view content, uint32_t mode) const {
+  if (auto writable = check_writable(path); !writable)
+    return writable;
   return write_whole(*env_.files, path, content, mode);
 }
 
@@ -237,6 +243,20 @@ result<void> node_home::check_vault_name(const std::string& name) {
   if (name.empty() || name.size() > 64 || name.front() == '.' || !std::all_of(name.begin(), name.end(), good))
     return fail(errc::name_invalid, "name a vault", name);
   return {};
+}
+
+std::string node_home::grants_file() const {
+  return join_path(folder_, "grants");
+}
+
+result<network::grants> node_home::grants() const {
+  return network::read_grants(*env_.files, grants_file());
+}
+
+result<void> node_home::set_grants(const network::grants& what) {
+  if (auto writable = check_writable(grants_file()); !writable)
+    return writable;
+  return network::write_grants(*env_.files, grants_file(), what);
 }
 
 result<std::vector<std::string>> node_home::vault_names() const {

@@ -6,6 +6,7 @@
 #include "crypto/secret.hpp"
 #include "datamesh/base/environment.hpp"
 #include "datamesh/mesh.hpp"
+#include "network/grants.hpp"
 
 #include <optional>
 #include <string>
@@ -67,6 +68,11 @@ public:
   /// Where the known nodes of the mesh with that id are kept; empty where nothing can be.
   [[nodiscard]] std::string known_nodes_file(const network_id& mesh) const;
 
+  /// The room that owners on other nodes have here; none where there is no such file.
+  [[nodiscard]] result<network::grants> grants() const;
+  /// Durable when it succeeds. As `network::write_grants`, and `read_only`.
+  [[nodiscard]] result<void> set_grants(const network::grants& what);
+
   /// `name_invalid` unless 1..64 letters, digits, '.', '_' or '-', and not a dot first.
   [[nodiscard]] static result<void> check_vault_name(const std::string& name);
   [[nodiscard]] result<std::vector<std::string>> vault_names() const;
@@ -99,8 +105,10 @@ public:
   [[nodiscard]] result<bool> is_rebuilding(const std::string& name) const;
 
 private:
+  [[nodiscard]] result<void> check_writable(const std::string& path) const;
   [[nodiscard]] result<void> write(const std::string& path, byte_view content, uint32_t mode = 0600) const;
   [[nodiscard]] std::string drives_file() const;
+  [[nodiscard]] std::string grants_file() const;
   [[nodiscard]] std::string removed_folder() const;
   [[nodiscard]] result<void> keep_removal_list(const std::string& name, const std::string& path);
   [[nodiscard]] std::string rebuild_file(const std::string& name) const;

@@ -3,6 +3,7 @@
 #include "control/remote_node.hpp"
 #include "datamesh/version.hpp"
 #include "network/mesh_member.hpp"
+#include "node/guest_host.hpp"
 #include "node/vault_impl.hpp"
 #include "node/vault_runtime.hpp"
 
@@ -48,6 +49,9 @@ public:
 
   [[nodiscard]] result<std::optional<mesh_report>> mesh() const override;
   [[nodiscard]] result<std::vector<peer_report>> peers() const override;
+
+  [[nodiscard]] result<void> allow(const vault_id& owner, uint64_t bytes) override;
+  [[nodiscard]] result<std::vector<room_report>> rooms() const override;
 
   [[nodiscard]] result<created_vault> create_vault(const new_vault& what) override;
   [[nodiscard]] result<std::vector<vault_facts>> vaults() const override;
@@ -96,6 +100,14 @@ result<std::vector<peer_report>> local_node::peers() const {
   if (member == nullptr)
     return fail(errc::unavailable, "list the nodes of a mesh, since this node is in none");
   return member->peers();
+}
+
+result<void> local_node::allow(const vault_id& owner, uint64_t bytes) {
+  return core_->guests().allow(owner, bytes);
+}
+
+result<std::vector<room_report>> local_node::rooms() const {
+  return core_->guests().rooms();
 }
 
 result<created_vault> local_node::create_vault(const new_vault& what) {
@@ -221,6 +233,14 @@ result<std::optional<mesh_report>> node::mesh() const {
 
 result<std::vector<peer_report>> node::peers() const {
   return impl_->door->peers();
+}
+
+result<void> node::allow(const vault_id& owner, uint64_t bytes) {
+  return impl_->door->allow(owner, bytes);
+}
+
+result<std::vector<room_report>> node::rooms() const {
+  return impl_->door->rooms();
 }
 
 result<created_vault> node::create_vault(const new_vault& what) {

@@ -3,6 +3,7 @@
 #include "crypto/identity.hpp"
 #include "network/link_messages.hpp"
 #include "network/mesh_member.hpp"
+#include "node/guest_host.hpp"
 #include "node/vault_runtime.hpp"
 #include "storage/adopt_actor.hpp"
 #include "storage/convert.hpp"
@@ -80,6 +81,7 @@ result<std::shared_ptr<node_core>> node_core::open(node_options options, bool cr
   core->start_supervisor();
   if (auto device = core->home.device())
     core->device_ = *device;
+  core->make_guests();
   core->drives->load([core = core.get(), known = std::move(*known)] { return core->start_drives(known); });
   if (auto member = core->start_mesh(); !member)
     return fail(member.error());
@@ -91,6 +93,7 @@ node_core::~node_core() {
     return;
   // Nobody asks from outside any more.
   mesh_.reset();
+  guests_.reset();
   // They may still be opening.
   (void) drives->all();
   // First of all: what stops from here on stops on purpose.
@@ -129,22 +132,39 @@ result<void> node_core::start_mesh() {
   auto seed = home.node_seed();
   if (!seed)
     return fail(seed.error());
-  network::member_parts parts{env, *seed, *settings, home.known_nodes_file(settings->mesh), {}};
+  network::member_parts parts{env, *seed, *settings, home.known_nodes_file(settings->mesh), {}, {}};
   // The member ends before the core does; see the destructor.
   parts.tell = [this](severity level, std::string detail, std::optional<errc> code) {
-    event what;
-    what.kind = event_kind::node_changed;
-    what.level = level;
-    what.subject = "mesh";
-    what.detail = std::move(detail);
-    what.code = code;
-    events->publish(std::move(what));
+    tell_node("mesh", level, std::move(detail), code);
+  };
+  parts.end_parts = [this] {
+    if (!guests_->close())
+      kept_threads_ = true;
   };
   auto member = network::mesh_member::start(*system_, parts);
   if (!member)
     return fail(member.error());
   mesh_ = std::move(*member);
+  guests_->serve(*mesh_);
   return {};
+}
+
+void node_core::tell_node(const std::string& subject, severity level, std::string detail, std::optional<errc> code) {
+  event what;
+  what.kind = event_kind::node_changed;
+  what.level = level;
+  what.subject = subject;
+  what.detail = std::move(detail);
+  what.code = code;
+  events->publish(std::move(what));
+}
+
+void node_core::make_guests() {
+  // The host ends before the core does, as the member.
+  guests_ = std::make_unique<guest_host>(
+      *system_, guest_parts{env, &home, drives, [this](severity level, std::string detail, std::optional<errc> code) {
+                              tell_node("guests", level, std::move(detail), code);
+                            }});
 }
 
 // -- vaults -------------------------------------------------------------------------------------------

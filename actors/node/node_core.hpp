@@ -20,6 +20,8 @@ namespace datamesh {
 
 class vault_runtime;
 
+class guest_host;
+
 namespace network {
 class mesh_member;
 } // namespace network
@@ -63,6 +65,10 @@ public:
   [[nodiscard]] const network::mesh_member* mesh() const noexcept {
     return mesh_.get();
   }
+  /// What it keeps for others.
+  [[nodiscard]] guest_host& guests() const noexcept {
+    return *guests_;
+  }
 
   // -- vaults ------------------------------------------------------------------------
   [[nodiscard]] result<created_vault> create_vault(const new_vault& what);
@@ -88,9 +94,12 @@ private:
   [[nodiscard]] storage::drive_entry start_drive(const known_drive& known, bool take_over = false);
   void tell_vaults(const drive_id& drive, bool holds, std::unique_lock<std::mutex>& guard);
   void start_supervisor();
+  void tell_node(const std::string& subject, severity level, std::string detail, std::optional<errc> code);
+  void make_guests();
   [[nodiscard]] result<void> start_mesh();
   void drive_fell(const drive_id& id, const std::string& why);
   [[nodiscard]] bool restart_drive(const drive_id& id);
+  [[nodiscard]] result<void> check_no_guests(const storage::drive_entry& drive);
   [[nodiscard]] result<void> check_unused(const storage::drive_entry& drive, const std::vector<std::shared_ptr<vault_runtime>>& vaults);
   void hold_leaving(const drive_id& id, bool leaving);
   [[nodiscard]] std::optional<drive_id> draining_at(const std::string& folder) const;
@@ -113,6 +122,7 @@ private:
   std::unique_ptr<caf::actor_system> system_;
   std::atomic<bool> kept_threads_ = false; ///< By a drive that owes an answer.
   supervisor_actor supervisor_;
+  std::unique_ptr<guest_host> guests_;
   std::unique_ptr<network::mesh_member> mesh_;
   device_id device_; ///< Zero where the home is read-only and has none yet.
   std::unique_ptr<file_lock> lock_;

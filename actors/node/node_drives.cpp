@@ -1,4 +1,6 @@
 #include "node/node_core.hpp"
+
+#include "node/guest_host.hpp"
 #include "node/vault_runtime.hpp"
 #include "storage/convert.hpp"
 
@@ -185,6 +187,7 @@ void node_core::drive_fell(const drive_id& id, const std::string& why) {
   found->care = nullptr;
   found->reason = error{errc::drive_failed, "serve drive", fallen.folder};
   drives->replace(std::move(list));
+  guests_->drives_changed();
   stop_drives({fallen});
   report_drive(fallen, severity::error, "an actor of the drive fell: " + why, errc::drive_failed);
 }
@@ -201,6 +204,7 @@ bool node_core::restart_drive(const drive_id& id) {
   drives->replace(std::move(list));
   if (!fresh.store)
     return false;
+  guests_->drives_changed();
   caf::anon_send(supervisor_, drive_watch{std::make_shared<const storage::drive_entry>(fresh)});
   report_drive(fresh, severity::info, "the drive is in service again", std::nullopt);
   return true;
@@ -281,6 +285,7 @@ result<drive_report> node_core::add_drive(const std::string& folder, bool adopt)
   if (auto claimed = entry.store->claim(); !claimed)
     report_drive(entry, severity::warning, claimed.error().message(), claimed.error().code());
   drives->replace(std::move(list));
+  guests_->drives_changed();
   caf::anon_send(supervisor_, drive_watch{std::make_shared<const storage::drive_entry>(entry)});
   tell_vaults(entry.id, adopt, guard);
   return report_of(entry);
@@ -398,6 +403,18 @@ result<void> node_core::check_unused(const storage::drive_entry& drive, const st
   return {};
 }
 
+/// What can not be counted does not hold up who removes a drive, unless it is only not known yet.
+result<void> node_core::check_no_guests(const storage::drive_entry& drive) {
+  auto count = drive.store ? guests_->shards_on(drive.folder) : result<uint64_t>{0};
+  if (!count && count.error().code() == errc::timed_out)
+    return fail(count.error().within("remove drive", drive.folder));
+  if (count && *count > 0)
+    return fail(errc::conflict,
+                fmt::format("remove a drive with {} kept for others", *count == 1 ? "1 shard" : fmt::format("{} shards", *count)),
+                drive.folder);
+  return {};
+}
+
 result<void> node_core::remove_drive(const std::string& which, bool force) {
   std::vector<std::shared_ptr<vault_runtime>> vaults; // They outlive the lock, which their closing takes.
   std::lock_guard guard{mutex_};
@@ -408,13 +425,14 @@ result<void> node_core::remove_drive(const std::string& which, bool force) {
     if (auto vault = handle.lock())
       vaults.push_back(std::move(vault));
   if (!force)
-    if (auto unused = check_unused(*drive, vaults); !unused)
+    if (auto unused = check_unused(*drive, vaults).and_then([&] { return check_no_guests(*drive); }); !unused)
       return unused;
   auto list = *drives->all();
   std::erase_if(list, [&](const auto& other) { return other.id == drive->id; });
   if (auto saved = save_drives(list); !saved)
     return saved;
   drives->replace(std::move(list));
+  guests_->await_drives();
   stop_drives({*drive});
   return {};
 }
@@ -443,6 +461,7 @@ void node_core::hold_leaving(const drive_id& id, bool leaving) {
     if (drive.id == id)
       drive.leaving = leaving;
   drives->replace(std::move(list));
+  guests_->drives_changed();
 }
 
 std::vector<drive_report> node_core::reports() const {

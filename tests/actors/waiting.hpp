@@ -3,7 +3,7 @@
 
 #include "messages.hpp"
 
-#include "datamesh/base/result.hpp"
+#include "tests/support/code_of.hpp"
 
 namespace datamesh::test {
 
@@ -19,11 +19,6 @@ template <class Answer, class Handle, class... Ts>
 result<Answer> ask(caf::scoped_actor& self, const Handle& whom, Ts&&... message) {
   auto pending = self->request(whom, caf::infinite, std::forward<Ts>(message)...);
   return answer_to<Answer>(pending);
-}
-
-template <class T>
-errc code_of(const result<T>& outcome) {
-  return outcome ? errc{} : outcome.error().code();
 }
 
 } // namespace datamesh::test

@@ -20,7 +20,7 @@ enum class event_kind : uint8_t {
   damage_healed = 5, ///< A shard was rebuilt.
   data_lost = 6,     ///< A pack has fewer than k good shards.
   drive_changed = 7, ///< A drive failed, came back, is draining, full or gone.
-  node_changed = 8,  ///< Opened, draining, closed; of its mesh, another node answers, or none does any more.
+  node_changed = 8,  ///< Opened, draining, closed; of its mesh, another node answers, or none does any more; what it keeps for others.
 };
 
 [[nodiscard]] DATAMESH_EXPORT std::string_view to_string(event_kind kind) noexcept;

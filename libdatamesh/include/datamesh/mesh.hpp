@@ -1,6 +1,6 @@
 // A node as a member of a mesh: nodes of one or several machines that know each other by
-// their keys and find each other from a few addresses. What a member does today is to find
-// others and to be found; no data goes from node to node yet. docs/mesh.md.
+// their keys and find each other from a few addresses. A member finds others, is found, and
+// keeps shards for owners to whom its operator gave room. docs/mesh.md.
 //
 // Addresses are texts of docs/formats/discovery.md, IP addresses alone: "192.0.2.7:4433",
 // "[2001:db8::7]:4433", "/ip4/192.0.2.7/tcp/4433".
@@ -70,6 +70,16 @@ struct peer_report {
   uint32_t links_dialed = 0;              ///< Open links that we dialed,
   uint32_t links_accepted = 0;            ///< and that it dialed.
   std::optional<int64_t> linked_since_ns; ///< When the oldest of them opened; nanoseconds since the epoch.
+};
+
+/// The room that one owner has on this node, and what he keeps in it.
+struct room_report {
+  vault_id owner;       ///< Of a vault that may be on any node: its id is the key that it signs with.
+  uint64_t granted = 0; ///< Bytes; 0 when the grant was taken back and something is left.
+  /// Bytes that he is charged for. Nothing while that can not be told: what is kept is still being
+  /// opened, or does not open.
+  std::optional<uint64_t> used;
+  std::optional<uint64_t> shards;
 };
 
 } // namespace datamesh

@@ -561,7 +561,8 @@ public:
   [[nodiscard]] std::vector<drive_report> drives() const;
   /// *drive* by id, its first hex digits, or folder. No new shards; `rebalance` empties it, though it refuse to note that (`read_only`).
   [[nodiscard]] result<void> drain_drive(const std::string& drive);
-  /// Takes a drive out of the node. `conflict` while packs depend on it, or may do so in a vault that is not open, unless *force*.
+  /// Takes a drive out of the node. `conflict` while packs depend on it, or may do so in a vault that is not open, or while shards
+  /// of other nodes' owners lie on it, unless *force*.
   [[nodiscard]] result<void> remove_drive(const std::string& drive, bool force = false);
 
   // The mesh that it is a member of, by `node_options::mesh`.
@@ -570,6 +571,15 @@ public:
   /// Other nodes of the mesh that this one knows or has a link with, in the order of ids;
   /// `unavailable` where it is in no mesh.
   [[nodiscard]] result<std::vector<peer_report>> peers() const;
+
+  // Room for shards of owners on other nodes (docs/formats/ticket.md).
+  /// Lets *owner* keep up to *bytes* here, in place of what he was granted before; 0 takes the grant
+  /// back. What he has stays, and nothing is stored beyond. Durable when it answers, and holds from
+  /// then on; in a node that is in no mesh, from when it is in one. `invalid_argument` for an owner
+  /// that is none and for more than 65,536 of them; `format_damaged` when the file `grants` is.
+  [[nodiscard]] result<void> allow(const vault_id& owner, uint64_t bytes);
+  /// All who were granted something, or have something here, in the order of ids.
+  [[nodiscard]] result<std::vector<room_report>> rooms() const;
 
   // Vaults.
   [[nodiscard]] result<created_vault> create_vault(const new_vault& what);

@@ -207,6 +207,39 @@ TEST_CASE("a node in no mesh tells so over a connection", "[connect]") {
   CHECK(code_of(node->peers()) == errc::unavailable);
 }
 
+TEST_CASE("room is given and taken back over a connection", "[connect]") {
+  served_house h;
+  auto node = h.connect();
+  auto first = vault_id::from(as_view("an owner of a vault somewhere.. "));
+  auto second = vault_id::from(as_view("somebody else who owns a vault.."));
+  CHECK(must(node->rooms()).empty());
+  must(node->allow(first, UINT64_MAX));
+  must(node->allow(second, 5));
+  must(node->allow(second, 0));
+  auto rooms = must(node->rooms());
+  REQUIRE(rooms.size() == 1);
+  CHECK(rooms[0].owner == first);
+  CHECK(rooms[0].granted == UINT64_MAX);
+  CHECK(rooms[0].used == 0);
+  CHECK(rooms[0].shards == 0);
+  CHECK(must(h.inner.node().rooms()).size() == 1);
+  CHECK(code_of(node->allow(vault_id{}, 5)) == errc::invalid_argument);
+  // What the daemon can not tell, it does not tell here either.
+  h.inner.write("home/grants", "nothing of the kind");
+  CHECK(code_of(node->rooms()) == errc::format_damaged);
+  CHECK(code_of(node->allow(first, 5)) == errc::format_damaged);
+}
+
+TEST_CASE("who is not the operator neither gives room nor sees who has some", "[connect]") {
+  // The daemon runs as somebody else than we do. Root may do all.
+  served_house h{geteuid() + 1};
+  auto node = h.connect();
+  auto due = geteuid() == 0 ? errc{} : errc::permission_denied;
+  CHECK(code_of(node->allow(vault_id::from(as_view("an owner of a vault somewhere.. ")), 5)) == due);
+  CHECK(code_of(node->rooms()) == due);
+  CHECK(must(h.inner.node().rooms()).size() == (geteuid() == 0 ? 1 : 0));
+}
+
 TEST_CASE("names, care and keys answer over a connection as they do without it", "[connect]") {
   served_house h;
   auto node = h.connect();

@@ -1,8 +1,7 @@
 // Nodes of one process that keep shards for each other, over sockets of the loopback address.
 #include "network/shard_service_actor.hpp"
 
-#include "network/remote_shards_actor.hpp"
-#include "tests/actors/network/mesh_of_actors.hpp"
+#include "tests/actors/network/asking_place.hpp"
 #include "tests/libdatamesh/network/guest_fixture.hpp"
 #include "tests/libdatamesh/storage/seed.hpp"
 
@@ -16,112 +15,12 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr uint64_t plenty = 1 << 30;
-constexpr uint32_t patience_ms = 30'000;
-
-std::string text_of(byte_view raw) {
-  return std::string{as_text(raw)};
-}
-
-/// The answer of an actor and the bytes beside it.
-template <class Answer, class Handle, class... Ts>
-result<std::pair<Answer, bytes>> ask_both(caf::scoped_actor& self, const Handle& whom, Ts&&... message) {
-  result<std::pair<Answer, bytes>> outcome = fail(errc::internal, "wait for an answer");
-  self->request(whom, caf::infinite, std::forward<Ts>(message)...)
-      .receive(
-          [&](Answer& answer, bytes& body) {
-            outcome = std::pair{std::move(answer), std::move(body)};
-          },
-          [&](caf::error& reason) { outcome = fail(from_caf(reason)); });
-  return outcome;
-}
 
 mesh_place_options served_by(peer_handler_actor handler) {
   mesh_place_options options;
   options.handler = std::move(handler);
   return options;
 }
-
-/// A node that asks others.
-class asking_place {
-public:
-  asking_place(mesh_world& world, uint64_t number, mesh_place_options options = {})
-      : place(world, number, options), world_(world), shards_(spawn_remote_shards(world.sys, place.links, world.mesh)) {}
-  ~asking_place() {
-    caf::anon_send_exit(shards_, caf::exit_reason::user_shutdown);
-  }
-  asking_place(const asking_place&) = delete;
-  asking_place& operator=(const asking_place&) = delete;
-
-  void reach(const mesh_place& other) {
-    v1::ConnectPeer request;
-    *request.mutable_address() = to_proto(other.at());
-    REQUIRE(ask<v1::PeerConnected>(world_.self, place.links, request));
-  }
-  result<receipt> store(const peer_id& at, const storage::shard_write& shard, const ticket& by) {
-    v1::StoreAtPeer request;
-    request.set_peer(text_of(at.view()));
-    request.set_timeout_ms(patience_ms);
-    request.set_ticket(text_of(by.raw));
-    request.set_header(text_of(encode_shard_header(shard.header, false)));
-    auto stored = ask<v1::StoredAtPeer>(world_.self, shards_, request, shard.body);
-    if (!stored)
-      return fail(stored.error());
-    return open_receipt(world_.mesh, as_view(stored->receipt()));
-  }
-  result<bytes> read(const peer_id& at, const ticket& by, uint32_t first, uint32_t count) {
-    v1::ReadAtPeer request;
-    request.set_peer(text_of(at.view()));
-    request.set_timeout_ms(patience_ms);
-    request.set_ticket(text_of(by.raw));
-    request.set_first(first);
-    request.set_count(count);
-    return ask_both<v1::ReadFromPeer>(world_.self, shards_, request).map([](auto both) { return both.second; });
-  }
-  result<bytes> challenge(const peer_id& at, const ticket& by, uint32_t block) {
-    v1::ProveAtPeer request;
-    request.set_peer(text_of(at.view()));
-    request.set_timeout_ms(patience_ms);
-    request.set_ticket(text_of(by.raw));
-    request.set_block(block);
-    return ask_both<v1::Done>(world_.self, shards_, request).map([](auto both) { return both.second; });
-  }
-  result<removal> remove(const peer_id& at, const deletion& what) {
-    v1::DeleteAtPeer request;
-    request.set_peer(text_of(at.view()));
-    request.set_timeout_ms(patience_ms);
-    request.set_deletion(text_of(what.raw));
-    auto deleted = ask<v1::DeletedAtPeer>(world_.self, shards_, request);
-    if (!deleted)
-      return fail(deleted.error());
-    return open_removal(world_.mesh, as_view(deleted->removal()));
-  }
-  result<v1::ListedAtPeer> list(const peer_id& at, const permit& by, const std::string& after, uint32_t limit) {
-    v1::ListAtPeer request;
-    request.set_peer(text_of(at.view()));
-    request.set_timeout_ms(patience_ms);
-    request.set_permit(text_of(by.raw));
-    request.set_after(after);
-    request.set_limit(limit);
-    return ask<v1::ListedAtPeer>(world_.self, shards_, request);
-  }
-  /// What the wire allows, whatever the rules are.
-  result<shard_answer> say(const peer_id& at, const shard_request& what, const bytes& body = {}) {
-    v1::AskPeer request;
-    request.set_peer(text_of(at.view()));
-    request.set_timeout_ms(patience_ms);
-    request.set_message(message_to(peer_part::shards, encode(what)));
-    auto answer = ask_both<v1::PeerAnswer>(world_.self, place.links, request, body);
-    if (!answer)
-      return fail(answer.error());
-    return decode_shard_answer(as_view(answer->first.message()));
-  }
-
-  mesh_place place;
-
-private:
-  mesh_world& world_;
-  remote_shards_actor shards_;
-};
 
 /// A node that keeps shards for others, on a disk in memory.
 class keeping_place {

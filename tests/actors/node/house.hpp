@@ -3,6 +3,7 @@
 #pragma once
 
 #include "datamesh/node.hpp"
+#include "tests/support/code_of.hpp"
 #include "tests/support/simulated_files.hpp"
 
 #include <catch2/catch.hpp>
@@ -20,12 +21,6 @@ T must(result<T> answer) {
   REQUIRE(answer.has_value());
   if constexpr (!std::is_void_v<T>)
     return std::move(*answer);
-}
-
-/// The code of the error, or no code at all.
-template <class T>
-errc code_of(const result<T>& answer) {
-  return answer ? errc{} : answer.error().code();
 }
 
 /// *size* bytes that do not compress, the same for the same *seed*.

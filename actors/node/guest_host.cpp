@@ -1,0 +1,354 @@
+#include "node/guest_host.hpp"
+
+#include "network/link_messages.hpp"
+#include "network/mesh_member.hpp"
+#include "storage/ask.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace datamesh {
+
+namespace {
+
+using network::guest_store;
+using network::guest_usage;
+using network::guests_folder;
+using storage::shard_store;
+
+constexpr auto answer_max = std::chrono::seconds{10};
+/// The service may write an index for a minute.
+constexpr auto close_max = std::chrono::seconds{70};
+/// A thread that waits for a drive that owes an answer gets so long to come back.
+constexpr auto silent_grace = std::chrono::seconds{2};
+constexpr auto glance = std::chrono::milliseconds{100};
+
+v1::SetGrants message_of(const network::grants& room) {
+  v1::SetGrants message;
+  for (const auto& [owner, bytes] : room) {
+    auto& grant = *message.add_grant();
+    grant.set_owner(std::string{owner.text()});
+    grant.set_room(bytes);
+  }
+  return message;
+}
+
+/// A drive that is to be emptied, or that failed, gets nothing new.
+bool takes_new(const storage::drive_table& drives, const std::string& guests) {
+  auto all = drives.all();
+  return std::ranges::any_of(*all, [&](const storage::drive_entry& drive) {
+    return drive.is_there() && drive.state() == storage::drive_state::ok && guests_folder(drive.folder) == guests;
+  });
+}
+
+std::string counted(uint64_t n, const char* one, const char* many) {
+  return fmt::format("{} {}", n, n == 1 ? one : many);
+}
+
+} // namespace
+
+guest_host::guest_host(caf::actor_system& sys, guest_parts parts) : sys_(sys), parts_(std::move(parts)) {}
+
+guest_host::~guest_host() {
+  (void) close();
+}
+
+// -- which drives ------------------------------------------------------------------------
+
+/// Those in service that have guests; with *make*, all that may have some are given a place for
+/// them. Those of *known* are not looked at again: one of them may owe an answer.
+guest_host::drive_list guest_host::drives_with_guests(bool make, const drive_list& known) {
+  drive_list found;
+  auto all = parts_.drives->all();
+  for (const auto& drive : *all) {
+    if (!drive.store)
+      continue;
+    auto folder = guests_folder(drive.folder);
+    if (std::ranges::count(known, std::pair{drive.id, folder}) > 0) {
+      found.emplace_back(drive.id, folder);
+      continue;
+    }
+    auto there = shard_store::identify(*parts_.env.files, folder);
+    auto is_none = !there && (there.error().code() == errc::drive_missing || there.error().code() == errc::drive_alien);
+    if (!is_none) {
+      found.emplace_back(drive.id, folder); // Also one that is damaged: whoever opens it tells.
+      continue;
+    }
+    if (!make || drive.state() != storage::drive_state::ok)
+      continue;
+    auto made = guest_store::format(parts_.env, folder);
+    if (made)
+      found.emplace_back(drive.id, folder);
+    else
+      parts_.tell(severity::warning, "no room for others on a drive: " + made.error().message(), made.error().code());
+  }
+  return found;
+}
+
+result<std::unique_ptr<guest_store>> guest_host::open_store(const drive_list& over) {
+  network::guest_store_options options;
+  for (const auto& [id, folder] : over)
+    options.folders.push_back(folder);
+  // The store may outlive this, when a drive keeps a thread that uses it.
+  options.takes_new = [drives = parts_.drives](const std::string& folder) {
+    return takes_new(*drives, folder);
+  };
+  std::optional<error> first;
+  options.left_out = [&](const std::string&, const error& why) {
+    first = first.value_or(why);
+    parts_.tell(severity::error,
+                "what is kept for others on a drive is not served: " + why.message() + "; mend or remove the drive, then restart the node",
+                why.code());
+  };
+  auto opened = guest_store::open(parts_.env, options);
+  // An owner who was told that nothing of his is here would make it again elsewhere.
+  if (opened && !over.empty() && (*opened)->folders().empty())
+    return fail(*first);
+  return opened;
+}
+
+// -- the service -------------------------------------------------------------------------
+
+void guest_host::serve(network::mesh_member& mesh) {
+  auto room = parts_.home->grants();
+  if (!room)
+    parts_.tell(severity::error, "nobody has room on this node: " + room.error().message(), room.error().code());
+  std::lock_guard guard{mutex_};
+  mesh_ = &mesh;
+  if (room)
+    room_ = std::move(*room);
+  makes_folders_ = !room_.empty();
+  due_ = true;
+  thread_ = std::thread{[this] {
+    run();
+  }};
+}
+
+void guest_host::run() {
+  std::optional<drive_list> served;
+  std::unique_lock lock{mutex_};
+  for (;;) {
+    changed_.wait(lock, [&] { return due_ || stopping_; });
+    if (stopping_)
+      return;
+    due_ = false;
+    busy_ = true;
+    auto make = makes_folders_;
+    lock.unlock();
+    auto next = drives_with_guests(make, served.value_or(drive_list{}));
+    if (served != next) {
+      end_service();
+      if (await_end())
+        begin_service(next);
+      served = std::move(next);
+    }
+    lock.lock();
+    busy_ = false;
+    changed_.notify_all();
+  }
+}
+
+/// False when the host closes before that.
+bool guest_host::await_end() {
+  auto patience = settled_within / glance;
+  while (!store_is_gone(glance)) {
+    if (--patience == 0)
+      parts_.tell(severity::warning, "what is kept for others is not served until a drive gives an answer that it owes", errc::timed_out);
+    std::lock_guard guard{mutex_};
+    if (stopping_)
+      return false;
+  }
+  return true;
+}
+
+void guest_host::begin_service(const drive_list& over) {
+  auto opened = open_store(over);
+  if (!opened) {
+    if (over.empty())
+      parts_.tell(severity::error, opened.error().message(), opened.error().code());
+    return;
+  }
+  auto gone = std::make_shared<std::promise<void>>();
+  // Folders can be opened again when the last who uses them has let them go.
+  std::shared_ptr<guest_store> store{opened->release(), [gone](guest_store* ended) {
+                                       std::unique_ptr<guest_store>{ended}.reset();
+                                       gone->set_value();
+                                     }};
+  uint64_t shards = 0;
+  auto usages = store->usages();
+  for (const auto& [owner, used] : usages)
+    shards += used.shards;
+  network::shard_service_actor service;
+  size_t granted = 0;
+  {
+    std::lock_guard guard{mutex_};
+    store_gone_ = gone->get_future();
+    store_ = store;
+    granted = room_.size();
+    // From here on a change of grants is told to it.
+    service = service_ =
+        network::spawn_shard_service(sys_, {parts_.env, mesh_->identity(), std::move(store), mesh_->network(), room_, {}, 2});
+  }
+  if (auto served = mesh_->serve(network::peer_part::shards, caf::actor_cast<caf::actor>(service)); !served)
+    return parts_.tell(severity::error, "what is kept for others is not served: " + served.error().message(), served.error().code());
+  if (granted > 0 || !usages.empty())
+    parts_.tell(severity::info,
+                fmt::format("keeps {} of {}; {} room", counted(shards, "shard", "shards"), counted(usages.size(), "owner", "owners"),
+                            granted == 1 ? "1 owner has" : fmt::format("{} owners have", granted)),
+                std::nullopt);
+}
+
+void guest_host::end_service() {
+  network::shard_service_actor service;
+  {
+    std::lock_guard guard{mutex_};
+    std::swap(service, service_);
+    store_ = nullptr;
+  }
+  if (!service)
+    return;
+  caf::scoped_actor asks{sys_};
+  (void) storage::ask<v1::Done>(asks.ptr(), service, close_max, caf::close_atom_v);
+  asks->send_exit(service, caf::exit_reason::user_shutdown);
+  asks->wait_for(service);
+}
+
+/// Its threads end by themselves; one that a drive keeps may take for ever.
+bool guest_host::store_is_gone(std::chrono::milliseconds within) {
+  if (store_gone_.valid() && store_gone_.wait_for(within) != std::future_status::ready)
+    return false;
+  store_gone_ = {};
+  return true;
+}
+
+bool guest_host::close() {
+  {
+    std::lock_guard guard{mutex_};
+    stopping_ = true;
+    changed_.notify_all();
+  }
+  if (thread_.joinable())
+    thread_.join();
+  end_service();
+  return store_is_gone(silent_grace);
+}
+
+// -- grants ------------------------------------------------------------------------------
+
+result<void> guest_host::allow(const vault_id& owner, uint64_t bytes) {
+  constexpr auto attempted = "give room to an owner";
+  if (owner.is_zero())
+    return fail(errc::invalid_argument, attempted, owner.hex());
+  std::lock_guard one_at_a_time{changes_};
+  auto room = parts_.home->grants();
+  if (!room)
+    return fail(room.error().within(attempted, owner.hex()));
+  if (bytes > 0)
+    (*room)[owner] = bytes;
+  else if (room->erase(owner) == 0)
+    return {};
+  if (auto written = parts_.home->set_grants(*room); !written)
+    return fail(written.error().within(attempted, owner.hex()));
+  network::shard_service_actor service;
+  {
+    std::lock_guard guard{mutex_};
+    room_ = *room;
+    makes_folders_ = !room_.empty();
+    due_ = true;
+    service = service_;
+    changed_.notify_all();
+  }
+  if (!service)
+    return {};
+  caf::scoped_actor asks{sys_};
+  auto told = storage::ask<v1::Done>(asks.ptr(), service, answer_max, message_of(*room));
+  std::lock_guard guard{mutex_};
+  // One that ended meanwhile is followed by one that knows.
+  if (!told && service_ == service)
+    return fail(told.error().within(attempted, owner.hex()));
+  return {};
+}
+
+/// Where nobody is served, what there is is opened for the moment.
+result<std::map<vault_id, guest_usage>> guest_host::count() {
+  {
+    std::lock_guard guard{mutex_};
+    if (store_)
+      return store_->usages();
+    if (mesh_ != nullptr)
+      return fail(errc::unavailable, "count what is kept for others");
+  }
+  auto over = drives_with_guests(false, {});
+  if (over.empty())
+    return std::map<vault_id, guest_usage>{};
+  return open_store(over).map([](const std::unique_ptr<guest_store>& opened) { return opened->usages(); });
+}
+
+result<std::vector<room_report>> guest_host::rooms() {
+  std::lock_guard one_at_a_time{changes_};
+  auto room = parts_.home->grants();
+  if (!room)
+    return fail(room.error().within("list who has room here"));
+  auto used = count();
+  std::map<vault_id, room_report> all;
+  for (const auto& [owner, bytes] : *room)
+    all[owner].granted = bytes;
+  if (used)
+    for (const auto& [owner, usage] : *used)
+      (void) all[owner];
+  std::vector<room_report> rooms;
+  for (auto& [owner, one] : all) {
+    one.owner = owner;
+    if (used) {
+      auto usage = (*used)[owner];
+      one.used = usage.bytes;
+      one.shards = usage.shards;
+    }
+    rooms.push_back(one);
+  }
+  return rooms;
+}
+
+// -- drives that come and go ---------------------------------------------------------------
+
+void guest_host::drives_changed() {
+  std::lock_guard guard{mutex_};
+  due_ = true;
+  changed_.notify_all();
+}
+
+bool guest_host::await_idle(std::unique_lock<std::mutex>& lock) {
+  return mesh_ == nullptr || changed_.wait_for(lock, settled_within, [&] { return (!due_ && !busy_) || stopping_; });
+}
+
+void guest_host::await_drives() {
+  std::unique_lock lock{mutex_};
+  due_ = true;
+  changed_.notify_all();
+  (void) await_idle(lock);
+}
+
+result<uint64_t> guest_host::shards_on(const std::string& folder) {
+  auto guests = guests_folder(folder);
+  std::lock_guard one_at_a_time{changes_};
+  std::unique_lock lock{mutex_};
+  if (!await_idle(lock))
+    return fail(errc::timed_out, "count what is kept for others", guests);
+  auto store = store_;
+  lock.unlock();
+  if (store)
+    if (auto found = store->shards_in(guests); found || found.error().code() != errc::not_found)
+      return found;
+  store = nullptr;
+  if (auto there = shard_store::identify(*parts_.env.files, guests); !there)
+    return there.error().code() == errc::drive_missing ? result<uint64_t>{0} : fail(there.error());
+  storage::shard_store_options options;
+  options.folder = guests;
+  auto opened = shard_store::open(parts_.env, std::move(options));
+  if (!opened)
+    return fail(opened.error());
+  return (*opened)->usage().map([](const storage::drive_usage& usage) { return usage.shard_count; });
+}
+
+} // namespace datamesh
