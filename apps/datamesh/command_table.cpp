@@ -396,7 +396,7 @@ std::vector<command_spec> drive_commands() {
       {.name = "drain",
        .summary = "Give a drive no new data; 'rebalance' empties it",
        .text = "What it has can be read, until 'rebalance' moves it to other drives. With 'drive add DIR', where DIR is its folder, it "
-               "gets new data again.",
+               "gets new data again. What is kept on it for other nodes is not moved.",
        .example = "datamesh drive drain /mnt/a && datamesh rebalance",
        .arguments = {{.name = "DRIVE", .kind = kind::drive}},
        .options = {dry_run},
@@ -418,11 +418,12 @@ std::vector<command_spec> drive_commands() {
        .groups = group_node},
       {.name = "remove",
        .summary = "Take a drive out of the node",
-       .text = "Only a drive that no pack depends on, whatever its state; with --force, which says what depends on it, any drive. Shards "
-               "on it are missing then until 'repair' rebuilds them. The folder itself is not deleted.",
+       .text = "Only a drive that no pack depends on, and where nothing is kept for others, whatever its state; with --force, which says "
+               "what depends on it, any drive. Shards on it are missing then until 'repair' rebuilds them; those of others are up to their "
+               "owners. The folder itself is not deleted.",
        .example = "datamesh drive remove /mnt/a",
        .arguments = {{.name = "DRIVE", .kind = kind::drive}},
-       .options = {{.name = "force", .letter = 'f', .text = "Even when packs depend on it."}, dry_run, yes},
+       .options = {{.name = "force", .letter = 'f', .text = "Even when packs or others depend on it."}, dry_run, yes},
        .groups = group_node},
   };
 }
@@ -430,16 +431,31 @@ std::vector<command_spec> drive_commands() {
 std::vector<command_spec> mesh_commands() {
   return {
       {.name = "node",
-       .summary = "Look at this node as a member of a mesh",
+       .summary = "Look at this node as a member of a mesh, and give others room on it",
        .example = "datamesh node status",
-       .children = {{.name = "status",
-                     .summary = "Show this node's id, its mesh, where it listens, and whether others answer",
-                     .text =
-                         "The daemon makes its node a member of a mesh: 'mesh_network' and its like in datameshd.toml, see datameshd(8). "
-                         "'Seed' is what another node's 'mesh_seeds' may name to meet this one.\n\n"
-                         "What members do today is to find each other. Data stays on each node's own drives.",
-                     .example = "datamesh node status --json",
-                     .groups = group_node}}},
+       .children =
+           {{.name = "status",
+             .summary = "Show this node's id, its mesh, where it listens, whether others answer, and who has room here",
+             .text =
+                 "The daemon makes its node a member of a mesh: 'mesh_network' and its like in datameshd.toml, see datameshd(8). 'Seed' "
+                 "is what another node's 'mesh_seeds' may name to meet this one.\n\n"
+                 "OWNER is the id of a vault, GRANTED what it may keep here at most, and USED what it is charged for its shards. That "
+                 "lies on the drives beside what 'drive list' counts, which is this node's own. USED is '?' while what is kept is not "
+                 "opened yet, or does not open; the daemon's log tells why. A daemon tells rooms to root and its own user alone.",
+             .example = "datamesh node status --json",
+             .groups = group_node},
+            {.name = "allow",
+             .summary = "Let a vault of another node keep shards here, up to a size",
+             .text =
+                 "OWNER is the vault's id, 64 digits: 'datamesh vault list --json' shows it where the vault is, and its owner tells it. "
+                 "SIZE is in place of what was granted before; 0 takes the grant back. What is there stays, can be read, and goes when "
+                 "its owner deletes it or its time is over; nothing is stored beyond SIZE.\n\n"
+                 "The room is on all drives that get new data, and is not set aside: this node's own data may fill them first. It holds "
+                 "at once in a daemon that is a member of a mesh, and otherwise as soon as one is.",
+             .example = "datamesh node allow 5a2c19e07b3d4f6881a0c2e4d6f8091b2a3c4d5e6f708192a3b4c5d6e7f80911 100G",
+             .arguments = {{.name = "OWNER", .kind = kind::text}, {.name = "SIZE", .kind = kind::size}},
+             .options = {dry_run},
+             .groups = group_node}}},
       {.name = "peers",
        .summary = "List the other nodes of the mesh that this one knows",
        .text = "KNOWN nodes have answered at the address that is shown. LINKS are open connections: 'out' ones this node dialed, 'in' ones "

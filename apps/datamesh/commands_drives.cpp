@@ -263,13 +263,27 @@ bool names_closed(const std::string& reason, const std::string& name = {}) {
   return reason.find(name.empty() ? "', which is not open" : fmt::format("vault '{}', which is not open", name)) != std::string::npos;
 }
 
+/// Nothing but what is kept for others holds the drive.
+bool is_for_guests(const failure& why) {
+  return why.code == errc::conflict && why.what.find("kept for others") != std::string::npos;
+}
+
+/// Nobody moves the shards of others; who owns them makes them again.
+std::string give_up_guests(const drive_report& drive) {
+  return fmt::format("datamesh drive remove {} --force, which gives up what is kept there for others: their owners have to make it again "
+                     "from their other shards",
+                     shell_word(drive.folder));
+}
+
 /// Why *old* stays, with what is to be done for it to go.
 failure old_stays(const error& reason, const drive_report& old, const std::string& folder, const std::vector<std::string>& others) {
   failure why{reason};
   if (reason.code() != errc::conflict)
     return why;
   auto closed = std::find_if(others.begin(), others.end(), [&](auto& name) { return names_closed(why.what, name); });
-  if (old.state != "missing" && closed != others.end())
+  if (is_for_guests(why))
+    why.next = give_up_guests(old);
+  else if (old.state != "missing" && closed != others.end())
     why.next = fmt::format("datamesh --vault {2} drive replace {0} {1}", shell_word(old.folder), shell_word(folder), shell_word(*closed));
   else if (old.state != "missing" && names_closed(why.what))
     // What other people's keys open is moved by them alone.
@@ -399,7 +413,9 @@ outcome<int> run_drive_remove(session& s) {
     }
     if (!done) {
       failure why{done.error()};
-      if (why.code == errc::conflict && drive->state == "missing")
+      if (is_for_guests(why))
+        why.next = give_up_guests(*drive);
+      else if (why.code == errc::conflict && drive->state == "missing")
         why.next = fmt::format(
             "datamesh drive replace {0} NEW; or, when it does not come back: datamesh drive remove {0} --force && datamesh repair",
             shell_word(drive->folder));

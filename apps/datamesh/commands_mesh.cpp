@@ -1,4 +1,4 @@
-// node status, peers: this node as a member of a mesh.
+// node status, node allow, peers: this node as a member of a mesh.
 #include "display.hpp"
 #include "session.hpp"
 #include "units.hpp"
@@ -6,6 +6,36 @@
 namespace datamesh::cli {
 
 namespace {
+
+/// Who has room here: a line of JSON each, and the table for people, which follows what else
+/// there is to say. Nothing where that is not for us, or nobody has any.
+std::string tell_rooms(session& s, const node& n) {
+  auto rooms = n.rooms();
+  if (!rooms) {
+    // Somebody else's daemon, or one of an earlier version.
+    auto code = rooms.error().code();
+    if (!s.by_daemon() || (code != errc::permission_denied && code != errc::format_newer))
+      s.out.warn(printable(rooms.error().message()));
+    return {};
+  }
+  using align = text_table::align;
+  text_table table{{align::left, align::right, align::right, align::right}};
+  table.heading({"OWNER", "GRANTED", "USED", "SHARDS"});
+  for (const auto& room : *rooms) {
+    s.out.line(
+        json_line{"item"}.add("owner", room.owner.hex()).add("granted", room.granted).add("used", room.used).add("shards", room.shards));
+    table.row(
+        {room.owner.hex(), s.out.size(room.granted), room.used ? s.out.size(*room.used) : "?", room.shards ? grouped(*room.shards) : "?"});
+  }
+  return table.empty() ? std::string{} : table.render();
+}
+
+void page_rooms(session& s, const std::string& rooms) {
+  if (rooms.empty())
+    return;
+  s.out.print("");
+  s.out.page(rooms);
+}
 
 /// Says why there is nothing to show, and what to do about it.
 int tell_no_mesh(session& s, json_line line) {
@@ -47,8 +77,12 @@ outcome<int> run_node_status(session& s) {
   if (!mesh)
     return refuse(mesh.error());
   json_line line{"summary"};
-  if (!*mesh)
-    return tell_no_mesh(s, line);
+  auto rooms = tell_rooms(s, **n);
+  if (!*mesh) {
+    auto told = tell_no_mesh(s, line);
+    page_rooms(s, rooms);
+    return told;
+  }
   const auto& own = **mesh;
   line.add("member", true).add("daemon", s.by_daemon()).add("id", own.self.hex());
   if (own.network)
@@ -71,8 +105,42 @@ outcome<int> run_node_status(session& s) {
   s.out.print("Announces {}", listed(own.announces, "nothing: others can not dial this node"));
   if (!own.announces.empty())
     s.out.print("Seed      {}@{}", own.self.hex(), printable(own.announces.front()));
+  page_rooms(s, rooms);
   if (own.file_failure)
     s.out.warn(printable(own.file_failure->message()));
+  return 0;
+}
+
+outcome<int> run_node_allow(session& s) {
+  const auto& words = s.arguments();
+  auto owner = vault_id::parse(words[0]);
+  if (!owner || owner->is_zero())
+    return refuse(errc::invalid_argument,
+                  fmt::format("'{}' is no vault's id, which has 64 digits of 0 to 9 and a to f", printable(words[0])),
+                  "datamesh vault list --json, where the vault is: it shows the id");
+  auto bytes = parse_size(words[1]).value_or(0); // The parser has looked at it.
+  auto n = s.open_node();
+  if (!n)
+    return refuse(n.error());
+  if (!s.dry_run())
+    if (auto done = (*n)->allow(*owner, bytes); !done) {
+      failure why{done.error()};
+      if (why.code == errc::permission_denied && s.by_daemon())
+        why.next = "run it as root or as the user of the daemon: only they give room";
+      else if (why.code == errc::format_damaged || why.code == errc::format_newer)
+        why.next = fmt::format("look at {}, and move it away when it can not be mended: then nobody has room, and 'datamesh node allow' "
+                               "gives it again",
+                               shell_word((*n)->home() + "/grants"));
+      return refuse(std::move(why));
+    }
+  s.out.line(json_line{"summary"}.add("dry_run", s.dry_run()).add("owner", owner->hex()).add("granted", bytes));
+  if (bytes > 0)
+    s.out.print("{} {} to keep up to {} here.", s.dry_run() ? "Would allow" : "Allowed", owner->hex(), s.out.size(bytes));
+  else
+    s.out.print("{} back what was granted to {}; what is kept for it stays.", s.dry_run() ? "Would take" : "Took", owner->hex());
+  if (bytes > 0 && !s.dry_run())
+    if (auto mesh = (*n)->mesh(); mesh && !*mesh)
+      s.out.note("This node is in no mesh, so nobody can use it yet; see datameshd(8)");
   return 0;
 }
 

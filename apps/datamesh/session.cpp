@@ -425,6 +425,7 @@ command_function find_command(std::string_view path) {
       {"drive adopt", run_drive_adopt},
       {"drive remove", run_drive_remove},
       {"node status", run_node_status},
+      {"node allow", run_node_allow},
       {"peers", run_peers},
       {"vault list", run_vault_list},
       {"vault create", run_vault_create},

@@ -150,6 +150,7 @@ outcome<int> run_drive_replace(session&);
 outcome<int> run_drive_adopt(session&);
 outcome<int> run_drive_remove(session&);
 outcome<int> run_node_status(session&);
+outcome<int> run_node_allow(session&);
 outcome<int> run_peers(session&);
 outcome<int> run_vault_list(session&);
 outcome<int> run_vault_create(session&);

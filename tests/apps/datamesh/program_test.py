@@ -48,6 +48,7 @@ MINIMAL = {
     "drive adopt": ["d"],
     "drive remove": ["d"],
     "node status": [],
+    "node allow": ["5a" * 32, "1G"],
     "peers": [],
     "vault list": [],
     "vault create": ["x"],
@@ -432,7 +433,7 @@ class StandardStreams(unittest.TestCase):
         self.assertEqual(made.code, 0, str(made))
         self.world.write("work/f", "x")
         for command in ("put f", "ls", "ls --json", "ls --long", "ls --trash --json", "stats", "stats --json", "status", "info /f", "cat /f", "cat /f --json",
-                        "get /f --to -", "drive list", "node status", "peers", "vault list", "key list", "verify", "config show", "version", "help", "help put", "put --help",
+                        "get /f --to -", "drive list", "node status", "node allow " + "5a" * 32 + " 1G", "peers", "vault list", "key list", "verify", "config show", "version", "help", "help put", "put --help",
                         "completion bash", "explain", "explain --json", "__complete pu", "nonsense --json"):
             with self.subTest(command=command):
                 self.told(self.run_with(*command.split(), stdout="/dev/full"), 8)

@@ -782,7 +782,64 @@ class Mesh(unittest.TestCase):
         self.assertEqual(seen.pop("network", None), None)
         self.assertEqual(seen, {key: value for key, value in own.items() if key != "network"})
         self.assertNotIn(own["network"].encode(), as_nobody("node", "status").stdout)
+        self.assertEqual(daemon.world.run("node", "allow", self.OWNER, "1G").code, 0)
+        self.assertNotIn(self.OWNER.encode(), as_nobody("node", "status").stdout)
+        self.assertEqual(as_nobody("node", "status").returncode, 0)
+        denied = as_nobody("node", "allow", self.OWNER, "2G")
+        self.assertIn(b"(DM-PERMISSION-DENIED)", denied.stderr)
+        self.assertIn(b"next: run it as root", denied.stderr)
+        self.assertEqual(self.rooms(daemon)[0]["granted"], 1 << 30)
         self.assertEqual(as_nobody("peers", "--json").returncode, 0)
+
+    OWNER = "5a" * 32
+
+    def rooms(self, of: Daemon) -> list:
+        return [{key: value for key, value in item.items() if key != "message_type"} for item in of.world.json("node status").items]
+
+    def test_room_is_given_by_a_command_and_is_there_after_a_restart(self):
+        world = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(world.close)
+        os.mkdir(world.path("drive"))
+        self.assertEqual(world.run("init", "--drive", world.path("drive")).code, 0)
+        # Without the daemon, for when it is there.
+        self.assertEqual(world.run("node", "allow", self.OWNER, "1G").code, 0)
+        self.assertFalse(os.path.exists(world.path("drive", "guests")))
+        daemon = self.member(world=world)
+        daemon.wait_to_say("1 owner has room")
+        self.assertEqual(self.rooms(daemon), [{"owner": self.OWNER, "granted": 1 << 30, "used": 0, "shards": 0}])
+        self.assertTrue(os.path.exists(world.path("drive", "guests", "datamesh-drive")))
+        told = world.json("node allow", self.OWNER, "2G")
+        self.assertEqual(told.summary, {"message_type": "summary", "dry_run": False, "owner": self.OWNER, "granted": 2 << 30})
+        self.assertEqual(world.json("node allow", self.OWNER, "0", "--dry-run").summary["dry_run"], True)
+        self.assertIn(self.OWNER, world.run("node", "status").text)
+        self.assertEqual(daemon.end(), 0, daemon.said())
+        again = self.member(world=world)
+        self.assertEqual(self.rooms(again)[0]["granted"], 2 << 30)
+        self.assertEqual(world.run("node", "allow", self.OWNER, "0").code, 0)
+        self.assertEqual(self.rooms(again), [])
+        # The room is nobody's any more, and nothing of others is there: the drive may go.
+        self.assertNotIn("kept for others", world.run("drive", "remove", world.path("drive")).errors)
+
+    def test_an_owner_is_named_by_the_id_that_vault_list_shows(self):
+        world = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(world.close)
+        os.mkdir(world.path("drive"))
+        self.assertEqual(world.run("init", "--drive", world.path("drive")).code, 0)
+        owner = world.json("vault list").items[0]["id"]
+        self.assertEqual(world.run("node", "allow", owner, "100G").code, 0)
+        with open(world.path("data", "datamesh", "grants"), encoding="utf-8") as file:
+            self.assertIn(f"owner {owner} {100 << 30}\n", file.read())
+        world.write("data/datamesh/grants", "nothing of the kind\n")
+        ended = world.run("node", "status")
+        self.assertEqual(ended.code, 0, str(ended))
+        self.assertIn("grants", ended.errors)
+        ended = world.run("node", "allow", owner, "1G")
+        self.assertIn("(DM-FORMAT-DAMAGED)", ended.errors)
+        self.assertIn("next: look at " + world.path("data", "datamesh", "grants"), ended.errors)
+        for wrong in ("main", owner[:-1], owner + "0", "0" * 64):
+            ended = world.run("node", "allow", wrong, "1G")
+            self.assertEqual(ended.code, 2, str(ended))
+            self.assertIn("datamesh vault list --json", ended.errors)
 
     def test_what_the_document_shows_is_so(self):
         with open(os.path.join(ROOT, "docs", "mesh.md"), encoding="utf-8") as file:
