@@ -435,7 +435,7 @@ std::vector<command_spec> mesh_commands() {
        .example = "datamesh node status",
        .children =
            {{.name = "status",
-             .summary = "Show this node's id, its mesh, where it listens, whether others answer, and who has room here",
+             .summary = "Show this node and its mesh, who answers, and who has room here",
              .text =
                  "The daemon makes its node a member of a mesh: 'mesh_network' and its like in datameshd.toml, see datameshd(8). 'Seed' "
                  "is what another node's 'mesh_seeds' may name to meet this one.\n\n"
