@@ -350,7 +350,7 @@ result<drive_use> use_of(const storage::catalog& names, const storage::drive_tab
 }
 
 /// Shards on a drive that are of no pack of these vaults.
-result<uint64_t> unknown_shards(const storage::shard_store& store, const std::vector<std::shared_ptr<vault_runtime>>& vaults) {
+result<uint64_t> unknown_shards(const storage::shard_place& store, const std::vector<std::shared_ptr<vault_runtime>>& vaults) {
   uint64_t unknown = 0;
   std::optional<storage::shard_key> after;
   for (;;) {

@@ -18,7 +18,7 @@ struct waiting_store {
 
 struct writer_state {
   static inline constexpr const char* name = "drive-writer";
-  std::shared_ptr<shard_store> store;
+  std::shared_ptr<shard_place> store;
   std::deque<waiting_store> waiting;
 
   /// A writer that falls leaves nobody waiting.
@@ -75,7 +75,7 @@ caf::result<v1::Done> answer(const result<void>& outcome) {
   return to_caf(outcome.error());
 }
 
-drive_writer_actor::behavior_type writer(drive_writer_actor::stateful_pointer<writer_state> self, std::shared_ptr<shard_store> store) {
+drive_writer_actor::behavior_type writer(drive_writer_actor::stateful_pointer<writer_state> self, std::shared_ptr<shard_place> store) {
   self->state.store = std::move(store);
   return {
       [=](const v1::StoreShards& request, const slices& bodies) -> caf::result<v1::Done> {
@@ -124,7 +124,7 @@ drive_writer_actor::behavior_type writer(drive_writer_actor::stateful_pointer<wr
 
 struct reader_state {
   static inline constexpr const char* name = "drive-reader";
-  std::shared_ptr<const shard_store> store;
+  std::shared_ptr<const shard_place> store;
   /// Whose disk the thread is to yield, before its first read.
   std::shared_ptr<file_system> yields_to_others;
   /// Of the shard read last: the blocks of a file come one behind the other.
@@ -158,7 +158,7 @@ result<void> read_blocks(reader_state& state, const v1::ReadBlocks& request, byt
   return state.store->read_checked(*header, request.first_block(), out);
 }
 
-drive_reader_actor::behavior_type reader(drive_reader_actor::stateful_pointer<reader_state> self, std::shared_ptr<const shard_store> store,
+drive_reader_actor::behavior_type reader(drive_reader_actor::stateful_pointer<reader_state> self, std::shared_ptr<const shard_place> store,
                                          std::shared_ptr<file_system> yields_to_others) {
   self->state.store = std::move(store);
   self->state.yields_to_others = std::move(yields_to_others);
@@ -179,15 +179,15 @@ drive_reader_actor::behavior_type reader(drive_reader_actor::stateful_pointer<re
 
 } // namespace
 
-drive_writer_actor spawn_drive_writer(caf::actor_system& sys, std::shared_ptr<shard_store> store) {
+drive_writer_actor spawn_drive_writer(caf::actor_system& sys, std::shared_ptr<shard_place> store) {
   return sys.spawn<caf::detached>(writer, std::move(store));
 }
 
-drive_reader_actor spawn_drive_reader(caf::actor_system& sys, std::shared_ptr<const shard_store> store) {
+drive_reader_actor spawn_drive_reader(caf::actor_system& sys, std::shared_ptr<const shard_place> store) {
   return sys.spawn<caf::detached>(reader, std::move(store), nullptr);
 }
 
-drive_reader_actor spawn_yielding_drive_reader(caf::actor_system& sys, std::shared_ptr<const shard_store> store,
+drive_reader_actor spawn_yielding_drive_reader(caf::actor_system& sys, std::shared_ptr<const shard_place> store,
                                                std::shared_ptr<file_system> files) {
   return sys.spawn<caf::detached>(reader, std::move(store), std::move(files));
 }

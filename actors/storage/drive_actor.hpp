@@ -3,7 +3,7 @@
 #pragma once
 
 #include "messages.hpp"
-#include "storage/shard_store.hpp"
+#include "storage/shard_place.hpp"
 
 namespace datamesh::storage {
 
@@ -30,10 +30,10 @@ using drive_reader_actor = caf::typed_actor<
 /// At most this many store requests wait at a writer.
 inline constexpr size_t drive_queue_max = 256;
 
-[[nodiscard]] drive_writer_actor spawn_drive_writer(caf::actor_system& sys, std::shared_ptr<shard_store> store);
-[[nodiscard]] drive_reader_actor spawn_drive_reader(caf::actor_system& sys, std::shared_ptr<const shard_store> store);
+[[nodiscard]] drive_writer_actor spawn_drive_writer(caf::actor_system& sys, std::shared_ptr<shard_place> store);
+[[nodiscard]] drive_reader_actor spawn_drive_reader(caf::actor_system& sys, std::shared_ptr<const shard_place> store);
 /// One whose thread gives way to all others that want the disk, by `yield_disk` of *files*.
-[[nodiscard]] drive_reader_actor spawn_yielding_drive_reader(caf::actor_system& sys, std::shared_ptr<const shard_store> store,
+[[nodiscard]] drive_reader_actor spawn_yielding_drive_reader(caf::actor_system& sys, std::shared_ptr<const shard_place> store,
                                                              std::shared_ptr<file_system> files);
 
 } // namespace datamesh::storage

@@ -22,7 +22,7 @@ struct drive_entry {
   drive_id id;
   std::string folder;
   uint64_t term = 0;                  ///< How often it had changed hands when it came to this node.
-  std::shared_ptr<shard_store> store; ///< Null while the drive is missing.
+  std::shared_ptr<shard_place> store; ///< Null while the drive is missing.
   drive_writer_actor writer;
   std::vector<drive_reader_actor> readers;
   drive_reader_actor care; ///< Its reads give way to all others.
