@@ -2,6 +2,7 @@
 
 #include "network/asio_transport.hpp"
 #include "network/discovery_actor.hpp"
+#include "network/peer_access.hpp"
 #include "network/peer_router.hpp"
 #include "storage/ask.hpp"
 
@@ -115,6 +116,8 @@ struct mesh_member::impl {
   link_actor links;
   discovery_actor discovery;
   std::function<void()> end_parts;
+  remote_shards_actor remote;
+  std::shared_ptr<peer_access> lent;
 };
 
 mesh_member::mesh_member(std::unique_ptr<impl> with) : impl_(std::move(with)) {}
@@ -133,8 +136,8 @@ result<std::unique_ptr<mesh_member>> mesh_member::start(caf::actor_system& sys, 
     return fail(identity.error());
   auto at = (*wire)->addresses();
   auto facts = std::make_shared<mesh_facts>();
-  auto made = std::make_unique<impl>(
-      impl{sys, env.random, std::make_shared<const tls_identity>(std::move(*identity)), facts, {}, {}, {}, {}, {}, parts.end_parts});
+  auto made = std::make_unique<impl>(impl{
+      sys, env.random, std::make_shared<const tls_identity>(std::move(*identity)), facts, {}, {}, {}, {}, {}, parts.end_parts, {}, {}});
   discovery_setup setup;
   setup.mesh = parts.settings.mesh;
   setup.rules = parts.settings.rules();
@@ -162,6 +165,13 @@ result<std::unique_ptr<mesh_member>> mesh_member::start(caf::actor_system& sys, 
 result<void> mesh_member::serve(peer_part part, const caf::actor& by) {
   caf::scoped_actor asks{impl_->sys};
   return storage::ask<v1::Done>(asks.ptr(), impl_->router, answer_max, serve_part(part), by).map([](const v1::Done&) {});
+}
+
+void mesh_member::lend(std::shared_ptr<peer_access> to) {
+  auto& self = *impl_;
+  self.remote = spawn_remote_shards(self.sys, self.links, network());
+  self.lent = std::move(to);
+  self.lent->open({network(), self.identity->id(), self.remote, self.links, self.discovery});
 }
 
 const std::shared_ptr<const tls_identity>& mesh_member::identity() const noexcept {
@@ -214,6 +224,8 @@ void mesh_member::close() {
     return;
   caf::scoped_actor asks{self.sys};
   // Sources first: discovery asks over the links.
+  if (self.lent)
+    self.lent->close();
   if (self.discovery) {
     (void) storage::ask<v1::Done>(asks.ptr(), self.discovery, close_max, caf::close_atom_v);
     asks->send_exit(self.discovery, caf::exit_reason::user_shutdown);
@@ -221,6 +233,10 @@ void mesh_member::close() {
   }
   if (self.end_parts)
     std::exchange(self.end_parts, nullptr)();
+  if (self.remote) {
+    asks->send_exit(self.remote, caf::exit_reason::user_shutdown);
+    asks->wait_for(self.remote);
+  }
   (void) storage::ask<v1::Done>(asks.ptr(), self.links, close_max, caf::close_atom_v);
   asks->send_exit(self.links, caf::exit_reason::user_shutdown);
   asks->send_exit(self.router, caf::exit_reason::user_shutdown);

@@ -29,6 +29,7 @@ struct member_parts {
   std::function<void()> end_parts;
 };
 
+class peer_access;
 class tls_identity;
 
 class mesh_member {
@@ -46,6 +47,8 @@ public:
   /// From now on requests to that part go to *by*, a `peer_handler_actor`, until it ends; then they
   /// are answered `unavailable`. `timed_out` when the router does not answer.
   [[nodiscard]] result<void> serve(peer_part part, const caf::actor& by);
+  /// From now on drives that are other nodes' room reach these, until `close` begins.
+  void lend(std::shared_ptr<peer_access> to);
   [[nodiscard]] const std::shared_ptr<const tls_identity>& identity() const noexcept;
   [[nodiscard]] const network_id& network() const noexcept;
 

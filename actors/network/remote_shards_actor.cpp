@@ -75,10 +75,12 @@ public:
     to_.ask<upload_begun>(
         what, {},
         [self = shared_from_this()](const upload_begun& begun, const bytes&) {
-          if (begun.receipt.empty())
-            self->send();
-          else
+          if (!begun.receipt.empty())
             self->end_with(begun.receipt);
+          else if (self->body_.empty())
+            self->failing()(error{errc::shard_missing, "renew a shard's ticket", self->by_.shard.pack.brief()});
+          else
+            self->send();
         },
         failing());
   }
@@ -146,7 +148,7 @@ caf::result<v1::StoredAtPeer> store(const remote_maker& make, const v1::StoreAtP
     return to_caf(header.error().within(attempted));
   if (auto fits = check_header(*by, *header); !fits)
     return to_caf(fits.error().within(attempted));
-  if (body.size() != by->size)
+  if (!body.empty() && body.size() != by->size)
     return to_caf(error{errc::invalid_argument, attempted, "its length"});
   auto promise = make.self->make_response_promise<caf::typed_response_promise<v1::StoredAtPeer>>();
   std::make_shared<upload>(std::move(*to), std::move(*by), std::move(*header), body, kept_promise<v1::StoredAtPeer>{promise, attempted})
@@ -309,6 +311,28 @@ caf::result<v1::ListedAtPeer> list(const remote_maker& make, const v1::ListAtPee
   return promise;
 }
 
+caf::result<v1::RoomOfPeer> room(const remote_maker& make, const v1::RoomAtPeer& request) {
+  constexpr auto attempted = "ask a node for its room";
+  auto whom = make(request);
+  if (!whom)
+    return to_caf(whom.error());
+  auto by = read_permit(as_view(request.permit()));
+  if (!by)
+    return to_caf(by.error().within(attempted));
+  auto promise = make.self->make_response_promise<caf::typed_response_promise<v1::RoomOfPeer>>();
+  kept_promise<v1::RoomOfPeer> kept{promise, attempted};
+  whom->ask<room_found>(
+      find_room{by->raw}, {},
+      [kept](const room_found& found, const bytes&) mutable {
+        v1::RoomOfPeer answer;
+        answer.set_granted(found.granted);
+        answer.set_used(found.used);
+        kept.deliver(std::move(answer));
+      },
+      failing(kept));
+  return promise;
+}
+
 remote_shards_actor::behavior_type asking(remote_pointer self, const link_actor& links, const network_id& mesh) {
   remote_maker make{self, links, mesh};
   return {
@@ -317,6 +341,7 @@ remote_shards_actor::behavior_type asking(remote_pointer self, const link_actor&
       [=](const v1::ProveAtPeer& request) { return challenge(make, request); },
       [=](const v1::DeleteAtPeer& request) { return remove(make, request); },
       [=](const v1::ListAtPeer& request) { return list(make, request); },
+      [=](const v1::RoomAtPeer& request) { return room(make, request); },
   };
 }
 

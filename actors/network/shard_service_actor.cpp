@@ -48,9 +48,11 @@ private:
   [[nodiscard]] served on(const asker& by, const end_upload& what, const v1::PeerRequest&, const bytes&);
   [[nodiscard]] served on(const asker& by, const delete_pack& what, const v1::PeerRequest&, const bytes&);
   [[nodiscard]] served on(const asker& by, const list_shards& what, const v1::PeerRequest& request, const bytes&);
+  [[nodiscard]] served on(const asker& by, const find_room& what, const v1::PeerRequest&, const bytes&);
   template <class Read>
   [[nodiscard]] served on(const asker& by, const Read& what, const v1::PeerRequest& request, const bytes&);
 
+  [[nodiscard]] result<permit> check_permit(const asker& by, const bytes& raw) const;
   [[nodiscard]] bool may_ask(const peer_id& peer);
   [[nodiscard]] uint64_t room_of(const vault_id& owner) const;
   [[nodiscard]] result<void> begin(const peer_id& from, uint64_t upload, const ticket& by, const storage::shard_header& header);
@@ -275,17 +277,30 @@ served shard_service::on(const asker& by, const Read& what, const v1::PeerReques
   return read(by, request);
 }
 
-/// Which shards there are only the owner may ask, or whom he permits it.
-served shard_service::on(const asker& by, const list_shards& what, const v1::PeerRequest& request, const bytes&) {
-  auto shown = open_permit(mesh_, what.permit);
+/// What there is only the owner may ask, or whom he permits it.
+result<permit> shard_service::check_permit(const asker& by, const bytes& raw) const {
+  auto shown = open_permit(mesh_, raw);
   if (!shown)
-    return to_caf(shown.error());
+    return shown;
   if (shown->holder != identity_->id() || shown->asker != by.peer)
-    return refuse(errc::permission_denied, "the permit is for another node");
+    return fail(errc::permission_denied, attempted, "the permit is for another node");
   auto now = env_.clock->wall();
   if (now >= shown->expiry || shown->expiry - now > permit_lifetime_max + clock_error_max)
-    return refuse(errc::invalid_argument, "the permit has run out, or is valid for too long");
+    return fail(errc::invalid_argument, attempted, "the permit has run out, or is valid for too long");
+  return shown;
+}
+
+served shard_service::on(const asker& by, const list_shards& what, const v1::PeerRequest& request, const bytes&) {
+  if (auto shown = check_permit(by, what.permit); !shown)
+    return to_caf(shown.error());
   return read(by, request);
+}
+
+served shard_service::on(const asker& by, const find_room& what, const v1::PeerRequest&, const bytes&) {
+  auto shown = check_permit(by, what.permit);
+  if (!shown)
+    return to_caf(shown.error());
+  return answer_with(room_found{room_of(shown->owner), guests_->usage(shown->owner).bytes});
 }
 
 // -- requests of the rest of the node ----------------------------------------------------------

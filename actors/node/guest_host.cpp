@@ -2,6 +2,7 @@
 
 #include "network/link_messages.hpp"
 #include "network/mesh_member.hpp"
+#include "network/peer_drive.hpp"
 #include "storage/ask.hpp"
 
 #include <fmt/format.h>
@@ -62,7 +63,7 @@ guest_host::drive_list guest_host::drives_with_guests(bool make, const drive_lis
   drive_list found;
   auto all = parts_.drives->all();
   for (const auto& drive : *all) {
-    if (!drive.store)
+    if (!drive.store || network::peer_of(drive.folder))
       continue;
     auto folder = guests_folder(drive.folder);
     if (std::ranges::count(known, std::pair{drive.id, folder}) > 0) {

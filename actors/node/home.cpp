@@ -236,6 +236,10 @@ std::string node_home::known_nodes_file(const network_id& mesh) const {
   return read_only_ ? std::string{} : join_path(folder_, "known-nodes." + mesh.brief());
 }
 
+std::string node_home::peer_index_folder(const peer_id& peer) const {
+  return join_path(folder_, "peers/" + peer.hex());
+}
+
 result<void> node_home::check_vault_name(const std::string& name) {
   auto good = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';

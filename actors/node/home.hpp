@@ -67,6 +67,8 @@ public:
   [[nodiscard]] result<crypto::key256> node_seed();
   /// Where the known nodes of the mesh with that id are kept; empty where nothing can be.
   [[nodiscard]] std::string known_nodes_file(const network_id& mesh) const;
+  /// The index of what lies on another node.
+  [[nodiscard]] std::string peer_index_folder(const peer_id& peer) const;
 
   /// The room that owners on other nodes have here; none where there is no such file.
   [[nodiscard]] result<network::grants> grants() const;

@@ -3,6 +3,7 @@
 #include "crypto/identity.hpp"
 #include "network/link_messages.hpp"
 #include "network/mesh_member.hpp"
+#include "network/peer_access.hpp"
 #include "node/guest_host.hpp"
 #include "node/vault_runtime.hpp"
 #include "storage/adopt_actor.hpp"
@@ -68,6 +69,7 @@ result<std::shared_ptr<node_core>> node_core::open(node_options options, bool cr
   auto known = core->home.drives();
   if (!known)
     return fail(known.error());
+  core->peers = std::make_shared<network::peer_access>();
   core->events = std::make_shared<event_hub>(core->env.clock, core->options.on_event);
   core->pace = std::make_shared<storage::read_pace>(core->env.clock);
   core->budget = memory_budget::make(core->options.memory_bytes);
@@ -146,6 +148,7 @@ result<void> node_core::start_mesh() {
     return fail(member.error());
   mesh_ = std::move(*member);
   guests_->serve(*mesh_);
+  mesh_->lend(peers);
   return {};
 }
 

@@ -24,6 +24,7 @@ class guest_host;
 
 namespace network {
 class mesh_member;
+class peer_access;
 } // namespace network
 
 /// How long an actor may take to close.
@@ -41,6 +42,8 @@ public:
   std::shared_ptr<memory_budget> budget;
   std::shared_ptr<storage::memory_holders> holders = std::make_shared<storage::memory_holders>();
   std::shared_ptr<storage::drive_table> drives = std::make_shared<storage::drive_table>();
+  /// Drives that are room on other nodes ask by it.
+  std::shared_ptr<network::peer_access> peers;
   std::shared_ptr<storage::read_pace> pace;
   std::shared_ptr<buffer_pool> segment_pool;
   std::shared_ptr<buffer_pool> pack_pool;
@@ -92,6 +95,10 @@ public:
 private:
   node_core(node_options o, environment e);
   [[nodiscard]] storage::drive_entry start_drive(const known_drive& known, bool take_over = false);
+  [[nodiscard]] result<std::shared_ptr<storage::shard_place>> open_place(const known_drive& known, bool take_over);
+  [[nodiscard]] result<storage::drive_entry> reach_peer(const peer_id& peer, const std::string& folder);
+  [[nodiscard]] result<drive_report> add_peer(const std::string& folder);
+  [[nodiscard]] result<void> relist(const storage::drive_entry& drive, const vault_id& vault);
   void tell_vaults(const drive_id& drive, bool holds, std::unique_lock<std::mutex>& guard);
   void start_supervisor();
   void tell_node(const std::string& subject, severity level, std::string detail, std::optional<errc> code);

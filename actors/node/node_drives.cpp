@@ -1,7 +1,10 @@
 #include "node/node_core.hpp"
 
+#include "network/mesh_member.hpp"
+#include "network/peer_drive.hpp"
 #include "node/guest_host.hpp"
 #include "node/vault_runtime.hpp"
+#include "storage/ask.hpp"
 #include "storage/convert.hpp"
 
 #include <fmt/format.h>
@@ -14,6 +17,11 @@ namespace {
 
 /// A thread that waits for a drive that owes an answer gets so long to come back.
 constexpr auto silent_grace = std::chrono::seconds{2};
+/// A node that is added is looked for so long, and looked at so often.
+constexpr auto peer_found_in = std::chrono::seconds{40};
+/// ... and asked so long for its room: it may be opening what it keeps.
+constexpr auto peer_told_in = std::chrono::seconds{30};
+constexpr auto peer_looked_at = std::chrono::milliseconds{100};
 
 const char* name_of(storage::drive_state state) {
   switch (state) {
@@ -41,7 +49,7 @@ drive_report report_of(const storage::drive_entry& drive) {
     report.shards = usage->shard_count;
     report.shard_bytes = usage->shard_bytes;
     report.disk_total = usage->disk.total;
-    report.disk_free = usage->room(storage::room_for::data);
+    report.disk_free = usage->disk.total > 0 ? usage->room(storage::room_for::data) : 0;
     if (usage->read_only) {
       report.state = report.state == "ok" ? "read-only" : report.state;
       report.reason = error{errc::read_only, "write to drive", drive.folder};
@@ -55,17 +63,23 @@ drive_report report_of(const storage::drive_entry& drive) {
 
 } // namespace
 
+result<std::shared_ptr<storage::shard_place>> node_core::open_place(const known_drive& known, bool take_over) {
+  if (auto peer = network::peer_of(known.folder))
+    return network::open_peer_drive(*system_, env, {home.peer_index_folder(*peer), *peer, peers});
+  storage::shard_store_options how;
+  how.folder = known.folder;
+  how.take_over = take_over;
+  how.owner = {device_, known.term};
+  return storage::shard_store::open(env, std::move(how));
+}
+
 storage::drive_entry node_core::start_drive(const known_drive& known, bool take_over) {
   const auto& [id, folder, term] = known;
   storage::drive_entry entry;
   entry.id = id;
   entry.folder = folder;
   entry.term = term;
-  storage::shard_store_options store_options;
-  store_options.folder = folder;
-  store_options.take_over = take_over;
-  store_options.owner = {device_, term};
-  auto store = storage::shard_store::open(env, std::move(store_options));
+  auto store = open_place(known, take_over);
   if (!store) {
     entry.reason = store.error();
     return entry;
@@ -251,7 +265,82 @@ result<drive_report> node_core::end_draining(const drive_id& id) {
   return report_of(*now);
 }
 
+/// Waits until the node was reached, and told what room it gives the vaults that are open.
+result<storage::drive_entry> node_core::reach_peer(const peer_id& peer, const std::string& folder) {
+  auto entry = start_drive({network::peer_drive_id(peer), folder, 0});
+  if (!entry.store)
+    return fail(*entry.reason);
+  auto until = env.clock->monotonic() + peer_found_in;
+  auto refuse = [&](const error& why) {
+    stop_drives({entry});
+    return fail(why);
+  };
+  auto linked = false;
+  while (!linked || (!peers->owners().empty() && !peers->has_told(peer))) {
+    std::this_thread::sleep_for(peer_looked_at);
+    if (entry.store->is_in_place() && !std::exchange(linked, true))
+      until = env.clock->monotonic() + peer_told_in;
+    if (env.clock->monotonic() >= until)
+      return refuse(error{errc::timed_out, linked ? "ask the node how much room it gives" : "reach the node", folder});
+  }
+  auto owners = peers->owners();
+  if (auto use = entry.store->usage(); !owners.empty() && (!use || use->disk.total == 0))
+    return refuse(error{errc::permission_denied, "store on a node that gives no room to the vaults that are open", folder});
+  // It may have been a drive of these vaults before, here or elsewhere. A vault that is not open is
+  // told when it is made anew.
+  for (const auto& [owner, signer] : owners) {
+    auto listed = relist(entry, owner);
+    // It may be opening what it keeps anew.
+    for (; !listed && listed.error().code() == errc::unavailable && env.clock->monotonic() < until; listed = relist(entry, owner))
+      std::this_thread::sleep_for(peer_looked_at);
+    if (!listed)
+      return refuse(listed.error());
+  }
+  return entry;
+}
+
+result<drive_report> node_core::add_peer(const std::string& folder) {
+  constexpr auto attempt = "add a node as a drive";
+  auto peer = network::peer_of(folder);
+  if (!peer || !mesh_)
+    return fail(errc::invalid_argument, peer ? "add a node as a drive while this one is in no mesh" : "name a node by 64 digits", folder);
+  if (*peer == mesh_->identity()->id())
+    return fail(errc::invalid_argument, "add this node as a drive of its own", folder);
+  auto is_there = [&] {
+    auto all = drives->all();
+    return std::ranges::any_of(*all, [&](const auto& drive) { return drive.folder == folder; });
+  };
+  if (is_there())
+    return fail(errc::already_exists, attempt, folder);
+  // Others are not held up by a node that is not found.
+  auto entry = reach_peer(*peer, folder);
+  if (!entry)
+    return fail(entry.error().within(attempt, folder));
+  std::unique_lock guard{mutex_};
+  auto list = *drives->all();
+  list.push_back(*entry);
+  if (auto saved = is_there() ? fail(errc::already_exists, attempt, folder) : save_drives(list); !saved) {
+    stop_drives({*entry});
+    return fail(saved.error());
+  }
+  drives->replace(std::move(list));
+  caf::anon_send(supervisor_, drive_watch{std::make_shared<const storage::drive_entry>(*entry)});
+  auto use = entry->store->usage();
+  tell_vaults(entry->id, !use || use->shard_count > 0, guard);
+  return report_of(*entry);
+}
+
+result<void> node_core::relist(const storage::drive_entry& drive, const vault_id& vault) {
+  v1::RelistDrive request;
+  request.set_vault(std::string{vault.text()});
+  caf::scoped_actor self{*system_};
+  auto done = storage::ask<v1::Done>(self.ptr(), drive.writer, storage::until_answered, std::move(request));
+  return done ? result<void>{} : fail(done.error());
+}
+
 result<drive_report> node_core::add_drive(const std::string& folder, bool adopt) {
+  if (folder.starts_with("node:"))
+    return add_peer(folder);
   if (folder.empty() || folder.front() != '/')
     return fail(errc::invalid_argument, "add a drive by an absolute path", folder);
   if (auto id = adopt ? std::nullopt : draining_at(folder))
@@ -405,7 +494,7 @@ result<void> node_core::check_unused(const storage::drive_entry& drive, const st
 
 /// What can not be counted does not hold up who removes a drive, unless it is only not known yet.
 result<void> node_core::check_no_guests(const storage::drive_entry& drive) {
-  auto count = drive.store ? guests_->shards_on(drive.folder) : result<uint64_t>{0};
+  auto count = drive.store && !network::peer_of(drive.folder) ? guests_->shards_on(drive.folder) : result<uint64_t>{0};
   if (!count && count.error().code() == errc::timed_out)
     return fail(count.error().within("remove drive", drive.folder));
   if (count && *count > 0)
@@ -469,7 +558,12 @@ std::vector<drive_report> node_core::reports() const {
   for (const auto& drive : *drives->all()) {
     auto report = report_of(drive);
     // What lies below the folder now may be another disk, or an empty mount point.
-    if (auto there = storage::shard_store::identify(*env.files, drive.folder); drive.store && (!there || *there != drive.id)) {
+    if (network::peer_of(drive.folder)) {
+      if (drive.store && !drive.store->is_in_place()) {
+        report.state = "missing";
+        report.reason = error{errc::unavailable, "reach the node", drive.folder};
+      }
+    } else if (auto there = storage::shard_store::identify(*env.files, drive.folder); drive.store && (!there || *there != drive.id)) {
       report.state = "missing";
       report.reason = there ? error{errc::drive_alien, "find drive", drive.folder} : there.error();
     }

@@ -1,5 +1,7 @@
 #include "node/vault_runtime.hpp"
 
+#include "crypto/identity.hpp"
+#include "network/peer_access.hpp"
 #include "storage/adopt_actor.hpp"
 #include "storage/checkpoint_actor.hpp"
 #include "storage/convert.hpp"
@@ -65,6 +67,10 @@ result<void> vault_runtime::start(catalog_use use) {
   context->pace = core->pace;
   context->keys = std::make_shared<storage::key_holder>(keys.keys());
   context->names = std::move(*names);
+  // What lies on other nodes is asked for in the vault's name.
+  core->peers->add_owner(context->id, [seed = std::make_shared<const crypto::key256>(keys.keys().identity_seed)](byte_view message) {
+    return crypto::ed25519_sign(*seed, message);
+  });
   context->chunks =
       std::make_shared<storage::chunk_claims>(*context->names, [drives = core->drives, names = context->names](const pack_id& id) {
         if (drives->complete())
@@ -258,6 +264,8 @@ void vault_runtime::keep_checkpoint(const cancel_token& cancel) {
 
 void vault_runtime::close() {
   jobs.cancel_and_wait();
+  if (context)
+    core->peers->drop_owner(context->id);
   if (!context || !context->catalog_writer)
     return;
   caf::scoped_actor self{core->system()};

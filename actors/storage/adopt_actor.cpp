@@ -80,6 +80,12 @@ private:
         ++away_;
         continue;
       }
+      // A catalog that is made anew takes nothing on trust: where somebody else keeps shards, he
+      // is asked.
+      if (task_.fresh && !relist(drive)) {
+        ++away_;
+        continue;
+      }
       listed_.insert(drive.id);
       std::optional<shard_key> after;
       for (;;) {
@@ -99,6 +105,12 @@ private:
       }
     }
     return {};
+  }
+
+  bool relist(const drive_entry& drive) {
+    v1::RelistDrive request;
+    request.set_vault(std::string{context_->id.text()});
+    return ask<v1::Done>(self_, drive.writer, until_answered, std::move(request)).has_value();
   }
 
   /// Packs that were known: shards that the catalog misses may have turned up, and what it

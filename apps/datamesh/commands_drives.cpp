@@ -28,7 +28,15 @@ failure drive_refused(const error& why, const std::string& folder) {
   auto shown = shell_word(folder);
   // What is in the folder is written first, then the home's list of drives.
   auto of_folder = told.what.find("'" + printable(folder)) != std::string::npos;
-  if (why.code() == errc::already_exists)
+  if (is_node_name(folder) && why.code() == errc::permission_denied)
+    told.next = "on that node: datamesh node allow VAULT-ID SIZE; 'datamesh vault list --json' here shows the id";
+  else if (is_node_name(folder) && why.code() == errc::timed_out)
+    told.next = "datamesh peers shows the nodes that are known; that node must run as a member of this mesh";
+  else if (is_node_name(folder) && why.code() == errc::already_exists)
+    told.next = "datamesh drive list";
+  else if (is_node_name(folder) && why.code() == errc::invalid_argument)
+    told.next = "name it as 'node:' and the 64 digits that 'datamesh node status' shows there, to a daemon that is a member of the mesh";
+  else if (why.code() == errc::already_exists)
     told.next = "datamesh drive list, or name an empty folder; 'datamesh drive adopt DIR' takes over a drive of another node";
   else if (why.code() == errc::read_only && of_folder)
     told.next = fmt::format("mount the file system of {} read-write, or name a folder on another disk", shown);

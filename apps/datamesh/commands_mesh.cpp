@@ -140,7 +140,7 @@ outcome<int> run_node_allow(session& s) {
     s.out.print("{} back what was granted to {}; what is kept for it stays.", s.dry_run() ? "Would take" : "Took", owner->hex());
   if (bytes > 0 && !s.dry_run())
     if (auto mesh = (*n)->mesh(); mesh && !*mesh)
-      s.out.note("This node is in no mesh, so nobody can use it yet; see datameshd(8)");
+      s.out.print("This node is in no mesh, so nobody can use it yet; see datameshd(8)");
   return 0;
 }
 

@@ -1,5 +1,6 @@
 // doctor: what about this machine, this node and its drives could endanger data.
 #include "display.hpp"
+#include "drive_folders.hpp"
 #include "session.hpp"
 #include "units.hpp"
 
@@ -176,9 +177,12 @@ void check_drive(checkup& all, const drive_report& drive, const output& out) {
     return all.tell(finding::warn, "drive", text, drive.shards == 0 ? "datamesh drive remove " + drive.folder : "datamesh rebalance");
   if (drive.state != "ok")
     return all.tell(finding::fail, "drive", text,
-                    drive.state == "read-only" ? "findmnt --target " + drive.folder
-                    : drive.state == "missing" ? "ls -l " + drive.folder
-                                               : "datamesh drive replace " + drive.folder + " NEW");
+                    drive.state == "read-only"   ? "findmnt --target " + drive.folder
+                    : drive.state != "missing"   ? "datamesh drive replace " + drive.folder + " NEW"
+                    : is_node_name(drive.folder) ? "datamesh peers"
+                                                 : "ls -l " + drive.folder);
+  if (is_node_name(drive.folder))
+    return all.tell(finding::ok, "drive", text);
   // Drives of a daemon may be closed to who asks; the daemon itself looks at them.
   if (::access(drive.folder.c_str(), W_OK) != 0 && errno == EACCES)
     return all.tell(finding::ok, "drive", text + ", closed to this user");

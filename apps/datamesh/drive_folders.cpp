@@ -76,7 +76,13 @@ outcome<void> check_home(const std::string& folder, const std::string& home) {
 
 } // namespace
 
+bool is_node_name(std::string_view folder) {
+  return folder.starts_with("node:");
+}
+
 std::string absolute_path(const std::string& path) {
+  if (is_node_name(path))
+    return path;
   std::error_code failed;
   auto result = fs::absolute(path, failed).lexically_normal().string();
   if (failed)
@@ -90,7 +96,11 @@ bool same_folder(const std::string& a, const std::string& b) {
   return same(resolved(a), resolved(b));
 }
 
-outcome<void> check_drive_folders(const std::vector<std::string>& folders, const std::string& home, const std::vector<std::string>& there) {
+outcome<void> check_drive_folders(const std::vector<std::string>& all, const std::string& home, const std::vector<std::string>& all_there) {
+  auto folders = all;
+  auto there = all_there;
+  std::erase_if(folders, [](const std::string& folder) { return is_node_name(folder); });
+  std::erase_if(there, [](const std::string& folder) { return is_node_name(folder); });
   for (auto folder = folders.begin(); folder != folders.end(); ++folder) {
     std::error_code failed;
     auto status = fs::status(*folder, failed);

@@ -9,7 +9,10 @@
 
 namespace datamesh::cli {
 
-/// Absolute, without "." and "..", and without a '/' at its end.
+/// Whether it stands for room on another node: "node:" and the node's id.
+[[nodiscard]] bool is_node_name(std::string_view folder);
+
+/// Absolute, without "." and "..", and without a '/' at its end. The name of a node as it is.
 [[nodiscard]] std::string absolute_path(const std::string& path);
 
 /// Whether both lead to the same folder: by name, through links, or because it is mounted twice.

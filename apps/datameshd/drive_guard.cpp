@@ -134,8 +134,9 @@ void drive_guard::tick() {
   for (auto& drive : drives) {
     if (drive.state != "ok")
       continue;
-    // One that is full says so below.
-    if (auto works = probe(drive.folder); !works && works.error().code() != errc::no_space) {
+    // One that is full says so below, and room on another node is looked after by that.
+    if (auto works = drive.folder.starts_with('/') ? probe(drive.folder) : result<void>{};
+        !works && works.error().code() != errc::no_space) {
       drive.state = "failed";
       drive.reason = works.error().within("look after drive", drive.folder);
     }

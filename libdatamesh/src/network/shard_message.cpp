@@ -85,6 +85,10 @@ std::optional<shard_request> read_request(const v1::GuestRequest& message) {
     return delete_pack{bytes::copy_of(message.remove().deletion())};
   case v1::GuestRequest::kList:
     return read_list(message.list());
+  case v1::GuestRequest::kRoom:
+    if (!is_word(message.room().permit(), permit_size))
+      return std::nullopt;
+    return find_room{bytes::copy_of(message.room().permit())};
   case v1::GuestRequest::WHAT_NOT_SET:
     break;
   }
@@ -144,6 +148,8 @@ std::optional<shard_answer> read_answer(const v1::GuestAnswer& message) {
     return pack_deleted{bytes::copy_of(message.removed().removal())};
   case v1::GuestAnswer::kListed:
     return read_listed(message.listed());
+  case v1::GuestAnswer::kRoom:
+    return room_found{message.room().granted(), message.room().used()};
   case v1::GuestAnswer::WHAT_NOT_SET:
     break;
   }
@@ -199,6 +205,7 @@ std::string encode(const shard_request& message) {
                  },
                  [&](const delete_pack& what) { out.mutable_remove()->set_deletion(as_string(what.deletion)); },
                  [&](const list_shards& what) { put_list(what, *out.mutable_list()); },
+                 [&](const find_room& what) { out.mutable_room()->set_permit(as_string(what.permit)); },
              },
              message);
   return out.SerializeAsString();
@@ -219,6 +226,10 @@ std::string encode(const shard_answer& message) {
                    field.set_more(what.more);
                    for (const auto& one : what.tickets)
                      field.add_ticket(as_string(one));
+                 },
+                 [&](const room_found& what) {
+                   out.mutable_room()->set_granted(what.granted);
+                   out.mutable_room()->set_used(what.used);
                  },
              },
              message);

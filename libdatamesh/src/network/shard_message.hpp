@@ -51,8 +51,11 @@ struct list_shards {
   std::optional<shard_key> after;
   uint32_t limit = 0; ///< 1 to `listed_at_once`.
 };
+struct find_room {
+  bytes permit;
+};
 using shard_request =
-    std::variant<begin_upload, upload_blocks, end_upload, find_header, find_blocks, prove_block, delete_pack, list_shards>;
+    std::variant<begin_upload, upload_blocks, end_upload, find_header, find_blocks, prove_block, delete_pack, list_shards, find_room>;
 
 struct upload_begun {
   bytes receipt; ///< None: the shard is to be sent.
@@ -78,8 +81,13 @@ struct shards_listed {
   std::vector<bytes> tickets; ///< In order of pack and index.
   bool more = false;
 };
+/// What an owner may have, and has of it.
+struct room_found {
+  uint64_t granted = 0; ///< Bytes.
+  uint64_t used = 0;
+};
 using shard_answer =
-    std::variant<upload_begun, blocks_taken, shard_kept, header_found, blocks_found, block_proof, pack_deleted, shards_listed>;
+    std::variant<upload_begun, blocks_taken, shard_kept, header_found, blocks_found, block_proof, pack_deleted, shards_listed, room_found>;
 
 [[nodiscard]] std::string encode(const shard_request& message);
 [[nodiscard]] std::string encode(const shard_answer& message);

@@ -1,7 +1,7 @@
 // Where shards of this node's vaults lie: a drive of its own (`shard_store`), or room that another
 // node gives them. To all who store, read, check and move shards both are drives.
 //
-// Thread rule: `store`, `remove`, `set_state`, `sweep`, `flush` from one writer thread;
+// Thread rule: `store`, `remove`, `set_state`, `sweep`, `relist`, `flush` from one writer thread;
 // all const members from any thread meanwhile.
 #pragma once
 
@@ -89,6 +89,10 @@ public:
   /// Removes shard files that have no row (a crash between link and row) and are
   /// older than *grace_ns*; answers how many.
   [[nodiscard]] virtual result<uint64_t> sweep(int64_t grace_ns) = 0;
+
+  /// Brings the index up to date with what lies here for *vault*, where somebody else keeps it
+  /// and the index may be new; one that lies beside its shards is.
+  [[nodiscard]] virtual result<void> relist(const vault_id& vault) = 0;
 
   [[nodiscard]] virtual result<shard_header> read_header(const shard_key& key) const = 0;
 

@@ -93,6 +93,13 @@ public:
     request.set_limit(limit);
     return ask<v1::ListedAtPeer>(world_.self, shards_, request);
   }
+  result<v1::RoomOfPeer> room(const peer_id& at, const network::permit& by) {
+    v1::RoomAtPeer request;
+    request.set_peer(text_of(at.view()));
+    request.set_timeout_ms(patience_ms);
+    request.set_permit(text_of(by.raw));
+    return ask<v1::RoomOfPeer>(world_.self, shards_, request);
+  }
   /// What the wire allows, whatever the rules are.
   result<network::shard_answer> say(const peer_id& at, const network::shard_request& what, const bytes& body = {}) {
     v1::AskPeer request;

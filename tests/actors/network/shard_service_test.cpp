@@ -316,6 +316,42 @@ TEST_CASE("which shards there are is told to the owner, and to whom he permits i
   CHECK(test.asker.list(test.keeper.id(), test.permit_for(test.stranger, test.asker.place.id()), "", 10)->ticket_size() == 0);
 }
 
+TEST_CASE("an owner is told how much room he has, and nobody is told that of another", "[shard_service]") {
+  service_test test{charge_of(large_guest)};
+  auto allowed = test.permit_for(test.owner, test.asker.place.id());
+  auto before = test.asker.room(test.keeper.id(), allowed);
+  REQUIRE(before);
+  CHECK(before->granted() == charge_of(large_guest));
+  CHECK(before->used() == 0);
+  REQUIRE(test.store(make_pack(test.random, small_guest)[0]));
+  CHECK(test.asker.room(test.keeper.id(), allowed)->used() == charge_of(small_guest));
+  CHECK(code_of(test.asker.room(test.keeper.id(), test.sign(test.stranger, std::move(allowed)))) == errc::authentication_failed);
+  auto other = test.permit_for(test.owner, test.keeper.id());
+  CHECK(code_of(test.asker.room(test.keeper.id(), other)) == errc::permission_denied);
+  CHECK(test.asker.room(test.keeper.id(), test.permit_for(test.stranger, test.asker.place.id()))->granted() == 0);
+}
+
+TEST_CASE("a ticket is renewed without the shard, where that is there", "[shard_service]") {
+  service_test test;
+  auto shard = make_pack(test.random, large_guest)[0];
+  auto without = shard;
+  without.body = {};
+  CHECK(code_of(test.asker.store(test.keeper.id(), without, test.ticket_of(test.owner, shard))) == errc::shard_missing);
+  CHECK(test.used().shards == 0);
+  REQUIRE(test.store(shard));
+  auto later = test.ticket_of(test.owner, shard);
+  later.number += 1;
+  later.expiry += 24h;
+  later = test.sign(test.owner, std::move(later));
+  auto renewed = test.asker.store(test.keeper.id(), without, later);
+  REQUIRE(renewed);
+  CHECK(renewed->expiry == later.expiry);
+  auto listed = test.asker.list(test.keeper.id(), test.permit_for(test.owner, test.asker.place.id()), "", 10);
+  REQUIRE(listed);
+  CHECK(listed->ticket_size() == 1);
+  CHECK(listed->ticket(0) == text_of(later.raw));
+}
+
 TEST_CASE("a peer that asks too often is refused", "[shard_service]") {
   service_test test;
   v1::PeerRequest request;

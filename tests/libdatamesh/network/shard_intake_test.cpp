@@ -177,7 +177,8 @@ TEST_CASE("requests and answers are read as they were written, and refused with 
       find_blocks{by.raw, 1, blocks_at_once},
       prove_block{by.raw, 2},
       delete_pack{test.owner.deletion_of(by.shard.pack, 1, test.time.wall()).raw},
-      list_shards{test.owner.sign(permit{test.owner.owner, alice, bob, test.time.wall() + 1h, {}}).raw, by.shard, listed_at_once}};
+      list_shards{test.owner.sign(permit{test.owner.owner, alice, bob, test.time.wall() + 1h, {}}).raw, by.shard, listed_at_once},
+      find_room{test.owner.sign(permit{test.owner.owner, alice, bob, test.time.wall() + 1h, {}}).raw}};
   for (const auto& one : requests) {
     auto text = encode(one);
     auto read = decode_shard_request(as_view(text));
@@ -194,6 +195,7 @@ TEST_CASE("requests and answers are read as they were written, and refused with 
   CHECK(code(find_blocks{by.raw, 0, blocks_at_once + 1}) == errc::protocol_violated);
   CHECK(code(begin_upload{1, by.raw, bytes::take(std::vector<std::byte>((16 << 10) + 1))}) == errc::protocol_violated);
   CHECK(code(delete_pack{by.raw}) == errc::protocol_violated);
+  CHECK(code(find_room{by.raw}) == errc::protocol_violated);
   CHECK(refusal(decode_shard_request({})) == errc::protocol_violated);
 
   std::vector<shard_answer> answers{upload_begun{},
@@ -201,7 +203,8 @@ TEST_CASE("requests and answers are read as they were written, and refused with 
                                     header_found{bytes::copy_of("h")},
                                     blocks_found{},
                                     prove(test.pack[0].header, 0),
-                                    shards_listed{std::vector(listed_at_once, by.raw), true}};
+                                    shards_listed{std::vector(listed_at_once, by.raw), true},
+                                    room_found{uint64_t{1} << 50, 17}};
   for (const auto& one : answers) {
     auto text = encode(one);
     auto read = decode_shard_answer(as_view(text));

@@ -1,0 +1,22 @@
+// Keeps a link with a node on which shards of this one lie, and knows how much room is left
+// there.
+//
+// It ends by an exit message.
+#pragma once
+
+#include "network/peer_access.hpp"
+
+namespace datamesh::network {
+
+/// How often it is looked whether there is a link, and for how long what the node said of its room
+/// is taken for so.
+inline constexpr auto link_looked_at = std::chrono::seconds{2};
+inline constexpr auto room_known_for = std::chrono::seconds{30};
+
+using peer_watch_actor = caf::typed_actor<caf::reacts_to<v1::ShardWake>>;
+
+[[nodiscard]] peer_watch_actor spawn_peer_watch(caf::actor_system& sys, std::shared_ptr<const clock> time,
+                                                std::shared_ptr<const peer_access> access, const peer_id& peer,
+                                                std::shared_ptr<peer_standing> standing);
+
+} // namespace datamesh::network

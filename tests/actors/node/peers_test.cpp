@@ -1,0 +1,237 @@
+// A vault on room that other nodes give it: these are drives as others are, for put, get, verify,
+// repair and cleanup.
+#include "network/guest_store.hpp"
+#include "network/peer_drive.hpp"
+#include "tests/actors/node/house.hpp"
+
+#include <thread>
+
+using namespace datamesh;
+using namespace datamesh::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr size_t mib = 1 << 20;
+constexpr uint64_t plenty = 1 << 30;
+using answer = status_report::answer;
+
+/// Asks until it is so, for as long as that may take.
+template <class Holds>
+bool comes_to_be(Holds holds) {
+  for (auto end = std::chrono::steady_clock::now() + 60s; std::chrono::steady_clock::now() < end; std::this_thread::yield())
+    if (holds())
+      return true;
+  return false;
+}
+
+node_options as_member(std::vector<std::string> seeds) {
+  node_options options;
+  options.mesh = {"a mesh for tests of peers as drives", {"127.0.0.1:0"}, {}, std::move(seeds), true};
+  return options;
+}
+
+/// Runs as the machine's does, some days ahead of it.
+class early_clock : public datamesh::clock {
+public:
+  [[nodiscard]] monotonic_time monotonic() const override {
+    return machine_->monotonic();
+  }
+  [[nodiscard]] wall_time wall() const override {
+    return machine_->wall() + std::chrono::hours{24} * days.load();
+  }
+  std::atomic<int> days = 0;
+
+private:
+  std::shared_ptr<datamesh::clock> machine_ = system_environment().clock;
+};
+
+/// A house with one drive and a vault, and others of the same mesh that give it room.
+struct street {
+  explicit street(size_t others = 3) {
+    auto at = must(own.node().mesh())->listens.at(0);
+    for (size_t i = 0; i < others; ++i)
+      peers.push_back(std::make_unique<house>(1, disk::simulated, at_this_time(as_member({at}))));
+  }
+  node_options at_this_time(node_options options) const {
+    options.environment.clock = time;
+    return options;
+  }
+  [[nodiscard]] static std::string name_of(house& peer) {
+    return network::peer_folder(must(peer.node().mesh())->self);
+  }
+  void lend(size_t number) {
+    auto& peer = *peers[number];
+    must(peer.node().allow(own.vault().id(), plenty));
+    must(own.node().add_drive(name_of(peer)));
+  }
+  void lend_all() {
+    for (size_t i = 0; i < peers.size(); ++i)
+      lend(i);
+  }
+  /// What that node says that it keeps for the vault.
+  [[nodiscard]] room_report kept_at(size_t number) {
+    for (const auto& room : must(peers[number]->node().rooms()))
+      if (room.owner == own.vault().id())
+        return room;
+    return {};
+  }
+  [[nodiscard]] std::string state_of(size_t number) {
+    auto name = network::peer_folder(ids.empty() ? must(peers[number]->node().mesh())->self : ids[number]);
+    for (const auto& drive : own.node().drives())
+      if (drive.folder == name)
+        return drive.state;
+    return "none";
+  }
+  void keep_ids() {
+    for (auto& peer : peers)
+      ids.push_back(must(peer->node().mesh())->self);
+  }
+
+  std::shared_ptr<early_clock> time = std::make_shared<early_clock>();
+  house own{1, disk::simulated, at_this_time(as_member({}))};
+  std::vector<std::unique_ptr<house>> peers;
+  std::vector<peer_id> ids;
+};
+
+} // namespace
+
+TEST_CASE("a vault lies on other nodes that give it room, and is read while as many are away as parity allows", "[peers]") {
+  street s;
+  s.lend_all();
+  s.keep_ids();
+  auto text = noise(1, 3 * mib);
+  s.own.put_text("/x", text);
+  CHECK(must(s.own.vault().status()).policy == "2+2");
+  for (size_t i = 0; i < 3; ++i)
+    CHECK(s.kept_at(i).shards.value_or(0) > 0);
+  CHECK(s.own.get_text("/x") == text);
+  CHECK(must(s.own.vault().verify({.deep = true})).shards_missing == 0);
+  s.peers[0]->close();
+  s.peers[1]->close();
+  REQUIRE(comes_to_be([&] { return s.state_of(0) == "missing" && s.state_of(1) == "missing"; }));
+  CHECK(s.own.get_text("/x") == text);
+  CHECK(must(s.own.vault().status()).overall == answer::degraded);
+}
+
+TEST_CASE("what other nodes keep is found again after a restart of either side", "[peers]") {
+  street s;
+  s.lend_all();
+  s.keep_ids();
+  auto text = noise(2, mib);
+  s.own.put_text("/x", text);
+  SECTION("of the owner") {
+    s.own.reopen();
+  }
+  REQUIRE(comes_to_be([&] { return s.state_of(0) == "ok" && s.state_of(1) == "ok" && s.state_of(2) == "ok"; }));
+  CHECK(must(s.own.vault().status()).overall == answer::safe);
+  CHECK(s.own.get_text("/x") == text);
+  CHECK(must(s.own.vault().verify({.deep = true})).shards_missing == 0);
+}
+
+TEST_CASE("a cleanup deletes on other nodes what nothing needs any more", "[peers]") {
+  street s;
+  s.lend_all();
+  s.own.put_text("/x", noise(3, 3 * mib));
+  must(s.own.vault().flush());
+  CHECK(s.kept_at(0).used.value_or(0) > mib);
+  must(s.own.vault().remove("/x"));
+  must(s.own.vault().cleanup({.trash_age = 0s}));
+  for (size_t i = 0; i < s.peers.size(); ++i)
+    CHECK(s.kept_at(i).used.value_or(plenty) < mib);
+  for (const auto& drive : s.own.node().drives())
+    CHECK(drive.shard_bytes < mib);
+}
+
+TEST_CASE("what another node lost is rebuilt there", "[peers]") {
+  street s;
+  s.lend_all();
+  auto text = noise(4, 3 * mib);
+  s.own.put_text("/x", text);
+  auto& peer = *s.peers[0];
+  for (const auto& file : peer.files_below(network::guests_folder(peer.drive(1)) + "/shards"))
+    must(peer.files().remove(file));
+  auto found = must(s.own.vault().verify({.deep = true, .repair = true}));
+  CHECK(found.shards_missing + found.shards_damaged > 0);
+  CHECK(found.shards_repaired == found.shards_missing + found.shards_damaged);
+  CHECK(must(s.own.vault().verify({.deep = true})).shards_repaired == 0);
+  CHECK(must(s.own.vault().status()).overall == answer::safe);
+  CHECK(s.own.get_text("/x") == text);
+}
+
+TEST_CASE("what is verified every few weeks lies on other nodes for longer than what is not", "[peers]") {
+  street s;
+  s.lend_all();
+  s.keep_ids();
+  auto text = noise(6, 3 * mib);
+  s.own.put_text("/x", text);
+  auto months_later = [&](int days) {
+    for (auto& peer : s.peers)
+      peer->close();
+    REQUIRE(comes_to_be([&] { return s.state_of(0) == "missing" && s.state_of(1) == "missing" && s.state_of(2) == "missing"; }));
+    s.time->days = days;
+    for (auto& peer : s.peers)
+      peer->reopen();
+    REQUIRE(comes_to_be([&] { return s.state_of(0) == "ok" && s.state_of(1) == "ok" && s.state_of(2) == "ok"; }));
+  };
+  SECTION("verified") {
+    s.time->days = 31;
+    CHECK(must(s.own.vault().verify({})).shards_missing == 0);
+    months_later(71);
+    CHECK(must(s.own.vault().verify({})).shards_missing == 0);
+    CHECK(s.own.get_text("/x") == text);
+  }
+  SECTION("forgotten") {
+    months_later(71);
+    REQUIRE(comes_to_be([&] { return s.kept_at(0).shards == 0 && s.kept_at(1).shards == 0 && s.kept_at(2).shards == 0; }));
+    CHECK(must(s.own.vault().verify({})).shards_missing == 3);
+  }
+}
+
+TEST_CASE("a vault whose home and drive are lost comes back from other nodes and a copy of its key file", "[peers]") {
+  street s;
+  s.lend_all();
+  s.keep_ids();
+  auto with = credential::recovery_phrase(must(s.own.vault().add_recovery_phrase()));
+  auto text = noise(5, 3 * mib);
+  s.own.put_text("/x", text);
+  must(s.own.vault().flush());
+  auto key = must(s.own.vault().key_file());
+  s.own.close();
+  auto elsewhere = s.own.options;
+  elsewhere.home = s.own.path("another home");
+  elsewhere.mesh = as_member({must(s.peers[0]->node().mesh())->listens.at(0)}).mesh;
+  auto node = must(datamesh::node::create(elsewhere));
+  auto add_all = [&] {
+    for (const auto& id : s.ids)
+      must(node->add_drive(network::peer_folder(id)));
+  };
+  auto restore = [&] {
+    return must(node->restore_vault("back", key, with));
+  };
+  SECTION("when they are named first") {
+    add_all();
+    CHECK(restore().files == 1);
+  }
+  SECTION("when they are named later") {
+    CHECK(restore().files == 0);
+    auto back = must(node->open_vault("back", with));
+    add_all();
+    CHECK(must(back.stats()).files == 1);
+  }
+  auto back = must(node->open_vault("back", with));
+  CHECK(must(get_text(back, "/x")) == text);
+  must(put_text(back, "/more", "more"));
+  CHECK(must(get_text(back, "/more")) == "more");
+}
+
+TEST_CASE("a node is no drive of its own, nor where it gives no room, nor twice, nor for who is in no mesh", "[peers]") {
+  street s{1};
+  CHECK(code_of(s.own.node().add_drive(s.name_of(s.own))) == errc::invalid_argument);
+  CHECK(code_of(s.own.node().add_drive("node:12")) == errc::invalid_argument);
+  CHECK(code_of(s.own.node().add_drive(s.name_of(*s.peers[0]))) == errc::permission_denied);
+  s.lend(0);
+  CHECK(code_of(s.own.node().add_drive(s.name_of(*s.peers[0]))) == errc::already_exists);
+  house alone{1};
+  CHECK(code_of(alone.node().add_drive(s.name_of(s.own))) == errc::invalid_argument);
+}
