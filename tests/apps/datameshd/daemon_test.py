@@ -2,6 +2,7 @@
 """daemon_test.py DAEMON PROGRAM ROOT [TEST...]: the real daemon over a temporary home."""
 
 import array
+import contextlib
 import fcntl
 import http.server
 import json
@@ -19,9 +20,10 @@ import termios
 import threading
 import unittest
 
+from daemon_process import LIMIT, Daemon
+
 DAEMON, PROGRAM, ROOT = "", "", ""
 NOBODY = 65534
-LIMIT = 60
 
 
 def prefix(kind: int, header: int, body: int = 0, version: int = 1, flags: int = 0) -> bytes:
@@ -31,74 +33,17 @@ def prefix(kind: int, header: int, body: int = 0, version: int = 1, flags: int =
 HELLO = prefix(1, 2) + b"\x52\x00"
 
 
-class Daemon:
-    """datameshd with a notify socket of our own."""
-
-    def __init__(self, world, config: str = "", closed: int | None = None):
-        self.world = world
-        self.config = world.write("config/datamesh/datameshd.toml", config)
-        self.notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        path = world.path("notify")
-        if os.path.exists(path):
-            os.unlink(path)
-        self.notices.bind(path)
-        self.log = open(world.path("log"), "ab+")
-        self.process = subprocess.Popen(
-            [DAEMON], env={**world.environment, "NOTIFY_SOCKET": path, "WATCHDOG_USEC": "300000"}, stderr=self.log, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
-            preexec_fn=None if closed is None else lambda: os.close(closed),
-        )
-        self.heard: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self.listen, daemon=True).start()
-        self.wait_for("READY=1")
-
-    def listen(self):
-        while True:
-            text = self.notices.recv(4096).decode()
-            self.heard.put(text)
-            if text == "END":
-                self.notices.close()
-                return
-
-    @property
-    def socket_path(self) -> str:
-        return self.world.path("run", "datamesh", "control.sock")
-
-    def wait_for(self, word: str) -> str:
-        while True:
+def free_ports() -> str:
+    """Digits that, with one of 1 to 7 behind them, are free ports of the loopback address."""
+    for prefix in range(2100, 3200):
+        with contextlib.ExitStack() as stack:
             try:
-                text = self.heard.get(timeout=LIMIT)
-            except queue.Empty as late:
-                raise AssertionError(f"the daemon never said {word}: {self.said()}") from late
-            if word in text.split("\n"):
-                return text
-
-    def wait_to_say(self, words: str):
-        """Looks at the log whenever the watchdog is told that all is well."""
-        while words not in self.said():
-            self.wait_for("WATCHDOG=1")
-
-    def said(self) -> str:
-        if self.log.closed:
-            return self.last_words
-        self.log.seek(0)
-        return self.log.read().decode(errors="replace")
-
-    def connect(self) -> socket.socket:
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        made.settimeout(LIMIT)
-        made.connect(self.socket_path)
-        return made
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        code = self.process.wait(LIMIT)
-        if not self.log.closed:
-            self.last_words = self.said()
-            self.log.close()
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
-                last.sendto(b"END", self.world.path("notify"))
-        return code
+                for last in range(1, 8):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", prefix * 10 + last))
+            except OSError:
+                continue
+            return str(prefix)
+    raise AssertionError("no free ports")
 
 
 class Receiver:
@@ -169,7 +114,7 @@ class WithDaemon(unittest.TestCase):
             os.makedirs(drive)
             words += ["--drive", drive]
         self.run_well("init", *words)
-        self.daemon = Daemon(self.world, self.CONFIG)
+        self.daemon = Daemon(DAEMON, self.world, self.CONFIG)
         self.addCleanup(self.daemon.end, signal.SIGKILL)
 
     def run_well(self, *arguments, **more):
@@ -436,7 +381,7 @@ class Closed(unittest.TestCase):
             with self.subTest(closed=closed):
                 world = World(PROGRAM, os.path.join(ROOT, "docs"))
                 self.addCleanup(world.close)
-                daemon = Daemon(world, closed=closed)
+                daemon = Daemon(DAEMON, world, closed=closed)
                 self.addCleanup(daemon.end)
                 self.assertEqual(world.run("drive", "list").code, 0)
                 self.assertEqual(daemon.end(), 0)
@@ -473,7 +418,7 @@ class Life(WithDaemon):
         self.world.write("work/file", b"kept")
         self.run_well("put", "file")
         self.daemon.end(signal.SIGKILL)
-        self.daemon = Daemon(self.world)
+        self.daemon = Daemon(DAEMON, self.world)
         self.addCleanup(self.daemon.end, signal.SIGKILL)
         self.assertEqual(self.run_well("cat", "/file").out, b"kept")
 
@@ -501,7 +446,7 @@ class Told(WithDaemon):
         return receiver
 
     def begin(self, config: str):
-        self.daemon = Daemon(self.world, config)
+        self.daemon = Daemon(DAEMON, self.world, config)
         self.addCleanup(self.daemon.end, signal.SIGKILL)
 
     def test_a_drive_that_vanishes_is_posted_without_anybody_using_it(self):
@@ -630,7 +575,7 @@ class Mesh(unittest.TestCase):
             world = World(PROGRAM, os.path.join(ROOT, "docs"))
             self.addCleanup(world.close)
         config = f'mesh_network = "{self.NAME}"\nmesh_listen = ["127.0.0.1:0"]\nmesh_local = true\nmesh_seeds = {json.dumps(seeds)}\n'
-        daemon = Daemon(world, config + more)
+        daemon = Daemon(DAEMON, world, config + more)
         self.addCleanup(daemon.end, signal.SIGKILL)
         return daemon
 
@@ -685,7 +630,7 @@ class Mesh(unittest.TestCase):
             self.assertIn("only a daemon is a member", ended.text)
             self.assertIn("and start datameshd", ended.text)
             self.assertEqual((world.json(command).summary["member"], world.json(command).summary["daemon"]), (False, False))
-        daemon = Daemon(world)
+        daemon = Daemon(DAEMON, world)
         self.addCleanup(daemon.end, signal.SIGKILL)
         for command in ("node status", "peers"):
             ended = world.run(*command.split())
@@ -842,11 +787,7 @@ class Mesh(unittest.TestCase):
             self.assertIn("datamesh vault list --json", ended.errors)
 
     def test_what_the_document_shows_is_so(self):
-        with open(os.path.join(ROOT, "docs", "mesh.md"), encoding="utf-8") as file:
-            part = file.read().split("\n## ")[1]
-        self.assertTrue(part.startswith("Two nodes on one machine"))
-        blocks = re.findall(r"(?:^    .*\n)+", part, re.MULTILINE)
-        scripts = ["".join(line[4:] + "\n" for line in block.splitlines()) for block in blocks]
+        scripts = self.scripts_of("Two nodes on one machine")
         self.assertEqual(len(scripts), 3, scripts)
         with socket.socket() as one, socket.socket() as two:
             for port, free in (("7001", one), ("7002", two)):
@@ -854,12 +795,7 @@ class Mesh(unittest.TestCase):
                 scripts = [script.replace(port, str(free.getsockname()[1])) for script in scripts]
         world = World(PROGRAM, os.path.join(ROOT, "docs"))
         self.addCleanup(world.close)
-        env = {**world.environment, "PATH": os.pathsep.join([os.path.dirname(PROGRAM), os.path.dirname(DAEMON), world.environment["PATH"]])}
-        # Of a shell that reads its script, "&" ends nothing; of one that ends, the test ends what is left.
-        shell = subprocess.Popen(["bash", "-em"], env=env, cwd=world.path("work"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.addCleanup(shell.stdout.close)
-        self.addCleanup(shell.wait, LIMIT)
-        self.addCleanup(shell.stdin.close)
+        shell = self.shell(world)
         shell.stdin.write(scripts[0] + scripts[1] + "echo begun $(jobs -p)\n")
         shell.stdin.flush()
         lines = []
@@ -881,6 +817,39 @@ class Mesh(unittest.TestCase):
         self.assertTrue(said.endswith("ended\n"), said)
         self.assertIn("joined: 1 other node answers", said)
         self.assertEqual(json.loads([line for line in said.splitlines() if line.startswith("{")][-1])["peers"], 1)
+
+    def scripts_of(self, heading: str) -> list[str]:
+        """The blocks of a part of the document."""
+        with open(os.path.join(ROOT, "docs", "mesh.md"), encoding="utf-8") as file:
+            parts = [part for part in file.read().split("\n## ") if part.startswith(heading + "\n")]
+        self.assertEqual(len(parts), 1, heading)
+        blocks = re.findall(r"(?:^    .*\n)+", parts[0], re.MULTILINE)
+        return ["".join(line[4:] + "\n" for line in block.splitlines()) for block in blocks]
+
+    def shell(self, world) -> subprocess.Popen:
+        # Of a shell that reads its script, "&" ends nothing; of one that ends, the test ends what is left.
+        env = {**world.environment, "PATH": os.pathsep.join([os.path.dirname(PROGRAM), os.path.dirname(DAEMON), world.environment["PATH"]])}
+        shell = subprocess.Popen(["bash", "-em"], env=env, cwd=world.path("work"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.addCleanup(shell.stdout.close)
+        self.addCleanup(shell.wait, LIMIT)
+        self.addCleanup(shell.stdin.close)
+        return shell
+
+    def test_a_store_over_six_nodes_is_built_as_the_document_shows(self):
+        scripts = self.scripts_of("Six nodes, one store")
+        self.assertEqual(len(scripts), 5, scripts)
+        prefix = free_ports()
+        scripts = [script.replace("720$1", f"{prefix}$1").replace("7201", f"{prefix}1") for script in scripts]
+        world = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(world.close)
+        shell = self.shell(world)
+        shell.stdin.write("trap 'kill $(jobs -p); wait; echo over' EXIT\n" + "".join(scripts) + "node 1 status --json\n")
+        shell.stdin.close()
+        said = shell.stdout.read()
+        self.assertTrue(said.endswith("over\n"), said)
+        report = json.loads([line for line in said.splitlines() if line.startswith("{")][-1])
+        self.assertEqual(report["policy"], "4+2", said)
+        self.assertEqual(report["answer"], "safe", said)
 
     @staticmethod
     def end_process(number: int):
@@ -922,7 +891,7 @@ class Care(WithDaemon):
         os.chmod(hook, 0o755)
         reader = os.open(self.told, os.O_RDWR)
         self.addCleanup(os.close, reader)
-        self.daemon = Daemon(self.world, f'notify = ["{hook}"]\n')
+        self.daemon = Daemon(DAEMON, self.world, f'notify = ["{hook}"]\n')
         self.addCleanup(self.daemon.end, signal.SIGKILL)
         heard = b""
         while b"damage-healed" not in heard:
