@@ -297,7 +297,38 @@ void write(v1::MeshReply& to, const std::optional<mesh_report>& report) {
   row.set_nodes_alive(report->nodes_alive);
   if (report->file_failure)
     write(*row.mutable_file_failure(), *report->file_failure);
+  if (!report->members)
+    return;
+  const auto& from = *report->members;
+  auto& members = *row.mutable_members();
+  members.set_number(from.number);
+  members.set_members(from.members);
+  members.set_operators(from.operators);
+  members.set_threshold(from.threshold);
+  if (from.expires_ns)
+    members.set_expires_ns(*from.expires_ns);
+  members.set_has_us(from.has_us);
+  if (from.failure)
+    write(*members.mutable_failure(), *from.failure);
 }
+
+namespace {
+
+members_report read_members_report(const v1::MembersReport& from) {
+  members_report to;
+  to.number = from.number();
+  to.members = from.members();
+  to.operators = from.operators();
+  to.threshold = from.threshold();
+  if (from.has_expires_ns())
+    to.expires_ns = from.expires_ns();
+  to.has_us = from.has_us();
+  if (from.has_failure())
+    to.failure = control::read(from.failure());
+  return to;
+}
+
+} // namespace
 
 result<std::optional<mesh_report>> read(const v1::MeshReply& from) {
   if (!from.has_report())
@@ -322,6 +353,8 @@ result<std::optional<mesh_report>> read(const v1::MeshReply& from) {
   to.nodes_alive = row.nodes_alive();
   if (row.has_file_failure())
     to.file_failure = read(row.file_failure());
+  if (row.has_members())
+    to.members = read_members_report(row.members());
   return to;
 }
 

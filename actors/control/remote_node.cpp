@@ -462,6 +462,9 @@ public:
       return fail(got.error());
     return got->message.has_peers() ? read(got->message.peers()) : misfit<std::vector<peer_report>>();
   }
+  result<void> reload_members() override {
+    return fail(errc::unavailable, "read the list of members again", "the daemon does so on SIGHUP");
+  }
   result<void> allow(const vault_id& owner, uint64_t bytes) override {
     v1::ControlRequest request;
     request.mutable_allow()->set_owner(std::string{owner.text()});

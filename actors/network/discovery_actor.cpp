@@ -1,5 +1,6 @@
 #include "network/discovery_actor.hpp"
 
+#include "network/asio_resolver.hpp"
 #include "network/discovery_message.hpp"
 #include "network/peer_part.hpp"
 #include "storage/kept_promise.hpp"
@@ -13,7 +14,7 @@ namespace {
 using std::chrono::milliseconds;
 using storage::kept_promise;
 
-using discovery_core = discovery_actor::extend<caf::reacts_to<v1::DiscoveryWake>>;
+using discovery_core = discovery_actor::extend<caf::reacts_to<v1::DiscoveryWake>, caf::reacts_to<v1::SeedFound>>;
 /// Writes the file of known nodes on a thread of its own, once.
 using table_keeper = caf::typed_actor<caf::replies_to<bytes>::with<v1::Done>>;
 
@@ -56,6 +57,15 @@ table_keeper::behavior_type keep_table(table_keeper::pointer self, const std::sh
   };
 }
 
+/// A seed that has a name, while its addresses are looked up and dialed.
+struct named_seed {
+  bool busy = false;
+  size_t left = 0; ///< Addresses that are being dialed.
+  bool reached = false;
+  bool told = false; ///< That it fails; once until it is reached.
+  std::optional<error> last;
+};
+
 /// A request of the engine that is under way.
 struct asked {
   discovery_ask what;
@@ -79,10 +89,12 @@ class finder {
 public:
   finder(finder_pointer self, const discovery_parts& parts)
       : self_(self), env_(parts.env), identity_(parts.identity), links_(parts.links), setup_(parts.setup), watch_(parts.watch),
-        engine_(identity_->id(), {setup_.mesh, setup_.rules, setup_.limits}, *env_.random, now()), next_save_(now().now + save_every) {}
+        engine_(identity_->id(), {setup_.mesh, setup_.rules, setup_.limits}, *env_.random, now()), resolver_(parts.resolver),
+        named_(setup_.seeds.size()), next_save_(now().now + save_every) {}
 
   void begin();
   void wake(uint64_t number);
+  void seed_found(const v1::SeedFound& what);
   [[nodiscard]] caf::result<v1::PeerAnswer, bytes> serve(const v1::PeerRequest& request);
   [[nodiscard]] caf::result<v1::LookedUp> look_up(const v1::LookUp& request);
   [[nodiscard]] caf::result<v1::RecordPublished> publish(const v1::PublishRecord& request);
@@ -112,7 +124,9 @@ private:
   void expire_waiting();
 
   void rejoin();
-  void call_seed(const endpoint& at);
+  void call_seed(const endpoint& at, const std::optional<peer_id>& who, std::optional<size_t> named);
+  void resolve_seed(size_t which, const host_name& name);
+  void seed_ended(size_t which, bool reached, std::optional<error> why);
   [[nodiscard]] record_name own_name() const;
   void publish_own();
 
@@ -138,7 +152,9 @@ private:
   uint64_t wakes_ = 0;
   mesh_time next_rejoin_ = mesh_time::min();
   milliseconds rejoin_wait_ = rejoin_first;
-  std::set<endpoint> calling_;         ///< Seeds without an id that are being dialed.
+  std::set<endpoint> calling_; ///< Seeds without an id that are being dialed.
+  std::shared_ptr<name_resolver> resolver_;
+  std::vector<named_seed> named_;      ///< One a seed.
   std::vector<contact> known_;         ///< As it was saved last.
   std::pair<uint32_t, uint32_t> told_; ///< Nodes, and those that live.
   mesh_time next_own_ = mesh_time::min();
@@ -475,12 +491,15 @@ void finder::publish_own() {
 
 /// Nobody of the table answers: asks those who may be there.
 void finder::rejoin() {
-  for (const auto& seed : setup_.seeds) {
-    endpoint at{std::get<ip_address>(seed.address.host), seed.address.port};
-    if (seed.id)
-      engine_.heard_of({*seed.id, {at}});
+  for (size_t i = 0; i < setup_.seeds.size(); ++i) {
+    const auto& seed = setup_.seeds[i];
+    const auto* ip = std::get_if<ip_address>(&seed.address.host);
+    if (ip == nullptr)
+      resolve_seed(i, std::get<host_name>(seed.address.host));
+    else if (seed.id)
+      engine_.heard_of({*seed.id, {endpoint{*ip, seed.address.port}}});
     else
-      call_seed(at);
+      call_seed({*ip, seed.address.port}, std::nullopt, std::nullopt);
   }
   auto any = known_;
   for (size_t i = 0; i < std::min(known_asked, any.size()); ++i) {
@@ -496,21 +515,97 @@ void finder::rejoin() {
   rejoin_wait_ = std::min<milliseconds>(2 * rejoin_wait_, rejoin_last);
 }
 
-/// Who answers there is learned by dialing.
-void finder::call_seed(const endpoint& at) {
-  if (!calling_.insert(at).second)
+/// Anew each time: what a name stands for changes.
+void finder::resolve_seed(size_t which, const host_name& name) {
+  if (std::exchange(named_[which].busy, true))
     return;
+  if (!resolver_)
+    resolver_ = make_asio_resolver();
+  resolver_->resolve(name, [to = caf::actor_cast<discovery_core>(self_), which](const result<std::vector<ip_address>>& found) {
+    v1::SeedFound message;
+    message.set_seed(static_cast<uint32_t>(which));
+    if (found) {
+      for (const auto& ip : *found)
+        message.add_address(text_of(ip.view()));
+    } else {
+      message.set_code(static_cast<uint32_t>(found.error().code()));
+      message.set_reason(found.error().message());
+    }
+    caf::anon_send(to, std::move(message));
+  });
+}
+
+void finder::seed_found(const v1::SeedFound& what) {
+  auto& of = named_.at(what.seed());
+  const auto& seed = setup_.seeds[what.seed()];
+  if (closing_)
+    return;
+  of.left = 0;
+  of.reached = false;
+  of.last.reset();
+  if (what.code() != 0)
+    return seed_ended(what.seed(), false, error{static_cast<errc>(what.code()), what.reason()});
+  std::vector<endpoint> all;
+  // Who answers for a name must not make us dial into the house.
+  for (const auto& raw : what.address())
+    if (auto ip = ip_from(as_view(raw)); ip && setup_.rules.admits(*ip))
+      all.push_back({*ip, seed.address.port});
+  if (all.empty())
+    return seed_ended(what.seed(), false,
+                      error{errc::unavailable, "reach a node", "the name stands for no address that is reached from everywhere"});
+  of.left = all.size();
+  for (const auto& at : all)
+    call_seed(at, seed.id, what.seed());
+}
+
+/// Of one of its addresses, or of all before one was dialed.
+void finder::seed_ended(size_t which, bool reached, std::optional<error> why) {
+  auto& of = named_[which];
+  of.left -= std::min<size_t>(of.left, 1);
+  of.reached = of.reached || reached;
+  if (why)
+    of.last = std::move(why);
+  if (of.left > 0)
+    return;
+  of.busy = false;
+  if (of.reached) {
+    of.told = false;
+    return;
+  }
+  if (!of.last || std::exchange(of.told, true) || !watch_)
+    return;
+  v1::SeedFailed message;
+  message.set_seed(to_string(setup_.seeds[which]));
+  message.set_code(static_cast<uint32_t>(of.last->code()));
+  message.set_reason(of.last->message());
+  self_->send(watch_, std::move(message));
+}
+
+/// Who answers there is learned by dialing.
+void finder::call_seed(const endpoint& at, const std::optional<peer_id>& who, std::optional<size_t> named) {
+  auto end = [this, named](bool reached, std::optional<error> why) {
+    if (named)
+      seed_ended(*named, reached, std::move(why));
+  };
+  if (!calling_.insert(at).second)
+    return end(false, std::nullopt);
   v1::ConnectPeer request;
   *request.mutable_address() = network::to_proto(at);
+  if (who)
+    request.set_expected(text_of(who->view()));
   self_->request(links_, handshake_time_max + grace, std::move(request))
       .then(
-          [this, at](const v1::PeerConnected& answer) {
+          [this, at, end](const v1::PeerConnected& answer) {
             calling_.erase(at);
+            end(true, std::nullopt);
             if (auto peer = read_id<peer_id>(answer.peer(), "reach a node"))
               engine_.heard_of({*peer, {at}});
             go_on();
           },
-          [this, at](const caf::error&) { calling_.erase(at); });
+          [this, at, end](const caf::error& reason) {
+            calling_.erase(at);
+            end(false, from_caf(reason));
+          });
 }
 
 // -- the file of known nodes ----------------------------------------------------------------------
@@ -585,6 +680,7 @@ discovery_core::behavior_type discover(finder_pointer self, const discovery_part
       [=](const v1::ListNodes&) { return self->state.does->list(); },
       [=](caf::close_atom) { return self->state.does->close(); },
       [=](const v1::DiscoveryWake& wake) { self->state.does->wake(wake.number()); },
+      [=](const v1::SeedFound& what) { self->state.does->seed_found(what); },
   };
 }
 
@@ -614,13 +710,8 @@ result<record_name> from_proto(const v1::RecordName& from) {
 result<discovery_actor> spawn_discovery_actor(caf::actor_system& sys, const discovery_parts& parts) {
   constexpr auto attempted = "begin to find nodes";
   const auto& setup = parts.setup;
-  auto is_name = [](const peer_spec& one) {
-    return !std::holds_alternative<ip_address>(one.address.host);
-  };
   if (setup.seeds.size() > seeds_max)
     return fail(errc::invalid_argument, attempted, "too many seeds");
-  if (auto named = std::ranges::find_if(setup.seeds, is_name); named != setup.seeds.end())
-    return fail(errc::invalid_argument, attempted, to_string(*named) + " is not an IP address");
   if (setup.told.size() > contact_addresses_max || std::ranges::any_of(setup.told, [](const endpoint& at) { return at.port == 0; }))
     return fail(errc::invalid_argument, attempted, "the addresses of this node");
   return caf::actor_cast<discovery_actor>(sys.spawn(discover, parts));

@@ -9,6 +9,7 @@
 #include "network/discovery.hpp"
 #include "network/link_actor.hpp"
 #include "network/mesh_settings.hpp"
+#include "network/name_resolver.hpp"
 #include "network/token_bucket.hpp"
 
 namespace datamesh::network {
@@ -39,8 +40,9 @@ inline constexpr size_t paces_kept = 1024;
 inline constexpr auto save_every = std::chrono::minutes{10};
 
 /// Is told what nobody asked for.
-using discovery_watch_actor = caf::typed_actor<caf::reacts_to<v1::NodesChanged>, caf::reacts_to<v1::RecordRenewalDue>,
-                                               caf::reacts_to<v1::RecordConflict>, caf::reacts_to<v1::NodesFileFailed>>;
+using discovery_watch_actor =
+    caf::typed_actor<caf::reacts_to<v1::NodesChanged>, caf::reacts_to<v1::RecordRenewalDue>, caf::reacts_to<v1::RecordConflict>,
+                     caf::reacts_to<v1::NodesFileFailed>, caf::reacts_to<v1::SeedFailed>>;
 
 using discovery_actor = caf::typed_actor<
     // A peer's request of this part: a `peer_handler_actor`, for the router. No more than
@@ -62,7 +64,7 @@ struct discovery_setup {
   /// Where others reach this node, the best first, at most `contact_addresses_max`. With none
   /// it is in nobody's table, and publishes no record.
   std::vector<endpoint> told;
-  /// At most `seeds_max`, by IP address.
+  /// At most `seeds_max`, by IP address or name.
   std::vector<peer_spec> seeds;
   /// The file of known nodes; none where it is empty. Its folder is there.
   std::string saved_at;
@@ -74,9 +76,11 @@ struct discovery_parts {
   link_actor links;
   discovery_setup setup;
   discovery_watch_actor watch; ///< Or none.
+  /// For seeds that have names; by default the system's.
+  std::shared_ptr<name_resolver> resolver{};
 };
 
-/// `invalid_argument` for seeds that are too many or are names, or too many addresses.
+/// `invalid_argument` for too many seeds or addresses.
 [[nodiscard]] result<discovery_actor> spawn_discovery_actor(caf::actor_system& sys, const discovery_parts& parts);
 
 [[nodiscard]] v1::RecordName to_proto(const record_name& from);

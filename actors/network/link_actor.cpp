@@ -15,9 +15,10 @@ using storage::kept_promise;
 constexpr auto longest_wait = std::chrono::milliseconds{std::chrono::hours{1}};
 
 /// With what only the thread of the sockets may send it.
-using link_core = link_actor::extend<caf::reacts_to<v1::ConnectOutcome>, caf::reacts_to<v1::AskOutcome, bytes>,
-                                     caf::reacts_to<v1::TokenFailed, caf::error>, caf::reacts_to<v1::ArrivedRequest, bytes>,
-                                     caf::reacts_to<v1::LinkUp>, caf::reacts_to<v1::LinkDown>, caf::reacts_to<v1::LinksClosed>>;
+using link_core =
+    link_actor::extend<caf::reacts_to<v1::ConnectOutcome>, caf::reacts_to<v1::AskOutcome, bytes>,
+                       caf::reacts_to<v1::TokenFailed, caf::error>, caf::reacts_to<v1::ArrivedRequest, bytes>, caf::reacts_to<v1::LinkUp>,
+                       caf::reacts_to<v1::LinkDown>, caf::reacts_to<v1::LinkRefused>, caf::reacts_to<v1::LinksClosed>>;
 
 v1::LinkFacts to_proto(const link_facts& from) {
   v1::LinkFacts to;
@@ -26,6 +27,11 @@ v1::LinkFacts to_proto(const link_facts& from) {
   *to.mutable_address() = network::to_proto(from.address);
   to.set_dialed(from.side == link_side::dialer);
   return to;
+}
+
+/// For people. A refusal is told by itself: what a code of errors says of it in general would mislead.
+std::string text_of(const error& reason) {
+  return reason.code() == errc::peer_refused && !reason.object().empty() ? reason.object() : reason.message();
 }
 
 result<peer_id> peer_from(const std::string& raw, const char* attempted) {
@@ -69,7 +75,14 @@ public:
     *message.mutable_link() = to_proto(what);
     message.set_links(static_cast<uint32_t>(links));
     message.set_code(static_cast<uint32_t>(reason.code()));
-    message.set_reason(reason.message());
+    message.set_reason(text_of(reason));
+    caf::anon_send(actor_, std::move(message));
+  }
+  void on_refused(const link_facts& what, const error& reason) override {
+    v1::LinkRefused message;
+    *message.mutable_link() = to_proto(what);
+    message.set_code(static_cast<uint32_t>(reason.code()));
+    message.set_reason(text_of(reason));
     caf::anon_send(actor_, std::move(message));
   }
   void on_connected(uint64_t token, const result<peer_id>& outcome) override {
@@ -219,6 +232,7 @@ link_core::behavior_type links(link_pointer self, const link_parts& parts) {
         self->state.sockets->post([whom = *peer, code = static_cast<errc>(request.code())](socket_side& on) { on.hub.drop(whom, code); });
         return v1::Done{};
       },
+      [=](const v1::CheckPeers&) { self->state.sockets->post([](socket_side& on) { on.hub.check_gate(); }); },
       [=](const v1::ListLinks&) { return list(self->state); },
       [=](caf::close_atom) -> caf::result<v1::Done> {
         auto promise = self->make_response_promise<close_promise::promise_type>();
@@ -256,6 +270,10 @@ link_core::behavior_type links(link_pointer self, const link_parts& parts) {
         self->state.links.erase(down.link().link());
         if (self->state.watch)
           self->send(self->state.watch, down);
+      },
+      [=](const v1::LinkRefused& refused) {
+        if (self->state.watch)
+          self->send(self->state.watch, refused);
       },
       [=](const v1::LinksClosed&) {
         for (auto& promise : self->state.closing)

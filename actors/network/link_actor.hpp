@@ -13,8 +13,9 @@ namespace datamesh::network {
 /// Answers what peers ask; an error becomes the code of the answer.
 using peer_handler_actor = caf::typed_actor<caf::replies_to<v1::PeerRequest, bytes>::with<v1::PeerAnswer, bytes>>;
 
-/// Is told of each link, once when it is up and once when it is down.
-using link_watch_actor = caf::typed_actor<caf::reacts_to<v1::LinkUp>, caf::reacts_to<v1::LinkDown>>;
+/// Is told of each link, once when it is up and once when it is down, and of each that one of both
+/// refused before.
+using link_watch_actor = caf::typed_actor<caf::reacts_to<v1::LinkUp>, caf::reacts_to<v1::LinkDown>, caf::reacts_to<v1::LinkRefused>>;
 
 using link_actor = caf::typed_actor<
     // A link with that node, dialed where there is none, or where it is not yet known that
@@ -23,7 +24,9 @@ using link_actor = caf::typed_actor<
     // Asks a node with which there is a link; waits for its credit. Ends in time.
     caf::replies_to<v1::AskPeer, bytes>::with<v1::PeerAnswer, bytes>,
     // Closes the links with that node.
-    caf::replies_to<v1::DropPeer>::with<v1::Done>, caf::replies_to<v1::ListLinks>::with<v1::LinkList>,
+    caf::replies_to<v1::DropPeer>::with<v1::Done>,
+    // Closes the links with whom the gate of its options lets in no more.
+    caf::reacts_to<v1::CheckPeers>, caf::replies_to<v1::ListLinks>::with<v1::LinkList>,
     // Tells all peers, closes all, and ends.
     caf::replies_to<caf::close_atom>::with<v1::Done>>;
 

@@ -2,8 +2,10 @@
 
 #include "network/asio_transport.hpp"
 #include "network/discovery_actor.hpp"
+#include "network/members_actor.hpp"
 #include "network/peer_access.hpp"
 #include "network/peer_router.hpp"
+#include "network/refusal_log.hpp"
 #include "storage/ask.hpp"
 
 #include <fmt/format.h>
@@ -33,16 +35,20 @@ struct mesh_facts {
   uint32_t nodes = 0;
   uint32_t alive = 0;
   std::optional<error> file_failure;
+  std::optional<error> members_failure;
+  members_actor members; ///< None in an open mesh.
 };
 
 using watch_actor =
-    caf::typed_actor<caf::reacts_to<v1::LinkUp>, caf::reacts_to<v1::LinkDown>, caf::reacts_to<v1::NodesChanged>,
-                     caf::reacts_to<v1::RecordRenewalDue>, caf::reacts_to<v1::RecordConflict>, caf::reacts_to<v1::NodesFileFailed>>;
+    caf::typed_actor<caf::reacts_to<v1::LinkUp>, caf::reacts_to<v1::LinkDown>, caf::reacts_to<v1::LinkRefused>,
+                     caf::reacts_to<v1::NodesChanged>, caf::reacts_to<v1::RecordRenewalDue>, caf::reacts_to<v1::RecordConflict>,
+                     caf::reacts_to<v1::NodesFileFailed>, caf::reacts_to<v1::SeedFailed>>;
 
 struct watcher {
   std::shared_ptr<mesh_facts> facts;
   std::shared_ptr<const clock> time;
   std::function<void(severity, std::string, std::optional<errc>)> tell;
+  std::shared_ptr<refusal_log> refusals = std::make_shared<refusal_log>();
 
   void up(const v1::LinkUp& what) const {
     auto address = from_proto(what.link().address());
@@ -50,10 +56,29 @@ struct watcher {
                    time->wall().time_since_epoch().count()};
     std::lock_guard guard{facts->mutex};
     facts->links[what.link().link()] = link;
+    if (facts->members)
+      caf::anon_send(facts->members, what);
   }
   void down(const v1::LinkDown& what) const {
-    std::lock_guard guard{facts->mutex};
-    facts->links.erase(what.link().link());
+    {
+      std::lock_guard guard{facts->mutex};
+      facts->links.erase(what.link().link());
+    }
+    if (static_cast<errc>(what.code()) == errc::peer_refused)
+      refused(what.link(), what.reason());
+  }
+  void refused(const v1::LinkFacts& link, const std::string& reason) const {
+    auto peer = peer_id::from(as_view(link.peer()));
+    auto address = from_proto(link.address());
+    switch (refusals->seen(peer, reason, time->monotonic())) {
+    case refusal_log::what::tell:
+      return tell(severity::warning, fmt::format("no link with node {} at {}: {}", peer.hex(), address ? address->text() : "?", reason),
+                  errc::peer_refused);
+    case refusal_log::what::tell_that_there_are_more:
+      return tell(severity::warning, "more links are refused, which are not told for an hour", errc::peer_refused);
+    case refusal_log::what::nothing:
+      return;
+    }
   }
   void nodes(const v1::NodesChanged& what) const {
     uint32_t before = 0;
@@ -81,11 +106,16 @@ watch_actor::behavior_type watch(watch_actor::pointer, const watcher& does) {
   return {
       [=](const v1::LinkUp& what) { does.up(what); },
       [=](const v1::LinkDown& what) { does.down(what); },
+      [=](const v1::LinkRefused& what) { does.refused(what.link(), what.reason()); },
       [=](const v1::NodesChanged& what) { does.nodes(what); },
       // The node's own record, the only one that is published, is renewed by discovery itself.
       [](const v1::RecordRenewalDue&) {},
       [](const v1::RecordConflict&) {},
       [=](const v1::NodesFileFailed& what) { does.file_failed(what); },
+      [=](const v1::SeedFailed& what) {
+        does.tell(severity::warning, fmt::format("the seed {} is not reached: {}", what.seed(), what.reason()),
+                  static_cast<errc>(what.code()));
+      },
   };
 }
 
@@ -118,6 +148,8 @@ struct mesh_member::impl {
   std::function<void()> end_parts;
   remote_shards_actor remote;
   std::shared_ptr<peer_access> lent;
+  std::shared_ptr<membership> members;
+  members_actor keeper;
 };
 
 mesh_member::mesh_member(std::unique_ptr<impl> with) : impl_(std::move(with)) {}
@@ -136,8 +168,20 @@ result<std::unique_ptr<mesh_member>> mesh_member::start(caf::actor_system& sys, 
     return fail(identity.error());
   auto at = (*wire)->addresses();
   auto facts = std::make_shared<mesh_facts>();
-  auto made = std::make_unique<impl>(impl{
-      sys, env.random, std::make_shared<const tls_identity>(std::move(*identity)), facts, {}, {}, {}, {}, {}, parts.end_parts, {}, {}});
+  auto made = std::make_unique<impl>(impl{sys,
+                                          env.random,
+                                          std::make_shared<const tls_identity>(std::move(*identity)),
+                                          facts,
+                                          {},
+                                          {},
+                                          {},
+                                          {},
+                                          {},
+                                          parts.end_parts,
+                                          {},
+                                          {},
+                                          parts.members,
+                                          {}});
   discovery_setup setup;
   setup.mesh = parts.settings.mesh;
   setup.rules = parts.settings.rules();
@@ -149,10 +193,14 @@ result<std::unique_ptr<mesh_member>> mesh_member::start(caf::actor_system& sys, 
   made->router = spawn_peer_router(sys);
   hub_options options;
   options.link.network = setup.mesh;
+  options.link.gate = parts.members;
   made->links = spawn_link_actor(sys, {std::move(*wire), env.clock, made->identity, options, made->router, made->watcher});
   // From here on it ends as a member does.
   std::unique_ptr<mesh_member> member{new mesh_member{std::move(made)}};
   auto& self = *member->impl_;
+  if (parts.members)
+    if (auto kept = member->keep_members(parts); !kept)
+      return fail(kept.error());
   auto discovery = spawn_discovery_actor(sys, {env, self.identity, self.links, std::move(setup), self.watcher});
   if (!discovery)
     return fail(discovery.error());
@@ -160,6 +208,29 @@ result<std::unique_ptr<mesh_member>> mesh_member::start(caf::actor_system& sys, 
   if (auto served = member->serve(peer_part::discovery, caf::actor_cast<caf::actor>(*discovery)); !served)
     return fail(served.error());
   return member;
+}
+
+result<void> mesh_member::keep_members(const member_parts& parts) {
+  auto& self = *impl_;
+  auto failed = [facts = self.facts](std::optional<error> why) {
+    std::lock_guard guard{facts->mutex};
+    facts->members_failure = std::move(why);
+  };
+  self.keeper = spawn_members_actor(
+      self.sys, {parts.env, parts.members, self.links, self.identity->id(), parts.members_at, parts.tell, std::move(failed)});
+  {
+    std::lock_guard guard{self.facts->mutex};
+    self.facts->members = self.keeper;
+  }
+  return serve(peer_part::members, caf::actor_cast<caf::actor>(self.keeper));
+}
+
+result<bool> mesh_member::offer_members(const bytes& list) {
+  if (!impl_->keeper)
+    return fail(errc::unavailable, taking, "the mesh is an open one until the node is restarted");
+  caf::scoped_actor asks{impl_->sys};
+  return storage::ask<v1::MembersOffered>(asks.ptr(), impl_->keeper, answer_max, v1::OfferMembers{}, list)
+      .map([](const v1::MembersOffered& answer) { return answer.newer(); });
 }
 
 result<void> mesh_member::serve(peer_part part, const caf::actor& by) {
@@ -189,6 +260,19 @@ mesh_report mesh_member::report() const {
   now.nodes_known = impl_->facts->nodes;
   now.nodes_alive = impl_->facts->alive;
   now.file_failure = impl_->facts->file_failure;
+  if (impl_->members) {
+    auto newest = impl_->members->newest();
+    const auto& list = newest->list;
+    now.members = members_report{list.number,
+                                 list.members.size(),
+                                 static_cast<uint32_t>(list.operators.size()),
+                                 list.threshold,
+                                 {},
+                                 list.find(now.self) != nullptr,
+                                 impl_->facts->members_failure};
+    if (list.expires_s)
+      now.members->expires_ns = *list.expires_s * 1'000'000'000;
+  }
   return now;
 }
 
@@ -233,6 +317,14 @@ void mesh_member::close() {
   }
   if (self.end_parts)
     std::exchange(self.end_parts, nullptr)();
+  if (self.keeper) {
+    {
+      std::lock_guard guard{self.facts->mutex};
+      self.facts->members = nullptr;
+    }
+    asks->send_exit(self.keeper, caf::exit_reason::user_shutdown);
+    asks->wait_for(self.keeper);
+  }
   if (self.remote) {
     asks->send_exit(self.remote, caf::exit_reason::user_shutdown);
     asks->wait_for(self.remote);

@@ -6,6 +6,7 @@
 
 #include "datamesh/base/environment.hpp"
 #include "messages.hpp"
+#include "network/member_list.hpp"
 #include "network/mesh_settings.hpp"
 #include "network/peer_part.hpp"
 
@@ -20,9 +21,11 @@ struct member_parts {
   environment env; ///< Clock, random and files are used.
   crypto::key256 seed;
   mesh_settings settings;
-  std::string saved_at; ///< The file of known nodes; none when empty. Its folder is there.
-  /// Told when the first node answers, when none does any more, and when the file of known nodes
-  /// fails. Called on a thread of the actors: returns soon.
+  std::string saved_at;                  ///< The file of known nodes; none when empty. Its folder is there.
+  std::shared_ptr<membership> members{}; ///< Null in an open mesh.
+  std::string members_at{};              ///< Where a newer list of members is kept.
+  /// Told when the first node answers, when none does any more, when the file of known nodes
+  /// fails, when a node is refused, and of lists of members. Called on a thread of the actors: returns soon.
   std::function<void(severity, std::string, std::optional<errc>)> tell;
   /// Ends what other parts serve; called once, by `close`, behind discovery and before the links,
   /// so that who waits for an answer gets it. Nothing where it is empty.
@@ -44,6 +47,10 @@ public:
   /// In the order of ids. `timed_out` when discovery does not answer.
   [[nodiscard]] result<std::vector<peer_report>> peers() const;
 
+  /// A list of members of the operator of this node; answers whether it is newer. Fails as
+  /// `judge_after` does; `unavailable` in an open mesh.
+  [[nodiscard]] result<bool> offer_members(const bytes& list);
+
   /// From now on requests to that part go to *by*, a `peer_handler_actor`, until it ends; then they
   /// are answered `unavailable`. `timed_out` when the router does not answer.
   [[nodiscard]] result<void> serve(peer_part part, const caf::actor& by);
@@ -57,6 +64,7 @@ public:
 
 private:
   struct impl;
+  [[nodiscard]] result<void> keep_members(const member_parts& parts);
   explicit mesh_member(std::unique_ptr<impl> with);
   std::unique_ptr<impl> impl_;
 };

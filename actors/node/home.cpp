@@ -231,6 +231,10 @@ result<crypto::key256> node_home::node_seed() {
   return fresh;
 }
 
+std::string node_home::members_file(const network_id& mesh) const {
+  return join_path(folder_, "members." + mesh.brief());
+}
+
 // Nodes of one mesh are not told of another.
 std::string node_home::known_nodes_file(const network_id& mesh) const {
   return read_only_ ? std::string{} : join_path(folder_, "known-nodes." + mesh.brief());

@@ -65,6 +65,8 @@ public:
   /// The Ed25519 seed by which other nodes know this one; made when first asked for.
   /// `key_file_damaged` where the file is not what was written.
   [[nodiscard]] result<crypto::key256> node_seed();
+  /// Where the newest list of members of that mesh is kept; there is none in an open one.
+  [[nodiscard]] std::string members_file(const network_id& mesh) const;
   /// Where the known nodes of the mesh with that id are kept; empty where nothing can be.
   [[nodiscard]] std::string known_nodes_file(const network_id& mesh) const;
   /// The index of what lies on another node.

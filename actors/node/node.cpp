@@ -49,6 +49,7 @@ public:
 
   [[nodiscard]] result<std::optional<mesh_report>> mesh() const override;
   [[nodiscard]] result<std::vector<peer_report>> peers() const override;
+  [[nodiscard]] result<void> reload_members() override;
 
   [[nodiscard]] result<void> allow(const vault_id& owner, uint64_t bytes) override;
   [[nodiscard]] result<std::vector<room_report>> rooms() const override;
@@ -100,6 +101,10 @@ result<std::vector<peer_report>> local_node::peers() const {
   if (member == nullptr)
     return fail(errc::unavailable, "list the nodes of a mesh, since this node is in none");
   return member->peers();
+}
+
+result<void> local_node::reload_members() {
+  return core_->reload_members();
 }
 
 result<void> local_node::allow(const vault_id& owner, uint64_t bytes) {
@@ -233,6 +238,10 @@ result<std::optional<mesh_report>> node::mesh() const {
 
 result<std::vector<peer_report>> node::peers() const {
   return impl_->door->peers();
+}
+
+result<void> node::reload_members() {
+  return impl_->door->reload_members();
 }
 
 result<void> node::allow(const vault_id& owner, uint64_t bytes) {

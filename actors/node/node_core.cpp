@@ -5,6 +5,7 @@
 #include "network/mesh_member.hpp"
 #include "network/peer_access.hpp"
 #include "node/guest_host.hpp"
+#include "node/member_file.hpp"
 #include "node/vault_runtime.hpp"
 #include "storage/adopt_actor.hpp"
 #include "storage/convert.hpp"
@@ -139,6 +140,11 @@ result<void> node_core::start_mesh() {
   parts.tell = [this](severity level, std::string detail, std::optional<errc> code) {
     tell_node("mesh", level, std::move(detail), code);
   };
+  parts.members_at = home.members_file(settings->mesh);
+  auto members = begin_membership(env, settings->mesh, parts.members_at, options.mesh->members, parts.tell);
+  if (!members)
+    return fail(members.error());
+  parts.members = std::move(*members);
   parts.end_parts = [this] {
     if (!guests_->close())
       kept_threads_ = true;
@@ -150,6 +156,16 @@ result<void> node_core::start_mesh() {
   guests_->serve(*mesh_);
   mesh_->lend(peers);
   return {};
+}
+
+result<void> node_core::reload_members() {
+  constexpr auto attempted = "read the list of members again";
+  if (!mesh_ || options.mesh->members.empty())
+    return fail(errc::unavailable, attempted, "no file of it is named");
+  auto raw = read_member_file(env, options.mesh->members);
+  if (!raw)
+    return fail(raw.error().within(attempted));
+  return mesh_->offer_members(*raw).map([](bool) {});
 }
 
 void node_core::tell_node(const std::string& subject, severity level, std::string detail, std::optional<errc> code) {

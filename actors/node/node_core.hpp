@@ -68,6 +68,8 @@ public:
   [[nodiscard]] const network::mesh_member* mesh() const noexcept {
     return mesh_.get();
   }
+  /// See `node::reload_members`.
+  [[nodiscard]] result<void> reload_members();
   /// What it keeps for others.
   [[nodiscard]] guest_host& guests() const noexcept {
     return *guests_;

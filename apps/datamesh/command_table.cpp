@@ -428,6 +428,114 @@ std::vector<command_spec> drive_commands() {
   };
 }
 
+const option_spec operator_key = {.name = "operator-key",
+                                  .letter = 'k',
+                                  .kind = kind::path,
+                                  .placeholder = "KEYFILE",
+                                  .text = "The operator's key that signs, as 'members key' made it."};
+const option_spec operator_password_file = {.name = "operator-password-file",
+                                            .kind = kind::path,
+                                            .placeholder = "FILE",
+                                            .text = "Read the password of KEYFILE from the first line of FILE; '-' is standard input."};
+const option_spec operator_password_command = {.name = "operator-password-command",
+                                               .kind = kind::text,
+                                               .placeholder = "COMMAND",
+                                               .text = "Take the password of KEYFILE from the first line that COMMAND prints."};
+const option_spec operators = {.name = "operator",
+                               .kind = kind::text,
+                               .placeholder = "ID",
+                               .text = "Who may sign lists, by the id that 'members key' shows; all of them have to be named.",
+                               .repeated = true};
+const option_spec threshold = {.name = "threshold",
+                               .kind = kind::number,
+                               .placeholder = "N",
+                               .text = "How many of the operators have to sign.",
+                               .least = 1,
+                               .most = 16};
+const option_spec lasts = {.name = "lasts",
+                           .kind = kind::span,
+                           .placeholder = "SPAN",
+                           .text = "Let the list run out after SPAN, as in 90d: then nobody is let in until there is a newer one."};
+
+std::vector<command_spec> members_commands() {
+  return {
+      {.name = "key",
+       .summary = "Make the key of an operator, or show whose it is",
+       .text = "An operator is a person who may say who is let in. The key is made in KEYFILE, sealed with a password and readable by its "
+               "owner alone; it is of no use on nodes, and belongs where the operator is. Where KEYFILE is there, its id is shown, and "
+               "nothing is asked.",
+       .example = "datamesh members key ~/mesh-operator.key",
+       .arguments = {{.name = "KEYFILE", .kind = kind::path}},
+       .options = {operator_password_file, operator_password_command}},
+      {.name = "init",
+       .summary = "Close a mesh: make its first list of members",
+       .text = "LIST is a new file. Without --network, the mesh is that of the daemon of this machine, whose node is the first member. "
+               "Without --operator, the owner of KEYFILE alone may sign.\n\n"
+               "A node lets in members alone when 'mesh_members' in its datameshd.toml names a copy of LIST and it was restarted; an open "
+               "mesh is closed when all of its nodes do. See datameshd(8).",
+       .example = "datamesh members init members.list --operator-key ~/mesh-operator.key\n"
+                  "datamesh members init members.list -k ann.key --operator 9d...51 --operator 3f...aa --threshold 2 --network 3f1c...",
+       .arguments = {{.name = "LIST", .kind = kind::path}},
+       .options = {operator_key,
+                   operator_password_file,
+                   operator_password_command,
+                   {.name = "network", .kind = kind::text, .placeholder = "MESH", .text = "The mesh, as 'mesh_network' names it."},
+                   operators,
+                   threshold,
+                   lasts,
+                   dry_run},
+       .groups = group_node},
+      {.name = "add",
+       .summary = "Put nodes on the list of members",
+       .text =
+           "NODE is the id that 'datamesh node status' shows there. LIST becomes the next list, signed. Take it to one node of the mesh, "
+           "where 'mesh_members' names it, and let its daemon read it ('systemctl reload datameshd'): the others have it from there, "
+           "also those that come later.",
+       .example = "datamesh members add members.list 5f1e...d3c4 --label cellar -k ~/mesh-operator.key",
+       .arguments = {{.name = "LIST", .kind = kind::path}, {.name = "NODE", .kind = kind::text, .repeated = true}},
+       .options = {operator_key,
+                   operator_password_file,
+                   operator_password_command,
+                   {.name = "label", .kind = kind::text, .placeholder = "TEXT", .text = "For people: whose node it is, or where."},
+                   dry_run}},
+      {.name = "remove",
+       .summary = "Take nodes off the list of members",
+       .text =
+           "As 'members add'. Each node ends its links with them as soon as it has the list. What they keep, and what they know already, "
+           "they keep.",
+       .example = "datamesh members remove members.list 5f1e...d3c4 -k ~/mesh-operator.key",
+       .arguments = {{.name = "LIST", .kind = kind::path}, {.name = "NODE", .kind = kind::text, .repeated = true}},
+       .options = {operator_key, operator_password_file, operator_password_command, dry_run}},
+      {.name = "set",
+       .summary = "Change who signs, and how long the list holds",
+       .text =
+           "So many operators of the list before have to sign the next one as that says, and so many of its own: other operators add "
+           "their signatures with 'members sign'. A node that never saw a list which both have signed does not take later ones: hand it "
+           "that list first.",
+       .example = "datamesh members set members.list --lasts 90d -k ~/mesh-operator.key\n"
+                  "datamesh members set members.list --operator 9d...51 --operator 3f...aa --threshold 2 -k ~/mesh-operator.key",
+       .arguments = {{.name = "LIST", .kind = kind::path}},
+       .options = {operator_key,
+                   operator_password_file,
+                   operator_password_command,
+                   operators,
+                   threshold,
+                   lasts,
+                   {.name = "lasts-forever", .text = "Let it hold until there is a newer one."},
+                   dry_run}},
+      {.name = "sign",
+       .summary = "Add the signature of another operator",
+       .text = "Look at it first: 'datamesh members show LIST'.",
+       .example = "datamesh members sign members.list -k ~/mesh-operator.key",
+       .arguments = {{.name = "LIST", .kind = kind::path}},
+       .options = {operator_key, operator_password_file, operator_password_command, dry_run}},
+      {.name = "show",
+       .summary = "Show a list of members, and who has signed it",
+       .example = "datamesh members show members.list",
+       .arguments = {{.name = "LIST", .kind = kind::path}}},
+  };
+}
+
 std::vector<command_spec> mesh_commands() {
   return {
       {.name = "node",
@@ -462,6 +570,61 @@ std::vector<command_spec> mesh_commands() {
                "the other did. A node that nobody can dial is shown while it has a link.",
        .example = "datamesh peers",
        .groups = group_node},
+      {.name = "members",
+       .summary = "Say who is let into a closed mesh",
+       .example = "datamesh members show /etc/datamesh/members",
+       .children = members_commands()},
+      {.name = "invite",
+       .summary = "Bring another node into the mesh",
+       .example = "datamesh invite create carol.invite",
+       .children =
+           {{.name = "create",
+             .summary = "Write an invite for a new node",
+             .text =
+                 "FILE names the mesh, whether it is a local one, and the nodes to ask first: this one, where it listens, unless --seed "
+                 "names others. The node's key signs it. In an open mesh whoever has FILE is let in, also when it is over: it is for one "
+                 "person. Into a closed one nobody is let in by it, until an operator puts the new node on the list of members.",
+             .example = "datamesh invite create carol.invite\n"
+                        "datamesh invite create carol.invite --members /etc/datamesh/members.list --lasts 1d",
+             .arguments = {{.name = "FILE", .kind = kind::path}},
+             .options = {{.name = "lasts", .kind = kind::span, .placeholder = "SPAN", .text = "How long it is accepted.", .fallback = "7d"},
+                         {.name = "seed",
+                          .kind = kind::text,
+                          .placeholder = "ID@ADDRESS",
+                          .text = "A node to ask first, as 'datamesh node status' shows it there.",
+                          .repeated = true},
+                         {.name = "members", .kind = kind::path, .placeholder = "LIST", .text = "The list of members of a closed mesh."},
+                         {.name = "force", .letter = 'f', .text = "Replace FILE when it is there already."}},
+             .groups = group_node},
+            {.name = "show",
+             .summary = "Show an invite",
+             .example = "datamesh invite show carol.invite",
+             .arguments = {{.name = "FILE", .kind = kind::path}}},
+            {.name = "accept",
+             .summary = "Write what an invite says into the settings of the daemon",
+             .text =
+                 "Sets 'mesh_network', 'mesh_seeds' and their like in datameshd.toml, and leaves all else there as it is. Compare the node "
+                 "that the invite is from with what its operator tells, or have it compared by --from: whoever sent FILE says which mesh "
+                 "it "
+                 "is. See datameshd(8).",
+             .example = "datamesh invite accept carol.invite --dry-run\n"
+                        "datamesh invite accept carol.invite --listen 192.168.1.10:7000",
+             .arguments = {{.name = "FILE", .kind = kind::path}},
+             .options =
+                 {{.name = "listen",
+                   .kind = kind::text,
+                   .placeholder = "ADDRESS",
+                   .text = "Where others dial this node; without one it only dials.",
+                   .repeated = true},
+                  {.name = "announce",
+                   .kind = kind::text,
+                   .placeholder = "ADDRESS",
+                   .text = "Where others reach this node, when that is not where it listens.",
+                   .repeated = true},
+                  {.name = "from", .kind = kind::text, .placeholder = "ID", .text = "The node that has to have signed it."},
+                  {.name = "to", .kind = kind::path, .placeholder = "CONFIG", .text = "Write these settings instead of the daemon's."},
+                  {.name = "force", .letter = 'f', .text = "Replace settings of a mesh that are there already."},
+                  dry_run}}}},
   };
 }
 

@@ -57,6 +57,13 @@ std::string listed(const std::vector<std::string>& texts, std::string_view none)
   return texts.empty() ? std::string{none} : printable(fmt::format("{}", fmt::join(texts, ", ")));
 }
 
+/// "list 4: 12 nodes, signed by 2 of 3 operators, until 2027-01-01T00:00:00Z"
+std::string members_of(const session& s, const members_report& list) {
+  return fmt::format("list {}: {}, signed by {} of {}{}", list.number, counted(list.members, "node", "nodes"), list.threshold,
+                     counted(list.operators, "operator", "operators"),
+                     list.expires_ns ? ", until " + s.out.time(*list.expires_ns) : std::string{});
+}
+
 /// "2 out, 1 in"
 std::string links_of(const peer_report& peer) {
   std::string text;
@@ -94,8 +101,27 @@ outcome<int> run_node_status(session& s) {
       .add("links", own.links)
       .add("nodes_known", own.nodes_known)
       .add("nodes_alive", own.nodes_alive);
+  if (own.members) {
+    const auto& list = *own.members;
+    line.add("members_list", list.number)
+        .add("members", list.members)
+        .add("operators", list.operators)
+        .add("threshold", list.threshold)
+        .add("listed", list.has_us);
+    if (list.expires_ns)
+      line.time("members_expire", *list.expires_ns);
+    if (list.failure)
+      line.add("members_error", facts_of(list.failure->code()).name).add("members_reason", list.failure->message());
+  }
   if (own.file_failure)
     line.add("error", facts_of(own.file_failure->code()).name).add("reason", own.file_failure->message());
+  // The summary is the last line.
+  if (own.members && !own.members->has_us)
+    s.out.warn("this node is not on the list of members: the others do not let it in");
+  if (own.members && own.members->failure)
+    s.out.warn(printable(own.members->failure->message()));
+  if (own.file_failure)
+    s.out.warn(printable(own.file_failure->message()));
   s.out.line(line);
   s.out.print("Node      {}", own.self.hex());
   s.out.print("Mesh      {}{}", own.network ? own.network->hex() : "told to root and the daemon's user alone", own.local ? " (local)" : "");
@@ -103,11 +129,11 @@ outcome<int> run_node_status(session& s) {
   s.out.print("Links     {}", grouped(own.links));
   s.out.print("Listens   {}", listed(own.listens, "nowhere: this node only dials"));
   s.out.print("Announces {}", listed(own.announces, "nothing: others can not dial this node"));
+  if (own.members)
+    s.out.print("Members   {}", members_of(s, *own.members));
   if (!own.announces.empty())
     s.out.print("Seed      {}@{}", own.self.hex(), printable(own.announces.front()));
   page_rooms(s, rooms);
-  if (own.file_failure)
-    s.out.warn(printable(own.file_failure->message()));
   return 0;
 }
 

@@ -33,7 +33,8 @@ const std::vector<std::string_view> keys{"home",
                                          "mesh_listen",
                                          "mesh_announce",
                                          "mesh_seeds",
-                                         "mesh_local"};
+                                         "mesh_local",
+                                         "mesh_members"};
 
 std::string wrong(const std::string& key, const char* due) {
   return fmt::format("'{}' must be {}", key, due);
@@ -111,6 +112,8 @@ std::string read_mesh(const std::string& key, const toml::node& node, mesh_optio
     return read_addresses(key, node, to.announce);
   if (key == "mesh_seeds")
     return read_addresses(key, node, to.seeds);
+  if (key == "mesh_members")
+    return read_path(key, node, to.members);
   if (key == "mesh_local") {
     auto yes = node.value_exact<bool>();
     to.local = yes.value_or(false);
@@ -178,7 +181,7 @@ cli::outcome<void> check_mesh(const toml::table& parsed, const std::string& file
     return refuse_at(file, node != nullptr ? node->source().begin.line : 1, why);
   };
   if (!parsed.contains("mesh_network")) {
-    for (const auto* key : {"mesh_listen", "mesh_announce", "mesh_seeds", "mesh_local"})
+    for (const auto* key : {"mesh_listen", "mesh_announce", "mesh_seeds", "mesh_local", "mesh_members"})
       if (parsed.contains(key))
         return refuse_key(key, fmt::format("'{}' needs 'mesh_network', which says what mesh it is", key));
     return {};
@@ -249,6 +252,7 @@ std::vector<std::string> need_restart(const daemon_config& old, const daemon_con
   compare("mesh_announce", old.mesh.announce == next.mesh.announce);
   compare("mesh_seeds", old.mesh.seeds == next.mesh.seeds);
   compare("mesh_local", old.mesh.local == next.mesh.local);
+  compare("mesh_members", old.mesh.members == next.mesh.members);
   return names;
 }
 

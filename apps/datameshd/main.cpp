@@ -179,6 +179,8 @@ private:
     cli::failure told{why};
     if (why.code() == errc::key_file_damaged)
       told.next = "put a copy of the file back, or remove it: then the node gets a new key, and is another one to the mesh";
+    else if (why.attempted() == "use the list of members")
+      told.next = fmt::format("see what is wrong with {}; 'datamesh members show' reads it", cli::printable(why.object()));
     else if (why.attempted() == "listen for nodes")
       told.next = "see that no other program has the port, and that 'mesh_listen' names an address of this machine";
     return told;
@@ -205,11 +207,23 @@ private:
       webhook_.set(next->webhook);
       config_.drives = next->drives;
       guard_->set(next->drives);
+      reload_members(next->mesh);
       log_line(severity::info, "read the settings again", line_.config_file);
     } else {
       log_line(severity::error, next.error().what, line_.config_file);
     }
     tell_systemd("READY=1\n");
+  }
+
+  void reload_members(const mesh_options& next) {
+    if (next.members.empty() || next.members != config_.mesh.members)
+      return;
+    auto done = node_->reload_members();
+    if (done)
+      return;
+    // What came from another node may be newer than the file.
+    auto is_old = done.error().code() == errc::conflict;
+    log_line(is_old ? severity::info : severity::error, "the list of members is not taken: " + done.error().message(), next.members);
   }
 
   void end(std::thread& serving) {

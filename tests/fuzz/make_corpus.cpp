@@ -8,6 +8,8 @@
 #include "datamesh/v1/pack.pb.h"
 #include "network/discovery_message.hpp"
 #include "network/grants.hpp"
+#include "network/invite.hpp"
+#include "network/member_list.hpp"
 #include "network/peer_link.hpp"
 #include "network/shard_message.hpp"
 #include "storage/checkpoint.hpp"
@@ -470,6 +472,40 @@ void tickets() {
   put("ticket", "grants_newer", 3, as_view("datamesh grants 2\n"));
 }
 
+void member_lists() {
+  using namespace network;
+  test::seeded_random random{2};
+  auto ann = operator_key::make(random).value();
+  auto bob = operator_key::make(random).value();
+  member_list list;
+  list.network = network_id::from(as_view("a mesh for the tests of members."));
+  list.operators = {ann.id(), bob.id()};
+  std::ranges::sort(list.operators);
+  auto empty = ann.sign(list).value();
+  list.number = 7;
+  list.threshold = 2;
+  list.made_s = 1'767'225'600;
+  list.expires_s = 1'798'761'600;
+  list.members = {{some_id<peer_id>(1), "cellar"}, {some_id<peer_id>(2), ""}, {some_id<peer_id>(3), "M\xc3\xbcller"}};
+  auto both = bob.sign(ann.sign(list).value()).value();
+  put("members", "empty", 0, empty.raw);
+  put("members", "list", 0, both.raw);
+  auto text = std::string{as_text(both.raw)};
+  put("members", "newer", 0, as_view(std::string{text}.replace(8, 1, "\x02")));
+  put("members", "cut", 0, as_view(text.substr(0, text.size() - 20)));
+  put("members", "many", 0, as_view(std::string{text}.replace(72, 4, "\xff\xff\xff\xff")));
+  invite to;
+  to.network = list.network;
+  to.made_s = list.made_s;
+  to.expires_s = *list.expires_s;
+  to.seeds = {some_id<peer_id>(1).hex() + "@/ip4/9.9.9.9/tcp/7000", some_id<peer_id>(2).hex() + "@/dns6/mesh.example/tcp/7000"};
+  auto seed = crypto::key256::random(random).value();
+  put("members", "invite", 2, sign_invite(to, seed).value());
+  to.members = both.raw;
+  put("members", "invite_closed", 2, sign_invite(to, seed).value());
+  put("members", "key", 1, ann.seal("a password", random).value());
+}
+
 void texts() {
   put("config", "all", "# mine\nmemory = '64M'\nquiet = true\ncolor = \"never\"\nthreads = 2\nexclude = ['*.o', \"b\\u00e4r\"]\n");
   put("config", "dotted", "vault = '''\nx'''\n\n[table]\na.b = 1979-05-27T07:32:00Z\n");
@@ -483,6 +519,9 @@ void texts() {
       "mesh_network = 'the photos of the millers, 2026'\nmesh_listen = ['0.0.0.0:7000', \"[::]:7000\"]\nmesh_announce = ['9.9.9.9:7000']\n"
       "mesh_seeds = ['/ip4/9.9.9.8/tcp/7000']\nmesh_local = false\n");
   put("daemon_config", "mesh_without_name", "mesh_local = true\nmesh_seeds = ['127.0.0.1:7000']\n");
+  put("daemon_config", "members",
+      "mesh_network = 'the photos of the millers, 2026'\nmesh_seeds = ['/dns6/mesh.example/tcp/7000']\nmesh_members = "
+      "'/etc/datamesh/members'\n");
   put("daemon_config", "wrong", "memory = 1\nnotfy = ['logger']\n");
   put("drive_marker", "v1", "datamesh drive 1\nid 6f1d0c52a7be44f09c0b7d6f0be2a915\n");
   put("drive_marker", "newer", "datamesh drive 2\nid 6f1d0c52a7be44f09c0b7d6f0be2a915\n");
@@ -512,5 +551,6 @@ int main(int argc, char** argv) {
   links();
   discovery_messages();
   tickets();
+  member_lists();
   texts();
 }

@@ -2,8 +2,8 @@
 // their keys and find each other from a few addresses. A member finds others, is found, and
 // keeps shards for owners to whom its operator gave room. docs/mesh.md.
 //
-// Addresses are texts of docs/formats/discovery.md, IP addresses alone: "192.0.2.7:4433",
-// "[2001:db8::7]:4433", "/ip4/192.0.2.7/tcp/4433".
+// Addresses are texts of docs/formats/discovery.md: "192.0.2.7:4433", "[2001:db8::7]:4433",
+// "/ip4/192.0.2.7/tcp/4433"; of seeds also names: "mesh.example.org:4433".
 //
 // Thread rule: values.
 #pragma once
@@ -35,13 +35,28 @@ struct mesh_options {
   /// at all addresses of the machine at once it must be said.
   std::vector<std::string> announce{};
   /// Members that are asked first, at most 16; with "ID@" in front, only the node with that id.
-  /// Nodes that were known before are asked, too.
+  /// A name is looked up anew each time. Nodes that were known before are asked, too.
   std::vector<std::string> seeds{};
   /// A mesh within one house: its nodes may have loopback, private and link-local addresses,
   /// and many of one network. Otherwise those are not taken, whoever names them.
   bool local = false;
+  /// Closes the mesh: the file of a list of members that its operators signed (datamesh/members.hpp). Only
+  /// nodes on it are let in. The newest list that was ever seen counts and is kept in the home; where
+  /// one is there the mesh is closed without a file, too.
+  std::string members{};
 
   friend bool operator==(const mesh_options&, const mesh_options&) = default;
+};
+
+/// The list by which a member of a closed mesh lets others in.
+struct members_report {
+  uint64_t number = 0; ///< Of the list; grows with each.
+  uint64_t members = 0;
+  uint32_t operators = 0;              ///< Who may sign lists,
+  uint32_t threshold = 0;              ///< and how many of them have to.
+  std::optional<int64_t> expires_ns{}; ///< Nobody is let in from then on; nanoseconds since the epoch.
+  bool has_us = false;                 ///< This node is on it.
+  std::optional<error> failure{};      ///< Why a list was not taken, or not kept, the last time.
 };
 
 /// What a member knows of itself and of its mesh.
@@ -49,12 +64,13 @@ struct mesh_report {
   peer_id self;
   std::optional<network_id> network; ///< A daemon tells it to root and its own user alone, since who knows it is let in.
   bool local = false;
-  std::vector<std::string> listens;   ///< Where it listens, with the ports that there are.
-  std::vector<std::string> announces; ///< What it tells others; empty: nobody can dial it.
-  uint64_t links = 0;                 ///< Open now, in both directions.
-  uint64_t nodes_known = 0;           ///< Of its table: those that have answered where they are reached.
-  uint64_t nodes_alive = 0;           ///< Of these, the ones that did not leave the last request unanswered.
-  std::optional<error> file_failure;  ///< Why the file of known nodes was not read or written, the last time.
+  std::vector<std::string> listens;        ///< Where it listens, with the ports that there are.
+  std::vector<std::string> announces;      ///< What it tells others; empty: nobody can dial it.
+  uint64_t links = 0;                      ///< Open now, in both directions.
+  uint64_t nodes_known = 0;                ///< Of its table: those that have answered where they are reached.
+  uint64_t nodes_alive = 0;                ///< Of these, the ones that did not leave the last request unanswered.
+  std::optional<error> file_failure;       ///< Why the file of known nodes was not read or written, the last time.
+  std::optional<members_report> members{}; ///< None in an open mesh.
 
   /// True while another node answers.
   [[nodiscard]] bool joined() const noexcept {

@@ -571,6 +571,11 @@ public:
   /// Other nodes of the mesh that this one knows or has a link with, in the order of ids;
   /// `unavailable` where it is in no mesh.
   [[nodiscard]] result<std::vector<peer_report>> peers() const;
+  /// Reads the file `mesh_options::members` again. A newer list holds from then on, is kept, and is told
+  /// to the others; links with whom it leaves out are ended. An older one, and one that the operators of
+  /// the present one did not sign, changes nothing: `conflict`, `authentication_failed`. `unavailable`
+  /// where no such file was named, or by a daemon: it does so on SIGHUP.
+  [[nodiscard]] result<void> reload_members();
 
   // Room for shards of owners on other nodes (docs/formats/ticket.md).
   /// Lets *owner* keep up to *bytes* here, in place of what he was granted before; 0 takes the grant

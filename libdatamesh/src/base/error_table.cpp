@@ -123,8 +123,10 @@ constexpr auto table = to_array<error_facts>({
     {errc::conflict, "DM-CONFLICT", "Two changes exclude each other.",
      "Run `datamesh ls` to see the present state and make the change that is still wanted.", severity::error, 1, 409},
 
-    {errc::peer_refused, "DM-PEER-REFUSED", "The other node does not prove that it is the one it should be.",
-     "Compare the node id with the one its operator tells, and see that the clocks of both machines are right.", severity::error, 4, 502},
+    {errc::peer_refused, "DM-PEER-REFUSED", "One node refuses the other, or does not prove that it is the one it should be.",
+     "Compare the node id with the one its operator tells, look whether it is on the list of members, and see that the clocks of both "
+     "machines are right.",
+     severity::error, 4, 502},
     {errc::protocol_violated, "DM-PROTOCOL-VIOLATED", "The other node breaks the rules of the protocol.",
      "See that nothing but DataMesh answers at that address, and that both nodes have a recent version.", severity::error, 1, 502},
 });

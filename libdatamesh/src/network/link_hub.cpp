@@ -374,8 +374,13 @@ void link_hub::impl::take(entry& e, const link_closed& what) {
     answered(each.token, what.reason.as(errc::unavailable, "ask another node"), {}, {});
   for (auto token : std::exchange(e.connecting, {}))
     owner.on_connected(token, fail(what.reason));
-  if (!std::exchange(e.up, false))
+  if (!std::exchange(e.up, false)) {
+    if (auto who = e.link ? e.link->proven() : std::nullopt; who && what.refused != link_refusal::none) {
+      e.facts.peer = *who;
+      owner.on_refused(e.facts, what.reason);
+    }
     return;
+  }
   auto all = peers.find(e.facts.peer);
   auto left = std::erase(all->second, e.number()) == 1 ? all->second.size() : 0;
   if (left == 0)
@@ -614,6 +619,11 @@ void link_hub::connect(uint64_t token, const endpoint& to, std::optional<peer_id
     return self.owner.on_connected(token, fail(errc::unavailable, attempted, "this node closes its links"));
   if (expected == self.us.id())
     return self.owner.on_connected(token, fail(errc::invalid_argument, attempted, "it is this one"));
+  if (expected && self.options.link.gate && self.options.link.gate->refuses(*expected) != link_refusal::none) {
+    error reason{errc::peer_refused, attempted, "the list of members does not let it in"};
+    self.owner.on_refused({0, *expected, to, link_side::dialer}, reason);
+    return self.owner.on_connected(token, fail(reason));
+  }
   if (expected && (there ? self.is_reached(*expected, to) : self.peers.contains(*expected)))
     return self.owner.on_connected(token, *expected);
   if (auto under_way = expected ? self.dialing.find({*expected, to}) : self.dialing.end(); under_way != self.dialing.end())
@@ -714,6 +724,16 @@ void link_hub::drop(const peer_id& peer, errc reason) {
     self.find(number)->link->close(reason);
     self.settle(number);
   }
+}
+
+void link_hub::check_gate() {
+  turn taken{*impl_};
+  auto& self = *impl_;
+  for (auto& [number, e] : self.entries)
+    if (e.link && !e.over) {
+      e.link->check_gate();
+      self.settle(number);
+    }
 }
 
 void link_hub::close() {

@@ -67,6 +67,9 @@ public:
   virtual void on_link_up(const link_facts& what, size_t links) = 0;
   /// All that was asked over it has been answered.
   virtual void on_link_down(const link_facts& what, size_t links, const error& reason) = 0;
+  /// One of both refused the other, before the link was up or without dialing; *what* has the peer
+  /// that is meant, and no link's number where none was dialed.
+  virtual void on_refused(const link_facts& what, const error& reason) = 0;
   /// What `connect` came to, once for each.
   virtual void on_connected(uint64_t token, const result<peer_id>& outcome) = 0;
   /// What `ask` came to, once for each.
@@ -99,6 +102,8 @@ public:
   void answer(const request_key& key, errc failure);
   /// Closes all links with that node and tells it why.
   void drop(const peer_id& peer, errc reason);
+  /// Closes all links with whom the gate lets in no more.
+  void check_gate();
   /// Closes all, and takes no more. `on_closed` follows.
   void close();
 

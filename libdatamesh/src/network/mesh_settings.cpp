@@ -43,10 +43,8 @@ result<peer_spec> read_seed(const std::string& text, const ip_rules& rules) {
   auto seed = parse_peer_spec(text);
   if (!seed)
     return seed;
-  auto ip = std::get_if<ip_address>(&seed->address.host);
-  if (ip == nullptr)
-    return wrong(fmt::format("the seed '{}' is a name; write its IP address", to_string(*seed)));
-  if (!rules.admits(*ip))
+  // What a name stands for is looked at when it is dialed.
+  if (auto ip = std::get_if<ip_address>(&seed->address.host); ip != nullptr && !rules.admits(*ip))
     return wrong(fmt::format("the seed {} {}", to_string(*ip), not_public));
   return seed;
 }

@@ -22,7 +22,7 @@ struct mesh_settings {
   bool local = false;
   std::vector<endpoint> listen;
   std::vector<endpoint> announce; ///< Empty where that is where it listens.
-  std::vector<peer_spec> seeds;
+  std::vector<peer_spec> seeds;   ///< By IP address or name.
 
   [[nodiscard]] ip_rules rules() const;
   /// What others are told when the node listens at *at*.

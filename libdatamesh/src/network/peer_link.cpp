@@ -86,6 +86,34 @@ link_side other(link_side side) noexcept {
   return side == link_side::dialer ? link_side::acceptor : link_side::dialer;
 }
 
+const char* text_of(link_refusal why) {
+  switch (why) {
+  case link_refusal::none:
+    break;
+  case link_refusal::other_mesh:
+    return "the node belongs to another mesh";
+  case link_refusal::no_member:
+    return "the node is not on the list of members";
+  case link_refusal::members_expired:
+    return "the list of members ran out: the operators have to sign a new one";
+  }
+  return "for a reason that this version does not know";
+}
+
+const char* text_of_peer(link_refusal why) {
+  switch (why) {
+  case link_refusal::none:
+    break;
+  case link_refusal::other_mesh:
+    return "the other node refused this one: they belong to different meshes";
+  case link_refusal::no_member:
+    return "the other node refused this one: it is not on its list of members";
+  case link_refusal::members_expired:
+    return "the other node refused this one: its list of members ran out";
+  }
+  return "the other node refused this one";
+}
+
 /// A code from outside, which may be of a later version.
 errc read_code(uint32_t code) noexcept {
   for (const auto& row : all_error_facts())
@@ -127,7 +155,9 @@ struct peer_link::impl {
   std::map<uint64_t, asked> outgoing;
   std::map<uint64_t, taken> incoming;
 
-  void end(const error& reason);
+  void end(const error& reason, link_refusal refused = link_refusal::none);
+  void refuse(link_refusal why);
+  [[nodiscard]] link_refusal gate_refuses() const;
   void violated(std::string rule);
   result<void> send(frame_type type, const google::protobuf::MessageLite& header, byte_view body = {});
   void send_or_end(frame_type type, const google::protobuf::MessageLite& header);
@@ -161,7 +191,7 @@ result<peer_link> peer_link::open(const tls_identity& us, link_side side, std::o
 
 // -- its end -------------------------------------------------------------------------
 
-void peer_link::impl::end(const error& reason) {
+void peer_link::impl::end(const error& reason, link_refusal refused) {
   if (closed)
     return;
   closed = true;
@@ -175,7 +205,33 @@ void peer_link::impl::end(const error& reason) {
   theirs.requests = 0;
   theirs.bytes = 0;
   partial = 0;
-  events.push_back(link_closed{reason});
+  events.push_back(link_closed{reason, refused});
+}
+
+link_refusal peer_link::impl::gate_refuses() const {
+  return options.gate ? options.gate->refuses(tls.peer()) : link_refusal::none;
+}
+
+void peer_link::impl::refuse(link_refusal why) {
+  if (closed)
+    return;
+  v1::LinkEnd message;
+  message.set_code(static_cast<uint32_t>(errc::peer_refused));
+  message.set_why(static_cast<uint32_t>(why));
+  (void) send(frame_type::end, message);
+  end(error{errc::peer_refused, "open a link", text_of(why)}, why);
+}
+
+void peer_link::check_gate() {
+  auto& self = *impl_;
+  if (self.closed || !self.tls.established())
+    return;
+  if (auto why = self.gate_refuses(); why != link_refusal::none)
+    self.refuse(why);
+}
+
+std::optional<peer_id> peer_link::proven() const {
+  return impl_->tls.established() ? std::optional{impl_->tls.peer()} : std::nullopt;
 }
 
 void peer_link::impl::violated(std::string rule) {
@@ -265,8 +321,12 @@ void peer_link::received(byte_view data, link_time now) {
     return;
   if (self.tls.peer() == self.us.id())
     return self.end(error{errc::peer_refused, "open a link", "the address is this node's own"});
-  if (!self.hello_sent)
+  if (!self.hello_sent) {
+    // Who may not come in is not even told which mesh it is.
+    if (auto why = self.gate_refuses(); why != link_refusal::none)
+      return self.refuse(why);
     self.say_hello();
+  }
   self.read_frames(now);
 }
 
@@ -309,6 +369,11 @@ void peer_link::impl::take(const frame& from, link_time now) {
     v1::LinkEnd message;
     if (!crypto::parse_message(message, from.header()))
       return violated("an end that can not be read");
+    if (read_code(message.code()) == errc::peer_refused) {
+      auto why = message.why() <= static_cast<uint32_t>(link_refusal::members_expired) ? static_cast<link_refusal>(message.why())
+                                                                                       : link_refusal::none;
+      return end(error{errc::peer_refused, "use a link", text_of_peer(why)}, why);
+    }
     return end(error{errc::unavailable, "use a link", "the peer closed it: " + std::string{facts_of(read_code(message.code())).title}});
   }
   }
@@ -327,18 +392,21 @@ void peer_link::impl::take_hello(byte_view header) {
   std::copy(raw.begin(), raw.end(), sig.begin());
   if (!tls.is_signed_by_peer(hello_message(*key, hello.terms()), sig))
     return violated("a hello that is not the peer's for this link");
-  auto refuse = [this](errc code, std::string reason) {
+  auto refuse_for = [this](errc code, std::string reason) {
     v1::LinkEnd message;
     message.set_code(static_cast<uint32_t>(code));
     (void) send(frame_type::end, message);
     end(error{code, "open a link", std::move(reason)});
   };
   if (terms.network() != options.network.text())
-    return refuse(errc::peer_refused, "the node belongs to another mesh");
+    return refuse(link_refusal::other_mesh);
+  // The list may have become another one since our hello.
+  if (auto why = gate_refuses(); why != link_refusal::none)
+    return refuse(why);
   if (terms.protocol_min() > terms.protocol_max() || terms.protocol_max() < protocol_version)
-    return refuse(errc::protocol_violated, "the node speaks no version of the protocol that is still spoken");
+    return refuse_for(errc::protocol_violated, "the node speaks no version of the protocol that is still spoken");
   if (terms.protocol_min() > protocol_version)
-    return refuse(errc::format_newer, "the node speaks a later version of the protocol alone");
+    return refuse_for(errc::format_newer, "the node speaks a later version of the protocol alone");
   if (terms.requests_max() == 0 || terms.bytes_max() < link_message_max + link_body_max)
     return violated("a hello that grants no request");
   ours.requests_max = terms.requests_max();

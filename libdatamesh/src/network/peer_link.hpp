@@ -7,6 +7,7 @@
 
 #include "base/frame.hpp"
 #include "network/network_id.hpp"
+#include "network/peer_gate.hpp"
 #include "network/tls_link.hpp"
 
 #include <deque>
@@ -40,6 +41,9 @@ struct link_options {
   /// ... and the bytes of messages and bodies in it. At least one request of the
   /// largest size.
   uint32_t bytes_max = 8 << 20;
+  /// Who may have a link, or none where everybody may who knows the mesh. It is asked before the
+  /// peer is told anything, and again when its hello comes.
+  std::shared_ptr<const peer_gate> gate{};
 };
 
 /// The peer is known and belongs to our mesh; requests may be made.
@@ -67,6 +71,7 @@ struct link_answer {
 /// The last event. All requests of ours have had their answers.
 struct link_closed {
   error reason;
+  link_refusal refused = link_refusal::none; ///< Of one of both by the other.
 };
 using link_event = std::variant<link_opened, link_request, link_cancelled, link_answer, link_closed>;
 
@@ -108,6 +113,8 @@ public:
   [[nodiscard]] bool is_open() const noexcept;
   /// @pre is_open()
   [[nodiscard]] const peer_id& peer() const noexcept;
+  /// Who the peer has proved to be, also before and after the link is open.
+  [[nodiscard]] std::optional<peer_id> proven() const;
   [[nodiscard]] bool is_closed() const noexcept;
 
   /// True when a request of so many bytes would be sent now.
@@ -123,6 +130,8 @@ public:
   [[nodiscard]] result<void> answer(uint64_t id, errc failure);
   /// Tells the peer why, and closes.
   void close(errc reason);
+  /// Closes it when the gate lets the peer in no more.
+  void check_gate();
 
 private:
   struct impl;

@@ -14,6 +14,7 @@ namespace datamesh::network {
 enum class peer_part : uint8_t {
   discovery = 1, ///< docs/formats/discovery.md
   shards = 2,    ///< docs/formats/ticket.md
+  members = 3,   ///< docs/formats/members.md; of closed meshes
 };
 
 /// Bytes of what a request says to a part, at most.

@@ -58,6 +58,7 @@ struct owner : hub_owner, news {
   void on_link_down(const link_facts&, size_t, const error& reason) override {
     tell([&] { downs.push_back(reason.code()); });
   }
+  void on_refused(const link_facts&, const error&) override {}
   void on_connected(uint64_t, const result<peer_id>& outcome) override {
     tell([&] { connected.push_back(outcome ? errc{} : outcome.error().code()); });
   }

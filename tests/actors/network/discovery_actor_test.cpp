@@ -1,5 +1,6 @@
 #include "network/discovery_actor.hpp"
 
+#include "network/asio_resolver.hpp"
 #include "network/discovery_message.hpp"
 #include "tests/actors/network/mesh_of_actors.hpp"
 #include "tests/libdatamesh/storage/seed.hpp"
@@ -7,6 +8,7 @@
 #include <catch2/catch.hpp>
 
 #include <deque>
+#include <future>
 
 using namespace datamesh;
 using namespace datamesh::network;
@@ -397,6 +399,118 @@ TEST_CASE("lookups have a maximum, and who waits when a node closes is told", "[
   caf::anon_send_exit(silent, caf::exit_reason::user_shutdown);
 }
 
+namespace {
+
+/// Says what it was told to, and counts.
+struct told_names : name_resolver {
+  void resolve(const host_name& name, std::function<void(result<std::vector<ip_address>>)> done) override {
+    std::unique_lock lock{mutex};
+    asked.push_back(name.name);
+    auto says = names.contains(name.name) ? result<std::vector<ip_address>>{names[name.name]} : fail(errc::not_found, "look up", name.name);
+    lock.unlock();
+    done(std::move(says));
+  }
+  void is(const std::string& name, std::vector<ip_address> at) {
+    std::lock_guard guard{mutex};
+    names[name] = std::move(at);
+  }
+  std::mutex mutex;
+  std::map<std::string, std::vector<ip_address>> names;
+  std::vector<std::string> asked;
+};
+
+peer_spec named(std::string name, const mesh_place& of, bool with_id) {
+  return {with_id ? std::optional{of.id()} : std::nullopt, {host_name{std::move(name), name_family::any}, of.at().port}};
+}
+
+} // namespace
+
+TEST_CASE("a seed is found by its name, with and without the node's id", "[discovery_actor]") {
+  mesh_world world;
+  mesh_place first{world, 1};
+  auto names = std::make_shared<told_names>();
+  // Nobody is at the first address.
+  names->is("seed.example", {parse_ip4("127.0.0.77").value(), first.at().ip});
+  mesh_place_options options;
+  options.resolver = names;
+  options.seeds = {named("seed.example", first, GENERATE(true, false))};
+  mesh_place second{world, 2, options};
+  CHECK(second.told->await_alive(1));
+  CHECK(second.knows(first));
+  CHECK(second.told->seed_failures.empty());
+}
+
+TEST_CASE("a name is looked up again each time, and that it fails is told once", "[discovery_actor]") {
+  mesh_world world;
+  mesh_place first{world, 1};
+  auto names = std::make_shared<told_names>();
+  mesh_place_options options;
+  options.resolver = names;
+  options.seeds = {named("late.example", first, true)};
+  mesh_place second{world, 2, options};
+  REQUIRE(second.told->await([&] { return !second.told->seed_failures.empty(); }));
+  CHECK(second.told->seed_failures[0].seed() == to_string(options.seeds[0]));
+  CHECK(static_cast<errc>(second.told->seed_failures[0].code()) == errc::not_found);
+  names->is("late.example", {first.at().ip});
+  CHECK(second.told->await_alive(1));
+  CHECK(second.told->seed_failures.size() == 1);
+  CHECK(names->asked.size() >= 2);
+}
+
+TEST_CASE("whoever answers at a name with another id than is due is not taken for it", "[discovery_actor]") {
+  mesh_world world;
+  mesh_place first{world, 1};
+  mesh_place other{world, 3};
+  auto names = std::make_shared<told_names>();
+  names->is("seed.example", {first.at().ip});
+  mesh_place_options options;
+  options.resolver = names;
+  options.seeds = {named("seed.example", first, true)};
+  options.seeds[0].id = other.id();
+  mesh_place second{world, 2, options};
+  REQUIRE(second.told->await([&] { return !second.told->seed_failures.empty(); }));
+  CHECK(static_cast<errc>(second.told->seed_failures[0].code()) == errc::peer_refused);
+  CHECK_FALSE(second.knows(first));
+}
+
+TEST_CASE("a name does not lead into the house from a mesh that is not local", "[discovery_actor]") {
+  mesh_world world;
+  mesh_place first{world, 1};
+  auto names = std::make_shared<told_names>();
+  names->is("seed.example", {first.at().ip, parse_ip4("192.168.1.1").value()});
+  mesh_place_options options;
+  options.resolver = names;
+  options.local = false;
+  options.seeds = {named("seed.example", first, false)};
+  mesh_place second{world, 2, options};
+  REQUIRE(second.told->await([&] { return !second.told->seed_failures.empty(); }));
+  CHECK(second.told->seed_failures[0].reason().find("reached from everywhere") != std::string::npos);
+}
+
+TEST_CASE("the system is asked for names, and told of one that there is not", "[discovery_actor]") {
+  auto system = make_asio_resolver();
+  auto asked = [&](const host_name& name) {
+    std::promise<result<std::vector<ip_address>>> told;
+    system->resolve(name, [&](const result<std::vector<ip_address>>& found) { told.set_value(found); });
+    return told.get_future().get();
+  };
+  auto here = asked({"localhost", name_family::ip4});
+  REQUIRE(here);
+  CHECK(*here == std::vector{parse_ip4("127.0.0.1").value()});
+  CHECK_FALSE(asked({"nobody.invalid", name_family::any}));
+}
+
+TEST_CASE("nobody waits for a name server when a node ends", "[discovery_actor]") {
+  auto told = std::make_shared<std::atomic<int>>(0);
+  auto system = make_asio_resolver();
+  for (int i = 0; i < 20; ++i)
+    system->resolve({"nobody.invalid", name_family::any}, [told](const auto&) { ++*told; });
+  system.reset();
+  auto after = told->load();
+  CHECK(told.use_count() == 1);
+  CHECK(told->load() == after);
+}
+
 TEST_CASE("what is asked of discovery wrongly is refused", "[discovery_actor]") {
   mesh_world world;
   mesh_place first{world, 1};
@@ -408,8 +522,6 @@ TEST_CASE("what is asked of discovery wrongly is refused", "[discovery_actor]") 
   CHECK(code_of(ask<v1::RecordPublished>(world.self, first.discovery, v1::PublishRecord{})) == errc::format_damaged);
   CHECK(code_of(ask<v1::Done>(world.self, first.discovery, v1::WithdrawRecord{})) == errc::invalid_argument);
   discovery_parts parts{system_environment(), nullptr, first.links, {}, {}};
-  parts.setup.seeds = {parse_peer_spec("example.org:4001").value()};
-  CHECK(code_of(spawn_discovery_actor(world.sys, parts)) == errc::invalid_argument);
   parts.setup.seeds.assign(seeds_max + 1, first.spec());
   CHECK(code_of(spawn_discovery_actor(world.sys, parts)) == errc::invalid_argument);
 }

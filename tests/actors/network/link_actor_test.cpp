@@ -36,12 +36,14 @@ struct config : caf::actor_system_config {
 struct sights {
   std::vector<v1::LinkUp> ups;
   std::vector<v1::LinkDown> downs;
+  std::vector<v1::LinkRefused> refusals;
 };
 
 link_watch_actor::behavior_type watcher(link_watch_actor::pointer, sights* to) {
   return {
       [to](const v1::LinkUp& up) { to->ups.push_back(up); },
       [to](const v1::LinkDown& down) { to->downs.push_back(down); },
+      [to](const v1::LinkRefused& refused) { to->refusals.push_back(refused); },
   };
 }
 

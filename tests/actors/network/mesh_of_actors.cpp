@@ -24,6 +24,7 @@ discovery_watch_actor::behavior_type watcher(discovery_watch_actor::pointer, con
       [](const v1::RecordRenewalDue&) {},
       [to](const v1::RecordConflict& what) { to->tell([&] { to->conflicts.push_back(what); }); },
       [to](const v1::NodesFileFailed& what) { to->tell([&] { to->file_failures.push_back(static_cast<errc>(what.code())); }); },
+      [to](const v1::SeedFailed& what) { to->tell([&] { to->seed_failures.push_back(what); }); },
   };
 }
 
@@ -46,11 +47,11 @@ mesh_place::mesh_place(mesh_world& world, uint64_t number, const mesh_place_opti
   links = spawn_link_actor(world.sys, {wire, env.clock, identity, crowded(world.mesh), handler, {}});
   discovery_setup setup;
   setup.mesh = world.mesh;
-  setup.rules = ip_rules::local();
+  setup.rules = options.local ? ip_rules::local() : ip_rules{};
   setup.told = options.tells.value_or(std::vector{at_});
   setup.seeds = options.seeds;
   setup.saved_at = options.saved_at;
-  discovery = spawn_discovery_actor(world.sys, {env, identity, links, setup, world.sys.spawn(watcher, told)}).value();
+  discovery = spawn_discovery_actor(world.sys, {env, identity, links, setup, world.sys.spawn(watcher, told), options.resolver}).value();
   (void) ask<v1::Done>(world.self, router_, serve_part(peer_part::discovery), caf::actor_cast<caf::actor>(discovery));
 }
 

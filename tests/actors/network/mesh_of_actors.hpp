@@ -33,6 +33,7 @@ public:
   uint32_t alive = 0;
   std::vector<errc> file_failures;
   std::vector<v1::RecordConflict> conflicts;
+  std::vector<v1::SeedFailed> seed_failures;
 
 private:
   std::mutex mutex_;
@@ -61,6 +62,8 @@ struct mesh_place_options {
   network::peer_handler_actor handler;
   /// What it tells others of where it is; by default where that is.
   std::optional<std::vector<network::endpoint>> tells;
+  std::shared_ptr<network::name_resolver> resolver;
+  bool local = true;
 };
 
 class mesh_place {

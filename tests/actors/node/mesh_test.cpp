@@ -1,6 +1,7 @@
 // Nodes as members of a mesh, over sockets of the loopback address.
 #include "base/little_endian.hpp"
 #include "crypto/hash.hpp"
+#include "datamesh/members.hpp"
 #include "tests/actors/node/house.hpp"
 
 #include <catch2/catch.hpp>
@@ -16,6 +17,7 @@ using namespace std::chrono_literals;
 namespace {
 
 const std::string some_mesh = "a mesh for the tests of the node";
+const std::string list_path = "/members.list";
 
 /// What a node told, for the thread of the test.
 class told_events {
@@ -24,6 +26,12 @@ public:
     std::lock_guard guard{mutex_};
     events_.push_back(what);
     changed_.notify_all();
+  }
+  bool await_text(const std::string& part) {
+    std::unique_lock lock{mutex_};
+    return changed_.wait_for(lock, 60s, [&] {
+      return std::ranges::any_of(events_, [&](const event& one) { return one.detail.find(part) != std::string::npos; });
+    });
   }
   bool await(severity level) {
     std::unique_lock lock{mutex_};
@@ -69,6 +77,33 @@ public:
     close();
     mesh_ = std::move(mesh);
     open();
+  }
+
+  /// Puts a list of members where the settings name it.
+  void hand(const signed_members& list) {
+    REQUIRE(write_whole(*files, list_path, list.raw));
+  }
+  [[nodiscard]] result<void> reload() {
+    return node_->reload_members();
+  }
+  [[nodiscard]] members_report members() const {
+    return report().members.value_or(members_report{});
+  }
+  [[nodiscard]] size_t links_with(const peer_id& whom) const {
+    size_t links = 0;
+    for (const auto& one : peers())
+      if (one.id == whom)
+        links += one.links_dialed + one.links_accepted;
+    return links;
+  }
+
+  [[nodiscard]] bool reopens(mesh_options mesh) {
+    close();
+    mesh_ = std::move(mesh);
+    auto opened = try_open();
+    if (opened)
+      node_ = std::move(*opened);
+    return opened.has_value();
   }
 
   [[nodiscard]] bool awaits_another() {
@@ -323,4 +358,210 @@ TEST_CASE("a node that is in no mesh says so, makes no key and opens no socket",
   CHECK_FALSE(must(alone->mesh()));
   CHECK(code_of(alone->peers()) == errc::unavailable);
   CHECK_FALSE(files->status("/home/node.key"));
+}
+
+namespace {
+
+mesh_options closed(std::vector<std::string> seeds = {}) {
+  auto options = with_seeds(std::move(seeds));
+  options.members = list_path;
+  return options;
+}
+
+/// Nodes of a closed mesh, and the operator who says which.
+struct closed_mesh {
+  operator_key ann = operator_key::make(*system_environment().random).value();
+  operator_key eve = operator_key::make(*system_environment().random).value();
+
+  [[nodiscard]] member_list list(uint64_t number, const std::vector<peer_id>& of) const {
+    member_list made;
+    made.network = mesh_id_of(some_mesh).value();
+    made.number = number;
+    made.operators = {ann.id()};
+    for (const auto& one : of)
+      made.members.push_back({one, {}});
+    std::ranges::sort(made.members, {}, &listed_node::id);
+    return made;
+  }
+  [[nodiscard]] signed_members signed_list(uint64_t number, const std::vector<peer_id>& of) const {
+    return ann.sign(list(number, of)).value();
+  }
+};
+
+} // namespace
+
+TEST_CASE("in a closed mesh members are let in, and a stranger who knows the mesh is not, as both are told", "[mesh][members]") {
+  closed_mesh mesh;
+  member first{with_seeds({})};
+  member second{with_seeds({})};
+  member stranger{with_seeds({})};
+  CHECK_FALSE(first.report().members);
+  auto list = mesh.signed_list(1, {first.report().self, second.report().self});
+  first.hand(list);
+  second.hand(list);
+  first.reopen(closed());
+  second.reopen(closed({first.at()}));
+  REQUIRE(second.awaits_another());
+  CHECK(second.knows(first));
+  CHECK(first.members().number == 1);
+  CHECK(first.members().members == 2);
+  CHECK(first.members().operators == 1);
+  CHECK(first.members().has_us);
+  CHECK_FALSE(first.members().failure);
+  stranger.reopen(with_seeds({first.report().self.hex() + "@" + first.at(), second.at()}));
+  auto self = stranger.report().self;
+  REQUIRE(first.told->await_text("no link with node " + self.hex()));
+  REQUIRE(second.told->await_text("no link with node " + self.hex()));
+  CHECK(first.told->await_text("not on the list of members"));
+  CHECK(stranger.told->await_text("not on its list of members"));
+  CHECK_FALSE(stranger.report().joined());
+  CHECK(first.links_with(self) == 0);
+  CHECK_FALSE(first.knows(stranger));
+}
+
+TEST_CASE("a member does not let in a stranger whom it dials", "[mesh][members]") {
+  closed_mesh mesh;
+  member stranger{with_seeds({})};
+  member first{with_seeds({})};
+  first.hand(mesh.signed_list(1, {first.report().self}));
+  first.reopen(closed({stranger.at()}));
+  CHECK(first.told->await_text("not on the list of members"));
+  CHECK(stranger.told->await_text("not on its list of members"));
+  CHECK_FALSE(first.report().joined());
+  CHECK_FALSE(stranger.report().joined());
+}
+
+TEST_CASE("a newer list goes from node to node, ends the links of whom it leaves out, and is never rolled back", "[mesh][members]") {
+  closed_mesh mesh;
+  member first{with_seeds({})};
+  member second{with_seeds({})};
+  member third{with_seeds({})};
+  auto one = mesh.signed_list(1, {first.report().self, second.report().self, third.report().self});
+  for (auto* each : {&first, &second, &third})
+    each->hand(one);
+  first.reopen(closed());
+  second.reopen(closed({first.at()}));
+  third.reopen(closed({first.at()}));
+  REQUIRE(comes_to_be([&] { return third.knows(first) && third.knows(second) && second.knows(third); }));
+  auto gone = third.report().self;
+
+  auto two = mesh.signed_list(2, {first.report().self, second.report().self});
+  first.hand(two);
+  REQUIRE(first.reload());
+  CHECK(first.members().number == 2);
+  REQUIRE(comes_to_be([&] { return second.members().number == 2; }));
+  CHECK(second.told->await_text("list of members 2 holds"));
+  CHECK(comes_to_be([&] { return first.links_with(gone) == 0 && second.links_with(gone) == 0; }));
+  CHECK(third.told->await_text("not on its list of members"));
+  CHECK(comes_to_be([&] { return third.report().links == 0; }));
+  // It learned of it from nobody, and lets the others in, who do not want to.
+  CHECK(third.members().number == 1);
+
+  // The old list again, by the operator of the node or of the settings.
+  first.hand(one);
+  auto back = first.reload();
+  REQUIRE_FALSE(back);
+  CHECK(back.error().code() == errc::conflict);
+  CHECK(first.members().number == 2);
+  // The file of the second one is as old as it was.
+  second.reopen(closed({first.at()}));
+  CHECK(second.members().number == 2);
+  CHECK(second.told->await_text("which is newer than number 1"));
+  third.reopen(closed({second.at()}));
+  CHECK(second.told->await_text("no link with node " + gone.hex()));
+  CHECK(second.links_with(gone) == 0);
+  // It is closed without a file, too.
+  second.reopen(with_seeds({}));
+  CHECK(second.members().number == 2);
+}
+
+TEST_CASE("a node that was away gets the newest list from the first that it meets", "[mesh][members]") {
+  closed_mesh mesh;
+  member first{with_seeds({})};
+  member second{with_seeds({})};
+  auto one = mesh.signed_list(1, {first.report().self, second.report().self});
+  first.hand(mesh.signed_list(4, {first.report().self, second.report().self}));
+  second.hand(one);
+  first.reopen(closed());
+  second.reopen(closed({first.at()}));
+  CHECK(comes_to_be([&] { return second.members().number == 4; }));
+  auto kept = read_members(must(read_whole(*second.files, "/home/members." + mesh_id_of(some_mesh)->brief(), member_list_size_max)));
+  REQUIRE(kept);
+  CHECK(kept->list.number == 4);
+}
+
+TEST_CASE("a list that the operators did not sign is refused, and the present one holds", "[mesh][members]") {
+  closed_mesh mesh;
+  member first{with_seeds({})};
+  auto self = first.report().self;
+  first.hand(mesh.signed_list(1, {self}));
+  first.reopen(closed());
+  auto forged = mesh.list(2, {self});
+  forged.operators = {mesh.eve.id()};
+  auto due = errc::authentication_failed;
+  SECTION("another operator's") {
+    first.hand(mesh.eve.sign(forged).value());
+  }
+  SECTION("in the name of the operator") {
+    auto raw = mesh.signed_list(2, {self}).raw;
+    std::vector<std::byte> changed{raw.view().begin(), raw.view().end()};
+    changed.back() ^= std::byte{1};
+    REQUIRE(write_whole(*first.files, list_path, changed));
+  }
+  SECTION("another list of the same number") {
+    first.hand(mesh.signed_list(1, {}));
+    due = errc::conflict;
+  }
+  SECTION("a list of another mesh") {
+    auto other = mesh.list(2, {self});
+    other.network = mesh_id_of("another mesh of the same tests").value();
+    first.hand(mesh.ann.sign(other).value());
+    due = errc::invalid_argument;
+  }
+  SECTION("garbage") {
+    REQUIRE(write_whole(*first.files, list_path, as_view("DMMEMBR and no more")));
+    due = errc::format_alien;
+  }
+  auto taken = first.reload();
+  REQUIRE_FALSE(taken);
+  CHECK(taken.error().code() == due);
+  CHECK(first.members().number == 1);
+  // Nor by a restart; it is told.
+  first.reopen(closed());
+  CHECK(first.members().number == 1);
+  CHECK(first.told->await_text("is not taken, and list of members 1 holds"));
+}
+
+TEST_CASE("a node that does not know whom to let in does not start", "[mesh][members]") {
+  closed_mesh mesh;
+  member first{with_seeds({})};
+  auto self = first.report().self;
+  auto kept = "/home/members." + mesh_id_of(some_mesh)->brief();
+  SECTION("the file is not there") {}
+  SECTION("too few have signed the first list") {
+    auto list = mesh.list(1, {self});
+    list.operators.push_back(mesh.eve.id());
+    std::ranges::sort(list.operators);
+    list.threshold = 2;
+    first.hand(mesh.ann.sign(list).value());
+  }
+  SECTION("what is kept is damaged") {
+    first.hand(mesh.signed_list(1, {self}));
+    first.reopen(closed());
+    first.close();
+    REQUIRE(first.files->flip_bit(kept, 50 * 8));
+  }
+  CHECK_FALSE(first.reopens(closed()));
+}
+
+TEST_CASE("a node that is not on the list says so", "[mesh][members]") {
+  closed_mesh mesh;
+  member first{with_seeds({})};
+  first.hand(mesh.signed_list(1, {}));
+  first.reopen(closed());
+  CHECK(first.told->await_text("this node is not on the list of members"));
+  CHECK_FALSE(first.members().has_us);
+  auto none = member{with_seeds({})}.reload();
+  REQUIRE_FALSE(none);
+  CHECK(none.error().code() == errc::unavailable);
 }

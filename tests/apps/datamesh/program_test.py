@@ -50,6 +50,16 @@ MINIMAL = {
     "node status": [],
     "node allow": ["5a" * 32, "1G"],
     "peers": [],
+    "members key": ["k"],
+    "members init": ["l"],
+    "members add": ["l", "5a" * 32],
+    "members remove": ["l", "5a" * 32],
+    "members set": ["l", "--lasts", "90d"],
+    "members sign": ["l"],
+    "members show": ["l"],
+    "invite create": ["i"],
+    "invite show": ["i"],
+    "invite accept": ["i"],
     "vault list": [],
     "vault create": ["x"],
     "vault use": ["x"],
@@ -121,6 +131,65 @@ class WithoutNode(unittest.TestCase):
                 self.assertEqual((ended.code, ended.err), (0, b""), str(ended))
                 self.assertIn("Usage: datamesh " + command, ended.text)
                 self.assertEqual(ended.text, self.world.run("help", *command.split()).text)
+
+    def members(self, command: str, *arguments: str, key: str = "ann.key", password: str = "ann", code: int = 0):
+        name = self.world.write("work/password", password + "\n")
+        os.chmod(name, 0o600)
+        told = self.world.json("members " + command, *arguments, "--operator-password-file", name, *(["--operator-key", key] if key else []))
+        self.assertEqual(told.code, code, told.all)
+        return told
+
+    def test_an_operator_says_who_is_a_member(self):
+        ann = self.members("key", "ann.key", key="").summary
+        self.assertTrue(ann["made"])
+        path = self.world.path("work", "ann.key")
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        shown = self.world.json("members key", "ann.key").summary
+        self.assertEqual((shown["id"], shown["made"]), (ann["id"], False))
+        one, two = "5a" * 32, "5b" * 32
+        mesh = "a mesh for the tests of members"
+        made = self.members("init", "list", "--network", mesh).summary
+        self.assertEqual((made["number"], made["members"], made["threshold"], made["operators"]), (1, 0, 1, [ann["id"]]))
+        self.assertTrue(made["complete"])
+        self.members("init", "list", "--network", mesh, code=1)
+        self.assertEqual(self.members("add", "list", one, two, "--label", "M\u00fcller").summary["members"], 2)
+        told = self.world.json("members show", "list")
+        self.assertEqual([(item["node"], item["label"]) for item in told.items], [(one, "M\u00fcller"), (two, "M\u00fcller")])
+        self.assertEqual(told.summary["number"], 2)
+        before = self.read("list")
+        self.members("remove", "list", one, "--dry-run")
+        self.assertEqual(self.read("list"), before)
+        self.assertEqual(self.members("remove", "list", one).summary["members"], 1)
+        self.assertEqual(self.members("remove", "list", one, code=5).failure["error"], "DM-NOT-FOUND")
+        self.assertIn("expires", self.members("set", "list", "--lasts", "90d").summary)
+        self.assertNotIn("expires", self.members("set", "list", "--lasts-forever").summary)
+        people = self.world.run("members", "show", "list").text
+        self.assertIn(two, people)
+        self.assertIn("has signed", people)
+        self.assertEqual(self.members("add", "list", "5c", code=2).failure["error"], "DM-INVALID-ARGUMENT")
+        self.assertEqual(self.members("add", "list", one, "--label", "x" * 65, code=2).failure["error"], "DM-INVALID-ARGUMENT")
+        self.assertEqual(self.members("add", "list", one, password="bob", code=12).failure["error"], "DM-WRONG-PASSWORD")
+        self.assertEqual(self.members("add", "list", one, key="", code=2).failure["error"], "DM-USAGE")
+
+    def read(self, name: str) -> bytes:
+        with open(self.world.path("work", name), "rb") as file:
+            return file.read()
+
+    def test_two_operators_sign_what_two_have_to(self):
+        ann = self.members("key", "ann.key", key="").summary["id"]
+        bob = self.members("key", "bob.key", key="", password="bob").summary["id"]
+        self.members("key", "eve.key", key="", password="eve")
+        both = ("--operator", ann, "--operator", bob, "--threshold", "2")
+        self.members("init", "list", "--network", "a mesh for the tests of members", "--operator", bob, code=2)
+        made = self.members("init", "list", "--network", "a mesh for the tests of members", *both).summary
+        self.assertEqual((made["complete"], made["signers"]), (False, [ann]))
+        self.assertIn("1 more operator has to sign", self.world.run("members", "show", "list").text)
+        self.assertTrue(self.members("sign", "list", key="bob.key", password="bob").summary["complete"])
+        self.assertEqual(self.members("add", "list", "5a" * 32, key="eve.key", password="eve", code=4).failure["error"], "DM-PERMISSION-DENIED")
+        self.assertEqual(self.members("set", "list", "--threshold", "3", code=2).failure["error"], "DM-INVALID-ARGUMENT")
+        whole = self.read("list")
+        self.world.write("work/list", whole[:-1] + bytes([whole[-1] ^ 1]))
+        self.assertEqual(self.world.json("members show", "list").failure["error"], "DM-AUTHENTICATION-FAILED")
 
     def test_wrong_command_lines_end_with_2_and_a_suggestion(self):
         self.assertIn("did you mean 'put'?", self.fails(2, "pt", "x").errors)

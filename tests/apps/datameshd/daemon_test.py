@@ -619,6 +619,140 @@ class Mesh(unittest.TestCase):
         with open(again.world.path("data", "datamesh", "node.key"), "rb") as key:
             self.assertNotIn(key.read()[12:44].hex(), again.said())
 
+    def operate(self, world, command: str, *arguments: str) -> dict:
+        """What the operator does, on the machine of a node."""
+        password = world.write("work/password", "a password\n")
+        os.chmod(password, 0o600)
+        told = world.json("members " + command, *arguments, "--operator-password-file", password)
+        self.assertEqual(told.code, 0, told.all)
+        return told.summary
+
+    def test_a_mesh_is_closed_and_changed_by_its_operator(self):
+        first, second, stranger = self.member(), self.member(), self.member()
+        ids = [self.status(each)["id"] for each in (first, second, stranger)]
+        world = first.world
+        key, made = world.path("work", "operator.key"), world.path("work", "list")
+        self.operate(world, "key", key)
+        self.assertEqual(self.operate(world, "init", made, "-k", key)["members"], 1)
+        self.operate(world, "add", made, *ids[1:], "-k", key)
+
+        def hand(to: Daemon) -> str:
+            with open(made, "rb") as file:
+                return to.world.write("work/members.list", file.read())
+
+        closed = f'mesh_members = "{hand(first)}"\n'
+        self.assertEqual(first.end(), 0)
+        first = self.member(more=closed, world=world)
+        said = self.status(first)
+        self.assertEqual((said["members_list"], said["members"], said["operators"], said["threshold"], said["listed"]), (2, 3, 1, 1, True))
+        self.assertIn("Members   list 2: 3 nodes, signed by 1 of 1 operator\n", world.run("node", "status").text)
+        for each in (second, stranger):
+            self.assertEqual(each.end(), 0)
+        second = self.member(self.seed(first), more=f'mesh_members = "{hand(second)}"\n', world=second.world)
+        stranger = self.member(self.seed(first), world=stranger.world)
+        stranger.wait_to_say("joined the mesh")
+        second.wait_to_say("joined the mesh")
+
+        self.operate(world, "remove", made, ids[2], "-k", key)
+        hand(first)
+        first.process.send_signal(signal.SIGHUP)
+        first.wait_to_say("list of members 3 holds")
+        first.wait_to_say(f"no link with node {ids[2]}")
+        stranger.wait_to_say("it is not on its list of members")
+        second.wait_to_say("list of members 3 holds")
+        self.assertEqual(self.status(second)["members"], 2)
+        self.assertNotIn(ids[2], [peer["id"] for peer in first.world.json("peers").items if peer["links_dialed"] + peer["links_accepted"] > 0])
+
+        # What is older, and what somebody else signed, is refused, and the list stays.
+        self.operate(world, "key", world.path("work", "eve.key"))
+        os.remove(made)
+        self.operate(world, "init", made, "-k", world.path("work", "eve.key"))
+        hand(first)
+        first.process.send_signal(signal.SIGHUP)
+        first.wait_to_say("the list of members is not taken")
+        self.assertEqual(self.status(first)["members_list"], 3)
+
+    def test_a_node_comes_in_by_an_invite(self):
+        first = self.member()
+        own = self.status(first)
+        made = first.world.json("invite create", "carol.invite")
+        self.assertEqual(made.code, 0, made.all)
+        path = first.world.path("work", "carol.invite")
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        self.assertEqual((made.summary["network"], made.summary["from"], made.summary["local"], made.summary["closed"]), (own["network"], own["id"], True, False))
+        world = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(world.close)
+        with open(path, "rb") as file:
+            invite = file.read()
+        world.write("work/carol.invite", invite)
+        config = world.path("config", "datamesh", "datameshd.toml")
+        os.makedirs(os.path.dirname(config), exist_ok=True)
+        with open(config, "w", encoding="utf-8") as file:
+            file.write("# mine\nscrub = false\n")
+        accept = ("invite accept", "carol.invite", "--listen", "127.0.0.1:0")
+        tried = world.json(*accept, "--dry-run")
+        self.assertEqual((tried.code, tried.summary["file"]), (0, config))
+        with open(config, encoding="utf-8") as file:
+            self.assertEqual(file.read(), "# mine\nscrub = false\n")
+        self.assertEqual(world.json(*accept, "--from", "5a" * 32).failure["error"], "DM-AUTHENTICATION-FAILED")
+        self.assertEqual(world.json(*accept, "--from", own["id"]).code, 0)
+        with open(config, encoding="utf-8") as file:
+            written = file.read()
+        self.assertTrue(written.startswith("# mine\nscrub = false\nmesh_network"), written)
+        again = world.json(*accept)
+        self.assertEqual((again.code, again.failure["error"]), (1, "DM-ALREADY-EXISTS"))
+        self.assertEqual(world.json(*accept, "--force").code, 0)
+        with open(config, encoding="utf-8") as file:
+            self.assertEqual(file.read(), written)
+        second = Daemon(DAEMON, world, written)
+        self.addCleanup(second.end, signal.SIGKILL)
+        second.wait_to_say("joined the mesh")
+        self.assertEqual(self.status(second)["network"], own["network"])
+        world.write("work/carol.invite", invite[:-1] + bytes([invite[-1] ^ 1]))
+        self.assertEqual(world.json("invite show", "carol.invite").failure["error"], "DM-AUTHENTICATION-FAILED")
+
+    def test_an_invite_into_a_closed_mesh_brings_the_list_and_does_not_let_in(self):
+        first = self.member()
+        world = first.world
+        key, made = world.path("work", "operator.key"), world.path("work", "list")
+        self.operate(world, "key", key)
+        self.operate(world, "init", made, "-k", key)
+        self.assertEqual(first.end(), 0)
+        first = self.member(more=f'mesh_members = "{made}"\n', world=world)
+        self.assertEqual(world.json("invite create", "dan.invite").failure["error"], "DM-USAGE")
+        self.assertTrue(world.json("invite create", "dan.invite", "--members", made).summary["closed"])
+        other = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(other.close)
+        with open(world.path("work", "dan.invite"), "rb") as file:
+            other.write("work/dan.invite", file.read())
+        taken = other.json("invite accept", "dan.invite")
+        self.assertEqual(taken.code, 0, taken.all)
+        with open(taken.summary["file"], encoding="utf-8") as file:
+            second = Daemon(DAEMON, other, file.read())
+        self.addCleanup(second.end, signal.SIGKILL)
+        second.wait_to_say("this node is not on the list of members")
+        second.wait_to_say("it is not on its list of members")
+        self.operate(world, "add", made, self.status(second)["id"], "-k", key)
+        first.process.send_signal(signal.SIGHUP)
+        first.wait_to_say("list of members 2 holds")
+        second.wait_to_say("list of members 2 holds")
+        second.wait_to_say("joined the mesh")
+
+    def test_a_daemon_that_does_not_know_whom_to_let_in_does_not_start(self):
+        world = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(world.close)
+        done = self.refused(world, f'mesh_network = "{self.NAME}"\nmesh_listen = ["127.0.0.1:0"]\nmesh_local = true\nmesh_members = "/nowhere/list"\n')
+        self.assertIn(b"/nowhere/list", done.stderr)
+        self.assertIn(b"datamesh members show", done.stderr)
+
+    def test_a_seed_may_have_a_name(self):
+        first = self.member()
+        port = self.status(first)["announces"][0].rsplit(":", 1)[1]
+        second = self.member(f"{self.status(first)['id']}@/dns4/localhost/tcp/{port}")
+        second.wait_to_say("joined the mesh")
+        third = self.member("nobody.invalid:7000")
+        third.wait_to_say("the seed /dns/nobody.invalid/tcp/7000 is not reached")
+
     def test_a_node_in_no_mesh_says_so_and_what_to_do(self):
         world = World(PROGRAM, os.path.join(ROOT, "docs"))
         self.addCleanup(world.close)
@@ -683,7 +817,9 @@ class Mesh(unittest.TestCase):
             (3, "mesh_listen", good + 'mesh_listen = ["127.0.0.1"]'),
             (3, "mesh_listen", good + 'mesh_listen = ["0.0.0.0:7000"]'),
             (4, "mesh_announce", good + 'mesh_listen = ["0.0.0.0:7000"]\nmesh_announce = ["host.example:7000"]'),
-            (3, "mesh_seeds", good + 'mesh_seeds = ["host.example:7000"]'),
+            (3, "mesh_seeds", good + 'mesh_seeds = ["/dns5/host.example/tcp/7000"]'),
+            (3, "mesh_members", good + 'mesh_members = "members.list"'),
+            (1, "mesh_members", 'mesh_members = "/etc/datamesh/members"'),
             (2, "mesh_seeds", f'mesh_network = "{self.NAME}"\nmesh_seeds = ["127.0.0.1:7000"]'),
             (2, "mesh_local", f'mesh_network = "{self.NAME}"\nmesh_local = 1'),
         ):

@@ -53,6 +53,9 @@ struct listener : hub_owner {
   void on_link_down(const link_facts& what, size_t links, const error& reason) override {
     downs.push_back({what, links, reason});
   }
+  void on_refused(const link_facts& what, const error& reason) override {
+    refusals.push_back({what, 0, reason});
+  }
   void on_connected(uint64_t token, const result<peer_id>& outcome) override {
     CHECK(connected.emplace(token, outcome).second);
   }
@@ -75,6 +78,7 @@ struct listener : hub_owner {
   link_hub* hub = nullptr; ///< Answers at once, when it is there.
   std::vector<link_facts> ups;
   std::vector<down> downs;
+  std::vector<down> refusals;
   std::map<uint64_t, result<peer_id>> connected;
   std::map<uint64_t, answer> answers;
   std::vector<request> requests;
@@ -128,6 +132,14 @@ struct two_places {
   memory_net net{std::make_shared<manual_clock>()};
   place one;
   place two;
+};
+
+/// Those who are let in.
+struct few : peer_gate {
+  [[nodiscard]] link_refusal refuses(const peer_id& peer) const override {
+    return in.contains(peer) ? link_refusal::none : link_refusal::no_member;
+  }
+  std::set<peer_id> in;
 };
 
 /// Somebody who sends what he likes, from wherever he likes.
@@ -234,6 +246,80 @@ TEST_CASE("a node of another mesh is refused on both sides", "[link_hub]") {
   CHECK(p.one.told.ups.empty());
   CHECK(p.two.told.ups.empty());
   CHECK(p.two.hub.size() == 0);
+}
+
+TEST_CASE("in a closed mesh members are let in, and strangers are refused by whoever meets them", "[link_hub]") {
+  auto gate = std::make_shared<few>();
+  auto closed = usual();
+  closed.link.gate = gate;
+  memory_net net{std::make_shared<manual_clock>()};
+  place one{net, 1, at(1), closed};
+  place two{net, 2, at(2), closed};
+  place stranger_place{net, 3, at(3)};
+  gate->in = {one.id(), two.id()};
+  auto let_in = one.connect(two);
+  net.run();
+  CHECK(one.told.connected.at(let_in));
+  CHECK(two.told.ups.size() == 1);
+
+  // He dials: each side is told why, and nothing of his is served.
+  auto knocks = stranger_place.connect(one);
+  net.run();
+  CHECK(stranger_place.refusal(knocks) == errc::peer_refused);
+  CHECK(stranger_place.told.ups.empty());
+  REQUIRE(one.told.refusals.size() == 1);
+  CHECK(one.told.refusals[0].what.peer == stranger_place.id());
+  CHECK(one.told.refusals[0].what.side == link_side::acceptor);
+  CHECK_THAT(one.told.refusals[0].reason.message(), Catch::Contains("not on the list of members"));
+  REQUIRE(stranger_place.told.refusals.size() == 1);
+  CHECK(stranger_place.told.refusals[0].what.peer == one.id());
+  CHECK_THAT(stranger_place.told.refusals[0].reason.message(), Catch::Contains("not on its list of members"));
+
+  // He is dialed, by his address alone: the same.
+  one.hub.connect(70, stranger_place.wire.at(), std::nullopt);
+  net.run();
+  CHECK(one.refusal(70) == errc::peer_refused);
+  CHECK(one.told.refusals.size() == 2);
+  CHECK(stranger_place.told.refusals.size() == 2);
+  CHECK(stranger_place.told.ups.empty());
+
+  // By his id: nobody is dialed for that.
+  one.hub.connect(71, stranger_place.wire.at(), stranger_place.id());
+  CHECK(one.refusal(71) == errc::peer_refused);
+  CHECK(one.told.refusals.size() == 3);
+  net.pass(farewell_max);
+  CHECK(one.hub.size() == 1);
+  CHECK(stranger_place.hub.size() == 0);
+}
+
+TEST_CASE("a link ends with whom the list leaves out, and both are told why", "[link_hub]") {
+  auto gate = std::make_shared<few>();
+  auto closed = usual();
+  closed.link.gate = gate;
+  memory_net net{std::make_shared<manual_clock>()};
+  place one{net, 1, at(1), closed};
+  place two{net, 2, at(2)};
+  place three{net, 3, at(3)};
+  gate->in = {two.id(), three.id()};
+  two.told.hub = &two.hub;
+  (void) one.connect(two);
+  (void) three.connect(one);
+  net.run();
+  REQUIRE(one.told.ups.size() == 2);
+  auto waits = three.ask(one, "never answered");
+  net.run();
+  gate->in = {two.id()};
+  one.hub.check_gate();
+  net.run();
+  REQUIRE(one.told.downs.size() == 1);
+  CHECK(one.told.downs[0].what.peer == three.id());
+  CHECK(one.told.downs[0].reason.code() == errc::peer_refused);
+  REQUIRE(three.told.downs.size() == 1);
+  CHECK(three.told.downs[0].reason.code() == errc::peer_refused);
+  CHECK(three.failure(waits) == errc::unavailable);
+  auto asked = one.ask(two, "still there");
+  net.run();
+  CHECK(one.told.answers.at(asked).message == "re: still there");
 }
 
 TEST_CASE("an address where nobody listens is told at once", "[link_hub]") {

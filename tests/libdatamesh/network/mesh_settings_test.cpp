@@ -51,6 +51,16 @@ TEST_CASE("a node is told to others where it listens, unless something else is s
   CHECK_FALSE(said->rules().admits(parse_ip4("192.168.1.7").value()));
 }
 
+TEST_CASE("a seed may have a name", "[mesh_settings]") {
+  auto read = read_mesh_options(
+      options({}, {}, {"host.example:4433", "/dns6/Mesh.Example./tcp/1", std::string(64, 'a') + "@host.example:4433"}, false));
+  REQUIRE(read);
+  REQUIRE(read->seeds.size() == 3);
+  CHECK(to_string(read->seeds[0]) == "/dns/host.example/tcp/4433");
+  CHECK(to_string(read->seeds[1]) == "/dns6/mesh.example/tcp/1");
+  CHECK(read->seeds[2].id);
+}
+
 TEST_CASE("settings of a mesh with which it would not come about are refused, and the wrong one is named", "[mesh_settings]") {
   struct row {
     mesh_options from;
@@ -72,7 +82,6 @@ TEST_CASE("settings of a mesh with which it would not come about are refused, an
       {options({"0.0.0.0:4433"}, {"host.example:4433"}, {}, false), mesh_part::announce, "a name"},
       {options({"0.0.0.0:4433"}, {"9.9.9.9:0"}, {}, false), mesh_part::announce, "port 0"},
       {options({"0.0.0.0:4433"}, many, {}, false), mesh_part::announce, "at most 4"},
-      {options({}, {}, {"host.example:4433"}, false), mesh_part::seeds, "a name"},
       {options({}, {}, {"127.0.0.1:4433"}, false), mesh_part::seeds, "not reached from everywhere"},
       {options({}, {}, {"abc@9.9.9.9:4433"}, false), mesh_part::seeds, "64 hexadecimal"},
       {options({}, {}, crowd, false), mesh_part::seeds, "at most 16"},

@@ -202,6 +202,43 @@ TEST_CASE("a request finds its answer, whatever the order and the pieces", "[pee
   CHECK(p.dialer.answers[1].failure->code() == errc::not_found);
 }
 
+TEST_CASE("whom the gate does not let in is told so, and not which mesh it is", "[peer_link]") {
+  struct nobody : peer_gate {
+    [[nodiscard]] link_refusal refuses(const peer_id&) const override {
+      return link_refusal::no_member;
+    }
+  };
+  auto closed = usual;
+  closed.gate = std::make_shared<nobody>();
+  auto is_dialer = GENERATE(true, false);
+  pair_of_links p{is_dialer ? closed : usual, is_dialer ? usual : closed};
+  auto& refuses = is_dialer ? p.dialer : p.acceptor;
+  auto& refused = is_dialer ? p.acceptor : p.dialer;
+  REQUIRE(refuses.closed);
+  CHECK(refuses.closed->code() == errc::peer_refused);
+  CHECK_FALSE(refuses.opened);
+  REQUIRE(refused.closed);
+  CHECK(refused.closed->code() == errc::peer_refused);
+  // A hello of the other would have opened it.
+  CHECK_FALSE(refused.opened);
+}
+
+TEST_CASE("a gate that closes between the hellos is closed", "[peer_link]") {
+  struct once : peer_gate {
+    [[nodiscard]] link_refusal refuses(const peer_id&) const override {
+      return std::exchange(asked, true) ? link_refusal::members_expired : link_refusal::none;
+    }
+    mutable bool asked = false;
+  };
+  auto closed = usual;
+  closed.gate = std::make_shared<once>();
+  pair_of_links p{usual, closed};
+  REQUIRE(p.acceptor.closed);
+  CHECK_FALSE(p.acceptor.opened);
+  REQUIRE(p.dialer.closed);
+  CHECK_THAT(p.dialer.closed->message(), Catch::Contains("ran out"));
+}
+
 TEST_CASE("both sides may ask", "[peer_link]") {
   pair_of_links p;
   p.ask("there");
