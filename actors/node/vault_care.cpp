@@ -264,7 +264,7 @@ result<void> local_vault::change_password(const credential& next) {
   if (!added)
     return fail(added.error());
   for (auto number : old)
-    if (auto removed = next_keys.remove_lock(number); !removed)
+    if (auto removed = next_keys.remove_lock(number, now); !removed)
       return removed;
   return runtime.replace_keys(std::move(next_keys));
 }
@@ -303,7 +303,8 @@ result<void> local_vault::remove_key_lock(uint32_t number) {
   auto& runtime = *runtime_;
   std::lock_guard guard{runtime.key_mutex};
   auto next_keys = runtime.keys;
-  if (auto removed = next_keys.remove_lock(number); !removed)
+  auto now = runtime.core->env.clock->wall().time_since_epoch().count();
+  if (auto removed = next_keys.remove_lock(number, now); !removed)
     return removed;
   return runtime.replace_keys(std::move(next_keys));
 }

@@ -8,6 +8,7 @@
 #include "crypto/phrase.hpp"
 #include "datamesh/v1/key_file.pb.h"
 
+#include <algorithm>
 #include <limits>
 #include <optional>
 #include <set>
@@ -17,7 +18,7 @@ namespace datamesh::crypto {
 namespace {
 
 constexpr std::string_view magic = "DMKEYFIL";
-constexpr uint32_t format_version = 1;
+constexpr uint32_t format_version = 2; ///< With recovery keys; 1 without.
 constexpr size_t prefix_size = 8 + 3 * 4;
 constexpr size_t salt_size = 32;
 constexpr size_t argon2_salt_size = 16;
@@ -77,12 +78,12 @@ result<frame> read_frame(byte_view file) {
   return frame{body.subspan(prefix_size, header_size), body.last(sealed_size), body.first(prefix_size + header_size)};
 }
 
-std::vector<std::byte> begin_frame(std::string_view header, size_t sealed_size) {
+std::vector<std::byte> begin_frame(uint32_t version, std::string_view header, size_t sealed_size) {
   std::vector<std::byte> file;
   file.reserve(prefix_size + header.size() + sealed_size + digest::size);
   auto opening = as_view(magic);
   file.insert(file.end(), opening.begin(), opening.end());
-  put_u32(file, format_version);
+  put_u32(file, version);
   put_u32(file, header.size());
   put_u32(file, sealed_size);
   auto content = as_view(header);
@@ -125,6 +126,9 @@ std::vector<std::byte> keyring_context(byte_view open_part) {
 }
 
 constexpr std::string_view keyring_key_info = "dm/keyring/1";
+
+/// Records live for 90 days, and clocks differ.
+constexpr int64_t ended_kept_ns = int64_t{91} * 24 * 3600 * 1'000'000'000;
 
 // -- locks -----------------------------------------------------------------------
 
@@ -411,7 +415,10 @@ result<secret_bytes> key_file::add_recovery_phrase(std::string label, int64_t no
   auto entropy = key256::random(source);
   if (!entropy)
     return fail(entropy.error().within("make a recovery phrase"));
-  return close_lock(*made, *entropy).map([&](const lock_facts&) { return encode_phrase(*entropy); });
+  return close_lock(*made, *entropy).map([&](const lock_facts& lock) {
+    keys_.recoveries.push_back({lock.number, recovery_secret(*entropy), 0});
+    return encode_phrase(*entropy);
+  });
 }
 
 result<lock_facts> key_file::add_device(const std::array<std::byte, 32>& device_public, std::string label, int64_t now_ns,
@@ -434,7 +441,32 @@ result<lock_facts> key_file::add_device(const std::array<std::byte, 32>& device_
   return close_lock(*made, *shared);
 }
 
-result<void> key_file::remove_lock(uint32_t number) {
+result<bool> key_file::learn_recovery(const secret_bytes& phrase) {
+  constexpr auto attempted = "keep what the phrase recovers by";
+  auto entropy = decode_phrase(phrase.view());
+  if (!entropy)
+    return fail(entropy.error());
+  for (size_t i = 0; i < facts_.size(); ++i) {
+    if (facts_[i].kind != lock_kind::recovery_phrase)
+      continue;
+    auto lock = parse_lock(wraps_[i]);
+    if (!lock)
+      return fail(lock.error().within(attempted));
+    auto context = lock_context(keys_.vault, lock->lock.parameters());
+    auto tried = sealing_keys::derive(*entropy, view_of(lock->parameters.salt()), context);
+    if (!tried.commits_to(view_of(lock->lock.commitment())))
+      continue;
+    auto known = std::ranges::any_of(keys_.recoveries, [&](const auto& key) { return key.lock == facts_[i].number; });
+    if (known || keys_.recoveries.size() >= recovery_key_count_max)
+      return false;
+    keys_.recoveries.push_back({facts_[i].number, recovery_secret(*entropy), 0});
+    ++keys_.revision;
+    return true;
+  }
+  return fail(errc::wrong_password, attempted);
+}
+
+result<void> key_file::remove_lock(uint32_t number, int64_t now_ns) {
   auto i = std::find_if(facts_.begin(), facts_.end(), [&](const lock_facts& facts) { return facts.number == number; });
   if (i == facts_.end())
     return fail(errc::not_found, "remove a lock", std::to_string(number));
@@ -442,13 +474,29 @@ result<void> key_file::remove_lock(uint32_t number) {
     return fail(errc::conflict, "remove the last lock", std::to_string(number));
   wraps_.erase(wraps_.begin() + (i - facts_.begin()));
   facts_.erase(i);
+  for (auto& key : keys_.recoveries)
+    if (key.lock == number)
+      key.ended_ns = std::max<int64_t>(now_ns, 1);
+  std::erase_if(keys_.recoveries, [&](const auto& key) { return key.ended_ns != 0 && now_ns - key.ended_ns > ended_kept_ns; });
   ++keys_.revision;
   return {};
 }
 
 result<bytes> key_file::encode(random_source& source) const {
-  if (facts_.empty() || !is_consistent(keys_))
-    return fail(errc::invalid_argument, "encode the key file", facts_.empty() ? "it has no lock" : "its keyring contradicts itself");
+  return encode_locks({wraps_.begin(), wraps_.end()}, source);
+}
+
+result<bytes> key_file::encode_with(std::span<const uint32_t> numbers, random_source& source) const {
+  std::vector<byte_view> wraps;
+  for (size_t i = 0; i < facts_.size(); ++i)
+    if (std::ranges::find(numbers, facts_[i].number) != numbers.end())
+      wraps.emplace_back(wraps_[i]);
+  return encode_locks(wraps, source);
+}
+
+result<bytes> key_file::encode_locks(const std::vector<byte_view>& wraps, random_source& source) const {
+  if (wraps.empty() || !is_consistent(keys_))
+    return fail(errc::invalid_argument, "encode the key file", wraps.empty() ? "it has no lock" : "its keyring contradicts itself");
   std::array<std::byte, salt_size> salt;
   if (auto filled = source.fill(salt); !filled)
     return fail(filled.error().within("encode the key file"));
@@ -458,12 +506,12 @@ result<bytes> key_file::encode(random_source& source) const {
   header.set_vault(text_of(keys_.vault.view()));
   header.set_revision(keys_.revision);
   header.set_next_lock(next_lock_);
-  for (const auto& wrap : wraps_)
+  for (const auto& wrap : wraps)
     header.add_locks(text_of(wrap));
   header.set_salt(text_of(salt));
   header.set_commitment(text_of(sealing.commitment.view()));
   auto sealed_size = plain.size() + aead_tag_size;
-  auto file = begin_frame(header.SerializeAsString(), sealed_size);
+  auto file = begin_frame(keys_.recoveries.empty() ? 1 : format_version, header.SerializeAsString(), sealed_size);
   if (file.size() + sealed_size + digest::size > key_file_size_max)
     return fail(errc::capacity_exceeded, "encode the key file");
   auto context = keyring_context(file);

@@ -11,6 +11,7 @@
 #include "crypto/password.hpp"
 #include "datamesh/base/random_source.hpp"
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -73,13 +74,17 @@ public:
   /// `capacity_exceeded` when there are too many locks.
   [[nodiscard]] result<lock_facts> add_password(const secret_bytes& password, std::string label, const password_cost& cost, int64_t now_ns,
                                                 random_source& source);
-  /// Makes a fresh phrase, adds its lock and answers the phrase. It is not kept.
+  /// Makes a fresh phrase, adds its lock and recovery key, and answers the phrase. It is not kept.
   [[nodiscard]] result<secret_bytes> add_recovery_phrase(std::string label, int64_t now_ns, random_source& source);
   /// Adds a lock for the device with that X25519 public key.
   [[nodiscard]] result<lock_facts> add_device(const std::array<std::byte, 32>& device_public, std::string label, int64_t now_ns,
                                               random_source& source);
-  /// `conflict` when it is the last one, `not_found` when there is none.
-  [[nodiscard]] result<void> remove_lock(uint32_t number);
+  /// `conflict` when it is the last one, `not_found` when there is none. The recovery key of a phrase
+  /// is kept as ended; those that ended 91 days before *now_ns* go.
+  [[nodiscard]] result<void> remove_lock(uint32_t number, int64_t now_ns);
+  /// Keeps the recovery key of *phrase*, which opened this file; false when it is known already. Files
+  /// of version 1 have none.
+  [[nodiscard]] result<bool> learn_recovery(const secret_bytes& phrase);
   [[nodiscard]] const std::vector<lock_facts>& locks() const noexcept {
     return facts_;
   }
@@ -88,8 +93,11 @@ public:
   /// encodes share a (key, nonce) pair. `invalid_argument` without a lock or
   /// when the keyring is inconsistent, `capacity_exceeded` above 4 MiB.
   [[nodiscard]] result<bytes> encode(random_source& source) const;
+  /// The same with fewer locks: those of *numbers*.
+  [[nodiscard]] result<bytes> encode_with(std::span<const uint32_t> numbers, random_source& source) const;
 
 private:
+  [[nodiscard]] result<bytes> encode_locks(const std::vector<byte_view>& wraps, random_source& source) const;
   struct draft;
   struct contents;
 

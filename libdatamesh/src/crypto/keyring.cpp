@@ -37,6 +37,12 @@ bool is_consistent(const keyring& keys) {
     return seen.insert(space.id).second && space.name.size() <= space_name_size_max && space.epoch_keys.count(space.epoch) == 1
            && space.epoch_keys.begin()->first > 0;
   };
+  std::set<uint32_t> locks;
+  auto of_another = [&](const recovery_key& key) {
+    return key.lock > 0 && locks.insert(key.lock).second;
+  };
+  if (keys.recoveries.size() > recovery_key_count_max || !std::all_of(keys.recoveries.begin(), keys.recoveries.end(), of_another))
+    return false;
   return !keys.spaces.empty() && keys.spaces.size() <= space_count_max && std::all_of(keys.spaces.begin(), keys.spaces.end(), good);
 }
 

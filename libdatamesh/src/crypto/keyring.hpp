@@ -23,19 +23,31 @@ struct space_keys {
   std::map<uint32_t, key256> epoch_keys; ///< Old ones stay for reading.
 };
 
+/// By which the mesh's record for a recovery phrase is made (docs/formats/recovery.md). Derived from
+/// the phrase, which it does not tell.
+struct recovery_key {
+  uint32_t lock = 0; ///< The phrase's.
+  key256 secret;
+  int64_t ended_ns = 0; ///< When the lock was removed; 0 while it is there.
+};
+
+/// Those of phrases that were removed are kept for a while, so that their records are withdrawn.
+inline constexpr size_t recovery_key_count_max = 128;
+
 struct keyring {
   vault_id vault;                 ///< = the public key of `identity_seed`.
   key256 identity_seed;           ///< Ed25519.
   key256 catalog_key;             ///< Encrypts the local catalog.
   std::vector<space_keys> spaces; ///< The first is the default.
-  uint64_t revision = 1;          ///< Grows with every change of the keyring.
+  std::vector<recovery_key> recoveries;
+  uint64_t revision = 1; ///< Grows with every change of the keyring.
 
   [[nodiscard]] const space_keys* find(const space_id& id) const noexcept;
 };
 
 /// True when the vault is the seed's public key, there are 1 to 1024 spaces with
-/// distinct ids and names of at most 256 bytes, and each has its current epoch's
-/// key and no epoch 0.
+/// distinct ids and names of at most 256 bytes, each has its current epoch's key and
+/// no epoch 0, and at most 128 recovery keys are each of another lock.
 [[nodiscard]] bool is_consistent(const keyring& keys);
 
 /// A fresh vault with one space, epoch 1.

@@ -30,6 +30,8 @@ public:
       for (auto& epoch : *space.mutable_epochs())
         wipe_text(*epoch.mutable_key());
     }
+    for (auto& recovery : *content.mutable_recoveries())
+      wipe_text(*recovery.mutable_secret());
   }
 
   v1::Keyring content;
@@ -80,6 +82,12 @@ secret_bytes encode_keyring(const keyring& keys) {
       epoch.set_key(text_of(key.view()));
     }
   }
+  for (const auto& recovery : keys.recoveries) {
+    auto& row = *message.content.add_recoveries();
+    row.set_lock(recovery.lock);
+    row.set_secret(text_of(recovery.secret.view()));
+    row.set_ended_ns(recovery.ended_ns);
+  }
   secret_bytes plain{message.content.ByteSizeLong()};
   message.content.SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t*>(plain.span().data()));
   return plain;
@@ -96,6 +104,13 @@ result<keyring> decode_keyring(byte_view plain, const vault_id& vault, uint64_t 
   for (const auto& row : message.content.spaces())
     if (!read_space(row, keys.spaces.emplace_back()))
       return damaged("a space of the keyring is garbled");
+  for (const auto& row : message.content.recoveries()) {
+    auto& recovery = keys.recoveries.emplace_back();
+    recovery.lock = row.lock();
+    recovery.ended_ns = row.ended_ns();
+    if (!read_key(row.secret(), recovery.secret))
+      return damaged("a recovery key is garbled");
+  }
   if (!is_consistent(keys))
     return damaged("the keyring contradicts itself");
   return keys;

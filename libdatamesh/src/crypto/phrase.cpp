@@ -1,5 +1,6 @@
 #include "crypto/phrase.hpp"
 
+#include "crypto/derive.hpp"
 #include "crypto/hash.hpp"
 
 #include <fmt/format.h>
@@ -116,6 +117,10 @@ secret_bytes encode_phrase(const key256& entropy) {
 
 result<key256> decode_phrase(byte_view typed) {
   return phrase_reader{}.read(typed);
+}
+
+key256 recovery_secret(const key256& entropy) {
+  return derive_key(entropy.view(), {}, as_view("dm/recovery/1"));
 }
 
 } // namespace datamesh::crypto

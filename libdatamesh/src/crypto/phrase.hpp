@@ -14,4 +14,8 @@ namespace datamesh::crypto {
 /// checksum differs.
 [[nodiscard]] result<key256> decode_phrase(byte_view typed);
 
+/// What the mesh's record for the phrase is found, signed and sealed by (docs/formats/recovery.md).
+/// It does not lead back to the phrase, nor open a key file.
+[[nodiscard]] key256 recovery_secret(const key256& entropy);
+
 } // namespace datamesh::crypto

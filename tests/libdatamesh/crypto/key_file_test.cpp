@@ -6,6 +6,7 @@
 #include "datamesh/v1/key_file.pb.h"
 #include "tests/libdatamesh/crypto/hex.hpp"
 #include "tests/libdatamesh/crypto/key_file_fixture.hpp"
+#include "tests/support/code_of.hpp"
 #include "tests/support/seeded_random.hpp"
 
 #include <catch2/catch.hpp>
@@ -108,6 +109,8 @@ std::string describe(const keyring& keys) {
     for (const auto& [number, key] : space.epoch_keys)
       text += "," + std::to_string(number) + hex(key.view());
   }
+  for (const auto& key : keys.recoveries)
+    text += ";" + std::to_string(key.lock) + hex(key.secret.view()) + std::to_string(key.ended_ns);
   return text;
 }
 
@@ -315,7 +318,7 @@ TEST_CASE("alien bytes and newer versions are told apart from damage", "[key_fil
   CHECK(refusal(as_view("DMKEYFIL"), with_device(s.device)) == errc::key_file_damaged);
   CHECK(refusal({}, with_device(s.device)) == errc::key_file_damaged);
   auto file = copy_of(s.encoded);
-  file[8] = std::byte{2};
+  file[8] = std::byte{3};
   stamp(file);
   CHECK(refusal(file, with_device(s.device)) == errc::format_newer);
   file[8] = std::byte{0};
@@ -351,7 +354,7 @@ TEST_CASE("locks can not be taken out, put in, swapped or moved by who has no ke
 
   // A lock of the same vault and the same root, which the owner had removed.
   auto stale = s.file;
-  REQUIRE(stale.remove_lock(4));
+  REQUIRE(stale.remove_lock(4, 1));
   auto without = stale.encode(s.random).value();
   auto restored = header_of(without);
   restored.add_locks(header.locks(3));
@@ -407,7 +410,7 @@ TEST_CASE("changing a password shuts the old one out and keeps keys and other lo
   auto added = file.add_password(secret_bytes{as_view("new password")}, "laptop", cheap, 5000, s.random);
   REQUIRE(added);
   CHECK(added->number == 5);
-  REQUIRE(file.remove_lock(1));
+  REQUIRE(file.remove_lock(1, 1));
   CHECK(file.keys().revision > before);
   auto encoded = file.encode(s.random).value();
   CHECK(refusal(encoded, with_password("first password")) == errc::wrong_password);
@@ -419,14 +422,55 @@ TEST_CASE("changing a password shuts the old one out and keeps keys and other lo
 
 TEST_CASE("the last lock stays, and numbers are not used again", "[key_file]") {
   sample s;
-  CHECK(s.file.remove_lock(9).error().code() == errc::not_found);
+  CHECK(s.file.remove_lock(9, 1).error().code() == errc::not_found);
   for (uint32_t number : {4u, 1u, 2u})
-    REQUIRE(s.file.remove_lock(number));
-  CHECK(s.file.remove_lock(3).error().code() == errc::conflict);
-  CHECK(s.file.remove_lock(4).error().code() == errc::not_found);
+    REQUIRE(s.file.remove_lock(number, 1));
+  CHECK(s.file.remove_lock(3, 1).error().code() == errc::conflict);
+  CHECK(s.file.remove_lock(4, 1).error().code() == errc::not_found);
   REQUIRE(s.file.locks().size() == 1);
   auto reopened = key_file::open(s.file.encode(s.random).value(), with_device(s.device)).value();
   CHECK(reopened.add_password(secret_bytes{as_view("x")}, "", cheap, 0, s.random)->number == 5);
+}
+
+TEST_CASE("a phrase leaves what it recovers by in the keyring, and ends it when it is removed", "[key_file]") {
+  sample s;
+  auto file = key_file::open(s.encoded, with_device(s.device)).value();
+  REQUIRE(file.keys().recoveries.size() == 1);
+  CHECK(file.keys().recoveries[0].lock == 2);
+  CHECK(hex(file.keys().recoveries[0].secret.view()) == hex(recovery_secret(decode_phrase(s.phrase.view()).value()).view()));
+  CHECK(file.keys().recoveries[0].ended_ns == 0);
+  CHECK_FALSE(file.learn_recovery(s.phrase).value());
+  REQUIRE(file.remove_lock(2, 77));
+  auto again = key_file::open(file.encode(s.random).value(), with_device(s.device)).value();
+  REQUIRE(again.keys().recoveries.size() == 1);
+  CHECK(again.keys().recoveries[0].ended_ns == 77);
+  constexpr int64_t day_ns = int64_t{24} * 3600 * 1'000'000'000;
+  REQUIRE(again.remove_lock(1, 77 + 91 * day_ns));
+  CHECK(again.keys().recoveries.size() == 1);
+  REQUIRE(again.remove_lock(4, 78 + 91 * day_ns));
+  CHECK(again.keys().recoveries.empty());
+}
+
+TEST_CASE("a key file from before recovery keys learns them from its phrase, and is of a later version from then on", "[key_file]") {
+  seeded_random random{seed()};
+  auto old = with_phrase(secret_bytes{as_view(key_file_v1_phrase)});
+  auto file = key_file::open(unhex(key_file_v1), old).value();
+  CHECK(file.keys().recoveries.empty());
+  CHECK(file.encode(random).value().view()[8] == std::byte{1});
+  CHECK(code_of(file.learn_recovery(secret_bytes{sample{}.phrase.view()})) == errc::wrong_password);
+  CHECK(file.learn_recovery(secret_bytes{as_view(key_file_v1_phrase)}).value());
+  auto next = file.encode(random).value();
+  CHECK(next.view()[8] == std::byte{2});
+  CHECK(key_file::open(next, old).value().keys().recoveries.size() == 1);
+}
+
+TEST_CASE("a copy with fewer locks opens by these alone, and without any is none", "[key_file]") {
+  sample s;
+  auto copy = s.file.encode_with(std::array{2U}, s.random).value();
+  CHECK(describe(key_file::open(copy, with_phrase(s.phrase)).value().keys()) == describe(s.file.keys()));
+  CHECK(refusal(copy, with_password("first password")) == errc::wrong_password);
+  CHECK(refusal(copy, with_device(s.device)) == errc::wrong_password);
+  CHECK(code_of(s.file.encode_with(std::array{9U}, s.random)) == errc::invalid_argument);
 }
 
 TEST_CASE("no (key, nonce) pair seals twice", "[key_file]") {
@@ -590,14 +634,17 @@ TEST_CASE("without randomness nothing is made and nothing changes", "[key_file]"
   CHECK(fails_at_each_call([](key_file& file, random_source& dry) { return key_file::create(file.keys(), dry); }) == 1);
 }
 
-TEST_CASE("the committed key file of format version 1 opens by each of its locks", "[key_file]") {
-  auto encoded = unhex(key_file_v1);
+TEST_CASE("the committed key files of format versions 1 and 2 open by each of their locks", "[key_file]") {
+  auto version = GENERATE(1, 2);
+  auto encoded = unhex(version == 1 ? key_file_v1 : key_file_v2);
+  CHECK(encoded[8] == static_cast<std::byte>(version));
   CHECK(key_file::inspect(encoded).value().vault.hex() == key_file_v1_vault);
   for (const auto& key : {with_password("correct horse battery staple"), with_phrase(secret_bytes{as_view(key_file_v1_phrase)}),
                           with_device(key_from(key_file_v1_device))}) {
     auto opened = key_file::open(encoded, key);
     REQUIRE(opened);
-    CHECK(blake3(as_view(describe(opened->keys()))).hex() == key_file_v1_keyring_digest);
+    CHECK(opened->keys().recoveries.size() == static_cast<size_t>(version - 1));
+    CHECK(blake3(as_view(describe(opened->keys()))).hex() == (version == 1 ? key_file_v1_keyring_digest : key_file_v2_keyring_digest));
   }
 }
 
