@@ -2,6 +2,7 @@
 
 #include "network/asio_resolver.hpp"
 #include "network/discovery_message.hpp"
+#include "network/kept_records.hpp"
 #include "network/peer_part.hpp"
 #include "storage/kept_promise.hpp"
 
@@ -15,8 +16,8 @@ using std::chrono::milliseconds;
 using storage::kept_promise;
 
 using discovery_core = discovery_actor::extend<caf::reacts_to<v1::DiscoveryWake>, caf::reacts_to<v1::SeedFound>>;
-/// Writes the file of known nodes on a thread of its own, once.
-using table_keeper = caf::typed_actor<caf::replies_to<bytes>::with<v1::Done>>;
+/// Writes the file of known nodes, and that of records unless it is empty, on a thread of its own, once.
+using table_keeper = caf::typed_actor<caf::replies_to<bytes, bytes>::with<v1::Done>>;
 
 /// It wakes no sooner after it was woken, and no later.
 constexpr auto wake_soonest = milliseconds{10};
@@ -46,11 +47,17 @@ v1::NodeContact to_proto(const contact& from) {
   return to;
 }
 
+std::string records_beside(const std::string& nodes) {
+  return nodes + ".records";
+}
+
 table_keeper::behavior_type keep_table(table_keeper::pointer self, const std::shared_ptr<file_system>& files, const std::string& path) {
   return {
-      [=](const bytes& what) -> caf::result<v1::Done> {
+      [=](const bytes& nodes, const bytes& records) -> caf::result<v1::Done> {
         self->quit();
-        if (auto written = write_whole(*files, path, what); !written)
+        if (auto written = nodes.empty() ? result<void>{} : write_whole(*files, path, nodes); !written)
+          return to_caf(written.error());
+        if (auto written = records.empty() ? result<void>{} : write_whole(*files, records_beside(path), records); !written)
           return to_caf(written.error());
         return v1::Done{};
       },
@@ -131,6 +138,7 @@ private:
   void publish_own();
 
   void restore();
+  void restore_records();
   void save();
   void tell_file(const error& reason);
   void finish_close();
@@ -307,7 +315,10 @@ void finder::take_failure(uint64_t number, const error& reason) {
     one.address = 0;
     return reach(number);
   }
-  give_up(number, reason.code() != errc::capacity_exceeded);
+  // Who does not know such records yet has answered.
+  const auto* record = std::get_if<find_record>(&one.what.what);
+  auto is_strange = record != nullptr && record->kind == record_kind::recovery && reason.code() == errc::protocol_violated;
+  give_up(number, reason.code() != errc::capacity_exceeded && !is_strange);
 }
 
 void finder::give_up(uint64_t number, bool has_failed) {
@@ -353,7 +364,7 @@ caf::result<v1::LookedUp> finder::look_up(const v1::LookUp& request) {
   auto target = read_id<point>(request.target(), attempted);
   if (!target)
     return to_caf(target.error());
-  if (request.kind() > static_cast<uint32_t>(record_kind::device_head))
+  if (request.kind() != 0 && !is_record_kind(request.kind()))
     return to_caf(error{errc::invalid_argument, attempted, "there is no such kind of record"});
   if (closing_)
     return to_caf(error{errc::unavailable, attempted});
@@ -618,9 +629,25 @@ void finder::tell_file(const error& reason) {
     self_->send(watch_, std::move(message));
 }
 
+void finder::restore_records() {
+  auto path = records_beside(setup_.saved_at);
+  auto saved = read_whole(*env_.files, path, kept_bytes_max);
+  if (!saved) {
+    if (saved.error().code() != errc::not_found)
+      tell_file(saved.error());
+    return;
+  }
+  auto records = decode_kept(setup_.mesh, *saved, now().wall);
+  if (!records)
+    return tell_file(records.error().within("read the records that were kept", path));
+  for (const auto& record : *records)
+    engine_.kept_before(record, now());
+}
+
 void finder::restore() {
   if (setup_.saved_at.empty())
     return;
+  restore_records();
   auto saved = read_whole(*env_.files, setup_.saved_at, saved_bytes_max);
   if (!saved) {
     if (saved.error().code() != errc::not_found)
@@ -634,17 +661,24 @@ void finder::restore() {
 
 // Who reaches nobody keeps what was known when somebody was reached.
 void finder::save() {
-  if (setup_.saved_at.empty() || saving_ || engine_.table().alive() == 0)
+  if (setup_.saved_at.empty() || saving_)
     return;
+  bytes nodes;
+  auto records = bytes::take(encode_kept(engine_.records()));
+  if (engine_.table().alive() > 0) {
+    known_ = engine_.table().closest(point_of(identity_->id()), SIZE_MAX);
+    nodes = bytes::copy_of(engine_.table().save());
+  } else if (records.empty()) {
+    return;
+  }
   saving_ = true;
-  known_ = engine_.table().closest(point_of(identity_->id()), SIZE_MAX);
   auto keeper = self_->spawn<caf::detached>(keep_table, env_.files, setup_.saved_at);
   auto done = [this] {
     saving_ = false;
     if (closing_)
       finish_close();
   };
-  self_->request(keeper, writing_max, bytes::copy_of(engine_.table().save()))
+  self_->request(keeper, writing_max, std::move(nodes), std::move(records))
       .then([done](const v1::Done&) { done(); },
             [this, done](const caf::error& reason) {
               tell_file(from_caf(reason));
@@ -700,8 +734,7 @@ result<record_name> from_proto(const v1::RecordName& from) {
   if (!key)
     return fail(key.error());
   record_name to{static_cast<record_kind>(from.kind()), *key, {}};
-  if (from.kind() < static_cast<uint32_t>(record_kind::node) || from.kind() > static_cast<uint32_t>(record_kind::device_head)
-      || from.publisher().size() != to.publisher.size())
+  if (!is_record_kind(from.kind()) || from.publisher().size() != to.publisher.size())
     return fail(errc::invalid_argument, attempted);
   std::ranges::copy(as_view(from.publisher()), to.publisher.begin());
   return to;

@@ -66,7 +66,8 @@ struct discovery_setup {
   std::vector<endpoint> told;
   /// At most `seeds_max`, by IP address or name.
   std::vector<peer_spec> seeds;
-  /// The file of known nodes; none where it is empty. Its folder is there.
+  /// The file of known nodes; none where it is empty. Its folder is there. Beside it, with ".records"
+  /// behind its name, lies what is kept for others who may be gone.
   std::string saved_at;
 };
 

@@ -9,8 +9,10 @@
 #include "network/discovery_message.hpp"
 #include "network/grants.hpp"
 #include "network/invite.hpp"
+#include "network/kept_records.hpp"
 #include "network/member_list.hpp"
 #include "network/peer_link.hpp"
+#include "network/recovery_record.hpp"
 #include "network/shard_message.hpp"
 #include "storage/checkpoint.hpp"
 #include "storage/operation.hpp"
@@ -412,6 +414,13 @@ void discovery_messages() {
     (void) table.seen({random_id<peer_id>(random).value(), {{ip(i), 4433}}}, ip(i), {});
   (void) table.seen(one, one.addresses[1].ip, {});
   put("discovery", "table", 3, table.save());
+  clock::wall_time day{std::chrono::seconds{1'767'225'600}};
+  auto recovery = make_recovery_record({}, mesh, {bytes::copy_of(std::string_view{"a key file"}), {one.id}, 1}, 1, day, random).value();
+  put("discovery", "recovery", 2, recovery.raw);
+  put("discovery", "withdrawn", 2, withdraw_recovery_record({}, mesh, 2, day).value().raw);
+  record_store kept;
+  (void) kept.put(recovery, day);
+  put("discovery", "kept", 4, encode_kept(kept));
 
   auto id = one.id.hex() + "@";
   put("peer_address", "ip4", id + "/ip4/8.8.8.8/tcp/4433");

@@ -31,6 +31,11 @@ result<void> discovery::restore(byte_view saved) {
   return {};
 }
 
+void discovery::kept_before(const signed_record& record, discovery_time now) {
+  if (records_.put(record, now.wall) == store_outcome::stored)
+    sweep_.sent(record.name.key, now.now);
+}
+
 // -- who is there ----------------------------------------------------------------------
 
 void discovery::heard_of(const contact& who) {
@@ -152,20 +157,22 @@ void discovery::deliver(const lookup_outcome& outcome, const signed_record& reco
 }
 
 /// Sends what lies under the keys that one lookup of the sweep found the nodes of: our own
-/// records, and the heads of devices that nobody sent of late.
+/// records, and those kept for others that nobody sent of late.
 void discovery::deliver_swept(const lookup_goal& goal, const lookup_outcome& outcome, discovery_time now) {
   auto all_nodes = outcome.nearest.size() < goal.count;
   for (const auto& key : sweep_.served(goal.target, outcome.nearest, all_nodes)) {
     std::vector<signed_record> due;
-    for (auto kind : {record_kind::node, record_kind::provider, record_kind::device_head})
+    for (auto kind : {record_kind::node, record_kind::provider, record_kind::device_head, record_kind::recovery})
       for (auto i = own_.lower_bound({kind, key, {}}); i != own_.end() && i->first.kind == kind && i->first.key == key; ++i)
         due.push_back(i->second);
-    for (auto& held : records_.find(record_kind::device_head, key, now.wall)) {
-      auto last = records_.last_sent(held.name);
-      if (!own_.contains(held.name) && last && *last + sweep_time <= now.wall)
-        due.push_back(std::move(held));
-    }
-    auto kept_here = !records_.find(record_kind::device_head, key, now.wall).empty();
+    auto kept_here = false;
+    for (auto kind : {record_kind::device_head, record_kind::recovery})
+      for (auto& held : records_.find(kind, key, now.wall)) {
+        kept_here = true;
+        auto last = records_.last_sent(held.name);
+        if (!own_.contains(held.name) && last && *last + sweep_time <= now.wall)
+          due.push_back(std::move(held));
+      }
     if (due.empty() && !kept_here) {
       sweep_.forget(key);
       continue;
@@ -199,7 +206,7 @@ store_outcome discovery::keep(byte_view raw, discovery_time now) {
   auto outcome = records_.put(*record, now.wall);
   if (outcome == store_outcome::conflict)
     events_.emplace_back(conflict_seen{{*records_.find(record->name), *record}});
-  if (outcome == store_outcome::stored && record->name.kind == record_kind::device_head)
+  if (outcome == store_outcome::stored && outlives_publisher(record->name.kind))
     sweep_.sent(record->name.key, now.now);
   return outcome;
 }

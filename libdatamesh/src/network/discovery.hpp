@@ -69,6 +69,8 @@ public:
 
   /// Before anything else: what `table().save()` told.
   result<void> restore(byte_view saved);
+  /// Before anything else: a record that was kept for the mesh before.
+  void kept_before(const signed_record& record, discovery_time now);
   /// A node that may be there: a seed, a neighbour in the LAN, one that asked us. It is asked
   /// for a sign of life if there is room for it.
   void heard_of(const contact& who);

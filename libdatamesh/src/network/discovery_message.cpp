@@ -59,7 +59,7 @@ std::optional<discovery_request> read_what(const v1::DiscoveryRequest& message) 
   case v1::DiscoveryRequest::kFindRecord: {
     const auto& field = message.find_record();
     auto key = read_id<point>(field.key());
-    if (!key || field.kind() < static_cast<uint32_t>(record_kind::node) || field.kind() > static_cast<uint32_t>(record_kind::device_head))
+    if (!key || !is_record_kind(field.kind()))
       return std::nullopt;
     return find_record{static_cast<record_kind>(field.kind()), *key};
   }

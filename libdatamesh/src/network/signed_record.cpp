@@ -31,12 +31,14 @@ std::vector<std::byte> signed_message(const network_id& mesh, byte_view content)
   return message;
 }
 
-bool is_kind(uint8_t kind) noexcept {
-  return kind >= static_cast<uint8_t>(record_kind::node) && kind <= static_cast<uint8_t>(record_kind::device_head);
-}
-
 /// The last second that a wall_time holds.
 constexpr auto last_second = std::chrono::floor<std::chrono::seconds>(clock::wall_time::max()).time_since_epoch().count();
+
+std::optional<point> key_under(std::string_view purpose_of_key, const crypto::public_key& publisher) {
+  crypto::hasher hash;
+  hash.update(as_view(purpose_of_key)).update(publisher);
+  return point::from(hash.finish().view());
+}
 
 result<void> check_key(const record_name& name, const char* attempted) {
   auto due = key_of(name.kind, name.publisher);
@@ -50,18 +52,17 @@ result<void> check_key(const record_name& name, const char* attempted) {
 } // namespace
 
 std::chrono::hours lifetime_of(record_kind kind) noexcept {
-  return std::chrono::hours{kind == record_kind::device_head ? 24 * 90 : 48};
+  return std::chrono::hours{outlives_publisher(kind) ? 24 * 90 : 48};
 }
 
 result<std::optional<point>> key_of(record_kind kind, const crypto::public_key& publisher) {
   switch (kind) {
   case record_kind::node:
     return peer_of(publisher).map([](const peer_id& id) { return std::optional{point_of(id)}; });
-  case record_kind::device_head: {
-    crypto::hasher hash;
-    hash.update(as_view("dm/device-head/1")).update(publisher);
-    return std::optional{point::from(hash.finish().view())};
-  }
+  case record_kind::device_head:
+    return key_under("dm/device-head/1", publisher);
+  case record_kind::recovery:
+    return key_under("dm/recovery/1", publisher);
   case record_kind::provider:
     break;
   }
@@ -102,7 +103,7 @@ result<signed_record> open_record(const network_id& mesh, byte_view raw, clock::
     return fail(errc::format_damaged, reading, "its size or version");
   auto kind = std::to_integer<uint8_t>(raw[kind_at]);
   auto expiry = load_le<uint64_t>(raw.subspan(expiry_at));
-  if (!is_kind(kind) || load_le<uint16_t>(raw.subspan(reserved_at)) != 0 || expiry > static_cast<uint64_t>(last_second)
+  if (!is_record_kind(kind) || load_le<uint16_t>(raw.subspan(reserved_at)) != 0 || expiry > static_cast<uint64_t>(last_second)
       || load_le<uint32_t>(raw.subspan(length_at)) != raw.size() - record_overhead)
     return fail(errc::format_damaged, reading, "its header");
   signed_record record;

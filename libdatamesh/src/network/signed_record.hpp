@@ -19,7 +19,18 @@ enum class record_kind : uint8_t {
   node = 1,        ///< How to reach a node.
   provider = 2,    ///< Who has what the key names.
   device_head = 3, ///< The last that a device wrote.
+  recovery = 4,    ///< By which a phrase brings its vault back (recovery_record.hpp).
 };
+
+/// Of a number from outside.
+[[nodiscard]] constexpr bool is_record_kind(uint32_t number) noexcept {
+  return number >= static_cast<uint32_t>(record_kind::node) && number <= static_cast<uint32_t>(record_kind::recovery);
+}
+/// Whether its publisher may be away, or gone, for longer than those that keep it are there: they see to it
+/// themselves.
+[[nodiscard]] constexpr bool outlives_publisher(record_kind kind) noexcept {
+  return kind == record_kind::device_head || kind == record_kind::recovery;
+}
 
 inline constexpr size_t record_value_max = 4096;
 inline constexpr size_t record_overhead = 88 + 64;

@@ -162,6 +162,30 @@ TEST_CASE("a node comes back by the nodes that it knew when its seeds are gone",
   CHECK(third.told->file_failures.empty());
 }
 
+TEST_CASE("a recovery record is there after all who keep it were restarted, and one of a node is not", "[discovery_actor]") {
+  auto disk = disk_with_folder();
+  mesh_world world;
+  auto options = from_seeds({});
+  options.saved_at = table_path;
+  options.files = disk;
+  std::optional<network::point> key;
+  {
+    mesh_place first{world, 1, options};
+    mesh_place second{world, 2, from_seeds({first.spec()})};
+    REQUIRE(second.told->await_alive(1));
+    auto record = second.sign(record_kind::recovery, 1, "sealed");
+    key = record.name.key;
+    CHECK(second.publish(record).value() == 1);
+    CHECK(second.publish(second.sign(record_kind::provider, 1, "here", *key)).value() == 1);
+  }
+  mesh_place first{world, 1, options};
+  mesh_place third{world, 3, from_seeds({first.spec()})};
+  REQUIRE(third.told->await_alive(1));
+  CHECK(third.look_up(*key, static_cast<uint32_t>(record_kind::recovery)).value().record_size() == 1);
+  CHECK(third.look_up(*key, provider).value().record_size() == 0);
+  CHECK(first.told->file_failures.empty());
+}
+
 TEST_CASE("a file of nodes that is damaged is told, and the seeds are asked all the same", "[discovery_actor]") {
   auto disk = disk_with_folder();
   mesh_world world;
@@ -288,6 +312,45 @@ TEST_CASE("a node that lies in its answers costs nothing", "[discovery_actor]") 
     CHECK(third.knows(first));
     CHECK(fourth.knows(first));
     CHECK(fourth.knows(third));
+  }
+  caf::anon_send_exit(options.handler, caf::exit_reason::user_shutdown);
+}
+
+/// Knows no recovery records, as nodes did before there were any.
+peer_handler_actor::behavior_type older_node(peer_handler_actor::pointer) {
+  return {
+      [](const v1::PeerRequest& request, const bytes&) -> caf::result<v1::PeerAnswer, bytes> {
+        auto what = decode_request(as_view(request.message()).subspan(1)).value().what;
+        auto is_recovery = std::holds_alternative<find_record>(what) && std::get<find_record>(what).kind == record_kind::recovery;
+        if (is_recovery)
+          return to_caf(error{errc::protocol_violated, "read another node's request"});
+        v1::PeerAnswer answer;
+        if (std::holds_alternative<ping>(what))
+          answer.set_message(encode(discovery_answer{pong{}}));
+        else if (std::holds_alternative<store_record>(what))
+          answer.set_message(encode(discovery_answer{store_answer{store_outcome::not_valid}}));
+        else
+          answer.set_message(encode(discovery_answer{found_answer{}}));
+        return {std::move(answer), bytes{}};
+      },
+  };
+}
+
+TEST_CASE("nodes that do not know recovery records yet keep none, and stay known", "[discovery_actor]") {
+  mesh_world world;
+  mesh_place first{world, 1};
+  auto options = from_seeds({first.spec()});
+  options.handler = world.sys.spawn(older_node);
+  {
+    mesh_place old{world, 2, options};
+    mesh_place third{world, 3, from_seeds({old.spec(), first.spec()})};
+    REQUIRE(third.told->await_alive(2));
+    auto record = third.sign(record_kind::recovery, 1, "sealed");
+    CHECK(third.publish(record).value() == 1);
+    for (int i = 0; i < 8; ++i)
+      CHECK(finds(third, record.name));
+    CHECK(third.knows(old));
+    CHECK(third.list()->alive() == 2);
   }
   caf::anon_send_exit(options.handler, caf::exit_reason::user_shutdown);
 }
@@ -517,7 +580,7 @@ TEST_CASE("what is asked of discovery wrongly is refused", "[discovery_actor]") 
   CHECK(code_of(ask<v1::LookedUp>(world.self, first.discovery, v1::LookUp{})) == errc::invalid_argument);
   v1::LookUp odd;
   odd.set_target(std::string{some_point(1).text()});
-  odd.set_kind(4);
+  odd.set_kind(5);
   CHECK(code_of(ask<v1::LookedUp>(world.self, first.discovery, odd)) == errc::invalid_argument);
   CHECK(code_of(ask<v1::RecordPublished>(world.self, first.discovery, v1::PublishRecord{})) == errc::format_damaged);
   CHECK(code_of(ask<v1::Done>(world.self, first.discovery, v1::WithdrawRecord{})) == errc::invalid_argument);

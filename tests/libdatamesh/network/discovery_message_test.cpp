@@ -129,7 +129,7 @@ TEST_CASE("a message that is too long, truncated or wrong in a field is refused"
   CHECK_FALSE(decode_request(as_view(request.SerializeAsString())));
   request.mutable_find_record()->set_key(std::string(32, 'k'));
   CHECK_FALSE(decode_request(as_view(request.SerializeAsString())));
-  request.mutable_find_record()->set_kind(4);
+  request.mutable_find_record()->set_kind(5);
   CHECK_FALSE(decode_request(as_view(request.SerializeAsString())));
   request.mutable_find_record()->set_kind(1);
   CHECK(decode_request(as_view(request.SerializeAsString())));

@@ -239,12 +239,13 @@ TEST_CASE("64 ids that are ground to lie at a key, from 4 subnets, neither hide 
   CHECK(records.rate() >= 9'900);
 }
 
-TEST_CASE("the head of a device outlives the device and the nodes that kept it first", "[mesh]") {
+TEST_CASE("the head of a device and a recovery record outlive who wrote them and the nodes that kept them first", "[mesh]") {
   CAPTURE(seed());
+  auto kind = GENERATE(record_kind::device_head, record_kind::recovery);
   mesh_in_memory mesh{{40}, seed()};
   mesh.join_all();
   publisher who{mesh.random()};
-  auto draft = who.draft(record_kind::device_head, 1, "head");
+  auto draft = who.draft(kind, 1, "head");
   draft.expiry = mesh.time().wall + 24h * 90;
   auto record = who.sign(draft).value();
   auto device = mesh.some_honest();
