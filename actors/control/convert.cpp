@@ -55,6 +55,8 @@ std::vector<std::string> read_texts(const google::protobuf::RepeatedPtrField<std
 
 #define REBUILD_FIELDS(F)                                                                                                                  \
   F(packs) F(packs_unreadable) F(packs_newer) F(operations) F(files) F(operations_missing) F(drives_unseen) F(packs_incomplete)
+#define RECOVER_FIELDS(F) F(made_ns) F(nodes_left_out)
+#define RECOVERY_FIELDS(F) F(copies) F(nodes) F(nodes_left_out)
 #define CLEANUP_FIELDS(F)                                                                                                                  \
   F(nodes_forgotten) F(versions_forgotten) F(packs_deleted) F(packs_copied) F(bytes_copied) F(bytes_freed) F(shards_waiting)
 #define PEER_FIELDS(F) F(known) F(links_dialed) F(links_accepted)
@@ -535,7 +537,49 @@ result<std::vector<version_entry>> read(const v1::Versions& list) {
   return versions;
 }
 
+void write(v1::RecoverSummary& to, const recover_summary& from) {
+  RECOVER_FIELDS(DATAMESH_SET)
+  to.set_id(std::string{from.id.text()});
+  write(*to.mutable_rebuilt(), from.rebuilt);
+  for (const auto& node : from.nodes)
+    to.add_nodes(node);
+  for (const auto& node : from.nodes_away)
+    to.add_nodes_away(node);
+}
+
+result<recover_summary> read(const v1::RecoverSummary& from) {
+  auto id = read_id<vault_id>(from.id());
+  if (!id)
+    return fail(id.error());
+  recover_summary to;
+  RECOVER_FIELDS(DATAMESH_GET)
+  to.id = *id;
+  to.rebuilt = read(from.rebuilt());
+  to.nodes = read_texts(from.nodes());
+  to.nodes_away = read_texts(from.nodes_away());
+  return to;
+}
+
+void write(v1::RecoveryReport& to, const recovery_report& from) {
+  RECOVERY_FIELDS(DATAMESH_SET)
+  to.set_state(static_cast<uint32_t>(from.now));
+  if (from.until_ns)
+    to.set_until_ns(*from.until_ns);
+}
+
+result<recovery_report> read(const v1::RecoveryReport& from) {
+  if (from.state() > static_cast<uint32_t>(recovery_report::state::too_large))
+    return fail(errc::format_damaged, "read what the mesh keeps of a vault");
+  recovery_report to;
+  RECOVERY_FIELDS(DATAMESH_GET)
+  to.now = static_cast<recovery_report::state>(from.state());
+  if (from.has_until_ns())
+    to.until_ns = from.until_ns();
+  return to;
+}
+
 void write(v1::StatusReport& to, const status_report& from) {
+  write(*to.mutable_recovery(), from.recovery);
   STATUS_FIELDS(DATAMESH_SET)
   to.set_overall(static_cast<uint32_t>(from.overall));
   for (const auto& drive : from.drives)
@@ -558,6 +602,10 @@ result<status_report> read(const v1::StatusReport& from) {
       return fail(drive.error());
     to.drives.push_back(std::move(*drive));
   }
+  auto recovery = read(from.recovery());
+  if (!recovery)
+    return fail(recovery.error());
+  to.recovery = *recovery;
   if (from.has_last_quick_verify_ns())
     to.last_quick_verify_ns = from.last_quick_verify_ns();
   if (from.has_last_deep_verify_ns())

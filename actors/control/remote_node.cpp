@@ -547,6 +547,12 @@ public:
     request.mutable_restore_vault()->mutable_with()->set_kind(static_cast<uint32_t>(with.type()));
     return to_->ask(std::move(request), with.secret(), job).map([](const reply& got) { return read(got.message.rebuilt()); });
   }
+  result<recover_summary> recover_vault(const std::string& name, const credential& phrase, const job_options& job) override {
+    v1::ControlRequest request;
+    request.mutable_recover_vault()->set_name(name);
+    request.mutable_recover_vault()->mutable_with()->set_kind(static_cast<uint32_t>(phrase.type()));
+    return to_->ask(std::move(request), phrase.secret(), job).and_then([](const reply& got) { return read(got.message.recovered()); });
+  }
   const std::string& home() const noexcept override {
     return home_;
   }

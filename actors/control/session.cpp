@@ -226,6 +226,7 @@ bool session::is_long(const v1::ControlRequest& request) {
   case request_case::kDestroyVault:
   case request_case::kRebuildCatalog:
   case request_case::kRestoreVault:
+  case request_case::kRecoverVault:
   case request_case::kPut:
   case request_case::kPutStream:
   case request_case::kGet:
@@ -324,7 +325,7 @@ job_options session::options_for(const v1::ControlRequest& request) {
 result<session::reply> session::carry_out(const v1::ControlRequest& request, byte_view secret) {
   if (request.what_case() == request_case::WHAT_NOT_SET)
     return fail(errc::format_newer, "serve a request of a kind that this version does not know");
-  if (request.what_case() <= request_case::kRooms && request.what_case() != request_case::kCloseVault)
+  if (request.what_case() <= request_case::kRecoverVault && request.what_case() != request_case::kCloseVault)
     return on_node(request, secret);
   auto found = vaults_.find(request.vault());
   if (found == vaults_.end())
@@ -422,6 +423,7 @@ result<session::reply> session::on_vault_list(const v1::ControlRequest& request,
   const auto& opening = request.has_destroy_vault()   ? request.destroy_vault()
                         : request.has_open_vault()    ? request.open_vault()
                         : request.has_restore_vault() ? request.restore_vault()
+                        : request.has_recover_vault() ? request.recover_vault()
                                                       : request.rebuild_catalog();
   auto name = owner_.kept_as(request.has_create_vault() ? request.create_vault().name() : opening.name());
   if (!name)
@@ -439,6 +441,9 @@ result<session::reply> session::on_vault_list(const v1::ControlRequest& request,
       to.secret = from.recovery_phrase;
     });
   }
+  // Its nodes become drives of this one.
+  if (request.has_recover_vault() && !is_operator())
+    return fail(errc::permission_denied, "change the drives of the daemon");
   auto released = request.has_open_vault() || !options_.release ? nullptr : options_.release(*name);
   if (request.has_destroy_vault() && !opening.has_with())
     return made<reply>(node_.destroy_vault(*name));
@@ -454,6 +459,9 @@ result<session::reply> session::on_vault_list(const v1::ControlRequest& request,
   if (request.has_restore_vault())
     return made<reply>(node_.restore_vault(*name, bytes::copy_of(as_view(opening.key_file())), *with, options_for(request)),
                        [](reply& to, const rebuild_summary& from) { write(*to.message.mutable_rebuilt(), from); });
+  if (request.has_recover_vault())
+    return made<reply>(node_.recover_vault(*name, *with, options_for(request)),
+                       [](reply& to, const recover_summary& from) { write(*to.message.mutable_recovered(), from); });
   if (vaults_.size() >= vaults_max)
     return fail(errc::capacity_exceeded, "open more vaults over one connection");
   auto opened = node_.open_vault(*name, *with);

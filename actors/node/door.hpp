@@ -85,6 +85,8 @@ public:
 
   [[nodiscard]] virtual result<rebuild_summary> restore_vault(const std::string& name, const bytes& key_file, const credential& with,
                                                               const job_options& job) = 0;
+  [[nodiscard]] virtual result<recover_summary> recover_vault(const std::string& name, const credential& phrase,
+                                                              const job_options& job) = 0;
 
   [[nodiscard]] virtual const std::string& home() const noexcept = 0;
 };

@@ -62,6 +62,7 @@ public:
   [[nodiscard]] result<rebuild_summary> rebuild_catalog(const std::string& name, const credential& with, const job_options& job) override;
   [[nodiscard]] result<rebuild_summary> restore_vault(const std::string& name, const bytes& key_file, const credential& with,
                                                       const job_options& job) override;
+  [[nodiscard]] result<recover_summary> recover_vault(const std::string& name, const credential& phrase, const job_options& job) override;
 
   [[nodiscard]] const std::string& home() const noexcept override;
 
@@ -163,6 +164,10 @@ result<rebuild_summary> local_node::rebuild_catalog(const std::string& name, con
 result<rebuild_summary> local_node::restore_vault(const std::string& name, const bytes& key_file, const credential& with,
                                                   const job_options& job) {
   return core_->restore_vault(name, key_file, with, job);
+}
+
+result<recover_summary> local_node::recover_vault(const std::string& name, const credential& phrase, const job_options& job) {
+  return core_->recover_vault(name, phrase, job);
 }
 
 const std::string& local_node::home() const noexcept {
@@ -275,6 +280,10 @@ result<rebuild_summary> node::rebuild_catalog(const std::string& name, const cre
 result<rebuild_summary> node::restore_vault(const std::string& name, const bytes& key_file, const credential& with,
                                             const job_options& job) {
   return impl_->door->restore_vault(name, key_file, with, job);
+}
+
+result<recover_summary> node::recover_vault(const std::string& name, const credential& phrase, const job_options& job) {
+  return impl_->door->recover_vault(name, phrase, job);
 }
 
 const std::string& node::home() const noexcept {

@@ -4,6 +4,7 @@
 #include "network/link_messages.hpp"
 #include "network/mesh_member.hpp"
 #include "network/peer_access.hpp"
+#include "network/recovery_keeper.hpp"
 #include "node/guest_host.hpp"
 #include "node/member_file.hpp"
 #include "node/vault_runtime.hpp"
@@ -82,6 +83,7 @@ result<std::shared_ptr<node_core>> node_core::open(node_options options, bool cr
   core->pack_pool = buffer_pool::make(storage::pack_buffer_size, storage::pack_buffers_max);
   core->system_ = std::make_unique<caf::actor_system>(*core->config_);
   core->start_supervisor();
+  core->start_recovery();
   if (auto device = core->home.device())
     core->device_ = *device;
   core->make_guests();
@@ -94,6 +96,7 @@ result<std::shared_ptr<node_core>> node_core::open(node_options options, bool cr
 node_core::~node_core() {
   if (!system_)
     return;
+  recovery_.reset();
   // Nobody asks from outside any more.
   mesh_.reset();
   guests_.reset();
@@ -311,6 +314,7 @@ result<std::shared_ptr<vault_runtime>> node_core::open_vault(const std::string& 
     guard.unlock();
     if (auto mended = there->mend(); !mended)
       return fail(mended.error());
+    there->learn_recovery(with);
     return there;
   }
   auto rebuilding = home.is_rebuilding(name);
@@ -327,6 +331,7 @@ result<std::shared_ptr<vault_runtime>> node_core::open_vault(const std::string& 
     return fail(started.error());
   runtime->listed = true;
   open_[name] = runtime;
+  runtime->learn_recovery(with);
   return runtime;
 }
 
@@ -402,6 +407,19 @@ result<rebuild_summary> node_core::rebuild_catalog(const std::string& name, cons
   return summary;
 }
 
+result<void> node_core::check_not_here(const vault_id& vault, const char* attempt, const std::string& name) const {
+  auto here = home.vault_names();
+  if (!here)
+    return fail(here.error());
+  for (const auto& other : *here)
+    if (auto encoded = home.key_file(other)) {
+      auto known = crypto::key_file::inspect(*encoded);
+      if (known && known->vault == vault)
+        return fail(errc::vault_exists, attempt, name);
+    }
+  return {};
+}
+
 result<rebuild_summary> node_core::restore_vault(const std::string& name, const bytes& key_file, const credential& with,
                                                  const job_options& job) {
   constexpr auto attempt = "restore vault";
@@ -413,15 +431,8 @@ result<rebuild_summary> node_core::restore_vault(const std::string& name, const 
   auto file = crypto::key_file::open(key_file, *unlocker);
   if (!file)
     return fail(file.error().within(attempt, name));
-  auto here = home.vault_names();
-  if (!here)
-    return fail(here.error());
-  for (const auto& other : *here)
-    if (auto encoded = home.key_file(other)) {
-      auto known = crypto::key_file::inspect(*encoded);
-      if (known && known->vault == file->keys().vault)
-        return fail(errc::vault_exists, attempt, name);
-    }
+  if (auto elsewhere = check_not_here(file->keys().vault, attempt, name); !elsewhere)
+    return fail(elsewhere.error());
   // Of a vault that is here nothing is removed, and of this one nothing any more.
   std::unique_lock removal{removal_mutex_};
   std::shared_ptr<vault_runtime> made; // Outlives the lock, which its closing takes.

@@ -25,6 +25,8 @@ class guest_host;
 namespace network {
 class mesh_member;
 class peer_access;
+class recovery_keeper;
+struct recovery_node;
 } // namespace network
 
 /// How long an actor may take to close.
@@ -85,6 +87,14 @@ public:
   [[nodiscard]] result<rebuild_summary> rebuild_catalog(const std::string& name, const credential& with, const job_options& job);
   [[nodiscard]] result<rebuild_summary> restore_vault(const std::string& name, const bytes& key_file, const credential& with,
                                                       const job_options& job);
+  /// Of what the mesh keeps for who has the phrase.
+  [[nodiscard]] result<recover_summary> recover_vault(const std::string& name, const credential& phrase, const job_options& job);
+  /// From now on the mesh keeps what brings back the vault of these keys, where data of it is on
+  /// other nodes.
+  void offer_recovery(const crypto::key_file& keys);
+  /// The vault of that key file was destroyed.
+  void withdraw_recovery(byte_view key_file);
+  [[nodiscard]] recovery_report recovery_of(const vault_id& vault) const;
   /// Removes key and catalog, then the shards when *with* is given.
   [[nodiscard]] result<destroy_summary> destroy_vault(const std::string& name, const credential* with, const job_options& job);
   /// Removes what is left of destroyed vaults, of *name* or of all, from drives that are there.
@@ -100,9 +110,14 @@ private:
   [[nodiscard]] result<std::shared_ptr<storage::shard_place>> open_place(const known_drive& known, bool take_over);
   [[nodiscard]] result<storage::drive_entry> reach_peer(const peer_id& peer, const std::string& folder);
   [[nodiscard]] result<drive_report> add_peer(const std::string& folder);
+  [[nodiscard]] result<std::vector<std::string>> add_peers(const std::vector<peer_id>& peers, const job_options& job,
+                                                           std::vector<std::string>& away);
+  [[nodiscard]] result<void> check_not_here(const vault_id& vault, const char* attempt, const std::string& name) const;
   [[nodiscard]] result<void> relist(const storage::drive_entry& drive, const vault_id& vault);
   void tell_vaults(const drive_id& drive, bool holds, std::unique_lock<std::mutex>& guard);
   void start_supervisor();
+  void start_recovery();
+  [[nodiscard]] std::vector<network::recovery_node> peers_that_are_drives() const;
   void tell_node(const std::string& subject, severity level, std::string detail, std::optional<errc> code);
   void make_guests();
   [[nodiscard]] result<void> start_mesh();
@@ -133,6 +148,7 @@ private:
   supervisor_actor supervisor_;
   std::unique_ptr<guest_host> guests_;
   std::unique_ptr<network::mesh_member> mesh_;
+  std::unique_ptr<network::recovery_keeper> recovery_;
   device_id device_; ///< Zero where the home is read-only and has none yet.
   std::unique_ptr<file_lock> lock_;
   std::mutex mutex_;

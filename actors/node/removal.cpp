@@ -193,8 +193,11 @@ result<destroy_summary> node_core::destroy_vault(const std::string& name, const 
     std::lock_guard guard{mutex_};
     if (open_.count(name) > 0)
       return fail(errc::locked, "destroy a vault that is open", name);
+    auto key_file = home.key_file(name);
     if (auto removed = home.remove_vault(name); !removed)
       return fail(removed.error().within(attempt, name));
+    if (key_file)
+      withdraw_recovery(*key_file);
   }
   if (with == nullptr)
     return destroy_summary{};

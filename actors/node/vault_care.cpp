@@ -57,6 +57,7 @@ result<status_report> local_vault::status() const {
   auto care = runtime.core->home.care(runtime.name);
   report.last_quick_verify_ns = care.quick_verify_ns;
   report.last_deep_verify_ns = care.deep_verify_ns;
+  report.recovery = runtime.core->recovery_of(context.id);
   int wanted = 0; // Of the losses of drives.
   if (auto how = storage::choose_policy(*context.drives, {})) {
     wanted = storage::drive_losses_survived(*how);

@@ -107,6 +107,7 @@ result<void> vault_runtime::start(catalog_use use) {
         marks[drive.id] = drive.store->shards_changed(vault);
     return marks;
   });
+  core->offer_recovery(keys);
   // What a full disk has no room for is taken in later; until then all else is read.
   // A new vault has nothing anywhere, and a rebuild looks at all drives.
   if (fresh_catalog)
@@ -249,7 +250,17 @@ result<void> vault_runtime::replace_keys(crypto::key_file next) {
     return saved;
   keys = std::move(next);
   context->keys->set(keys.keys());
+  core->offer_recovery(keys);
   return {};
+}
+
+void vault_runtime::learn_recovery(const credential& with) {
+  if (with.type() != credential::kind::recovery_phrase)
+    return;
+  std::lock_guard guard{key_mutex};
+  auto next = keys;
+  if (auto learned = next.learn_recovery(crypto::secret_bytes{with.secret()}); learned && *learned)
+    (void) replace_keys(std::move(next));
 }
 
 void vault_runtime::keep_checkpoint(const cancel_token& cancel) {

@@ -48,6 +48,9 @@ public:
   [[nodiscard]] result<void> flush();
   /// They count once they are saved. @pre `key_mutex` is held
   [[nodiscard]] result<void> replace_keys(crypto::key_file next);
+  /// A phrase from before recovery records, with which the vault was opened, is good for one from now
+  /// on. What can not be saved is tried again the next time.
+  void learn_recovery(const credential& with);
   /// Writes a checkpoint of the catalog when one is due. One that fails, or is
   /// cancelled, is tried again the next time.
   void keep_checkpoint(const cancel_token& cancel);

@@ -344,6 +344,30 @@ struct drive_report {
   std::optional<error> reason; ///< Why it is not ok.
 };
 
+/// What the mesh keeps of a vault, so that a recovery phrase and the nodes alone bring it back
+/// (docs/formats/recovery.md).
+struct recovery_report {
+  enum class state : uint8_t {
+    not_needed = 0, ///< Nothing of this node lies on others.
+    no_mesh = 1,    ///< This node is a member of none.
+    no_phrase = 2,  ///< There is none, or it is from before such records were made: opening the vault with it mends that.
+    waiting = 3,    ///< Not sent yet, or no other node took it.
+    kept = 4,
+    too_large = 5, ///< The keys leave no room for nodes.
+  };
+  state now = state::not_needed;
+  uint64_t copies = 0;             ///< Other nodes that took it when it was sent last; of several phrases' records the fewest.
+  uint64_t nodes = 0;              ///< That it names.
+  uint64_t nodes_left_out = 0;     ///< For which there was no room.
+  std::optional<int64_t> until_ns; ///< Nobody keeps it for longer, unless it is sent anew; nanoseconds since the epoch.
+};
+
+/// "not-needed", "no-mesh", ...
+[[nodiscard]] constexpr std::string_view to_string(recovery_report::state state) noexcept {
+  constexpr std::string_view names[] = {"not-needed", "no-mesh", "no-phrase", "waiting", "kept", "too-large"};
+  return names[static_cast<size_t>(state)];
+}
+
 /// "Is my data safe?"
 struct status_report {
   enum class answer : uint8_t { safe, degraded, lost, unknown };
@@ -359,6 +383,7 @@ struct status_report {
   std::vector<drive_report> drives;
   std::optional<int64_t> last_quick_verify_ns;
   std::optional<int64_t> last_deep_verify_ns;
+  recovery_report recovery;
 };
 
 struct verify_request {
@@ -434,6 +459,15 @@ struct rebuild_summary {
   /// Beside those above: packs of which all drives together have too few shards. A put that was cut off
   /// left them, or the rest is on drives that are none of this node's.
   uint64_t packs_incomplete = 0;
+};
+
+struct recover_summary {
+  vault_id id;
+  rebuild_summary rebuilt;
+  int64_t made_ns = 0;                 ///< When the record was signed, by the clock of who signed it.
+  std::vector<std::string> nodes;      ///< What the drives are called that came with it, "node:" and an id each.
+  std::vector<std::string> nodes_away; ///< That did not answer, and are no drives: `add_drive` when they are back.
+  uint64_t nodes_left_out = 0;         ///< That kept shards of it, too, and had no room in the record.
 };
 
 // -- an opened vault ------------------------------------------------------------------------
@@ -603,6 +637,12 @@ public:
   /// `wrong_password` when *with* does not open it, `key_file_damaged`. A device can not.
   [[nodiscard]] result<rebuild_summary> restore_vault(const std::string& name, const bytes& key_file, const credential& with,
                                                       const job_options& job = {});
+  /// Makes a vault of what the mesh keeps for who has the phrase: its key file, and the nodes that keep
+  /// its shards, which become drives. Waits until none has answered for a while. `unavailable` where this
+  /// node is in no mesh, or no other node of it answers, or none that keeps shards does: then nothing was
+  /// changed. `not_found` where the mesh has no record of that phrase, `phrase_invalid`,
+  /// `invalid_argument` for another credential; else as `restore_vault`.
+  [[nodiscard]] result<recover_summary> recover_vault(const std::string& name, const credential& phrase, const job_options& job = {});
   /// Makes the catalog again from packs and key alone.
   [[nodiscard]] result<rebuild_summary> rebuild_catalog(const std::string& name, const credential& with, const job_options& job = {});
 

@@ -240,6 +240,50 @@ TEST_CASE("who is not the operator neither gives room nor sees who has some", "[
   CHECK(must(h.inner.node().rooms()).size() == (geteuid() == 0 ? 1 : 0));
 }
 
+TEST_CASE("a vault comes back from its phrase over a connection, for who may add drives", "[connect]") {
+  mesh_options mesh{"a mesh for recovery by the socket", {"127.0.0.1:0"}, {}, {}, true};
+  house own{0, disk::simulated, {.mesh = mesh}};
+  mesh.seeds = must(own.node().mesh())->listens;
+  std::vector<std::unique_ptr<house>> peers;
+  for (int i = 0; i < 2; ++i) {
+    peers.push_back(std::make_unique<house>(1, disk::simulated, node_options{.mesh = mesh}));
+    must(peers.back()->node().allow(own.vault().id(), 1 << 30));
+    must(own.node().add_drive("node:" + must(peers.back()->node().mesh())->self.hex()));
+  }
+  auto phrase = must(own.vault().add_recovery_phrase());
+  own.put_text("/x", "over there");
+  must(own.vault().flush());
+  auto is_kept = [&] {
+    auto now = must(own.vault().status()).recovery;
+    return now.now == recovery_report::state::kept && now.copies == 2;
+  };
+  for (auto end = std::chrono::steady_clock::now() + std::chrono::seconds{60}; !is_kept() && std::chrono::steady_clock::now() < end;)
+    std::this_thread::yield();
+  auto id = own.vault().id();
+  auto made = must(own.vault().status()).recovery;
+  own.close();
+  mesh.seeds = must(peers[0]->node().mesh())->listens;
+  auto with = credential::recovery_phrase(phrase);
+  SECTION("the operator") {
+    served_house h{geteuid(), mesh};
+    auto node = h.connect();
+    CHECK(code_of(node->recover_vault("main", with)) == errc::vault_exists);
+    auto done = must(node->recover_vault("back", with));
+    CHECK(done.id == id);
+    CHECK(done.nodes.size() == 2);
+    CHECK(done.rebuilt.files == 1);
+    CHECK(done.made_ns > 0);
+    auto back = must(node->open_vault("back", with));
+    CHECK(must(get_text(back, "/x")) == "over there");
+    CHECK(must(back.status()).recovery.nodes <= made.nodes);
+  }
+  SECTION("somebody else") {
+    served_house h{geteuid() + 1, mesh};
+    auto due = geteuid() == 0 ? errc{} : errc::permission_denied;
+    CHECK(code_of(h.connect()->recover_vault("back", with)) == due);
+  }
+}
+
 TEST_CASE("names, care and keys answer over a connection as they do without it", "[connect]") {
   served_house h;
   auto node = h.connect();
