@@ -358,6 +358,18 @@ std::vector<command_spec> care_commands() {
                "was moved is where it was.",
        .example = "datamesh rebuild",
        .groups = group_node | group_vault},
+      {.name = "recover",
+       .summary = "Bring a vault back from its recovery phrase and other nodes alone",
+       .text = "For a new machine, or when the home is lost, of a vault that had nodes of a mesh as drives. The daemon must be a member "
+               "of that mesh: 'mesh_network' and one address in 'mesh_seeds' are enough. The mesh keeps, sealed for the phrase, the key "
+               "file and the ids of the nodes; these become drives of this node, and the catalog is made again from what is on them, as "
+               "by 'rebuild'.\n\n"
+               "The phrase is asked for, or read with --phrase-file; the password that the vault had opens it afterwards, too. A node that "
+               "does not answer is told, and can be added later with 'drive add'. Drives of the lost machine that are left are taken over "
+               "with 'drive adopt'. 'status' tells of a vault whether the mesh keeps this of it, and until when.",
+       .example = "datamesh recover\ndatamesh recover --phrase-file phrase.txt --name photos",
+       .options = {{.name = "name", .kind = kind::new_name, .placeholder = "NAME", .text = "Name of the vault.", .fallback = "main"}},
+       .groups = group_node | group_vault},
       {.name = "bench",
        .summary = "Measure how fast this machine stores and fetches",
        .text = "Makes a throw-away node with drives in a temporary folder, stores and fetches generated data through it, and removes it. "

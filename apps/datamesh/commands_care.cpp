@@ -47,6 +47,13 @@ json_line status_json(const status_report& report) {
       .add("packs_weaker", report.packs_weaker)
       .add("margin_min", report.margin_min)
       .add("drives", drives);
+  line.add("recovery", to_string(report.recovery.now));
+  if (report.recovery.now != recovery_report::state::not_needed)
+    line.add("recovery_copies", report.recovery.copies)
+        .add("recovery_nodes", report.recovery.nodes)
+        .add("recovery_nodes_left_out", report.recovery.nodes_left_out);
+  if (report.recovery.until_ns)
+    line.time("recovery_until", *report.recovery.until_ns);
   if (report.last_quick_verify_ns)
     line.time("last_quick_verify", *report.last_quick_verify_ns);
   if (report.last_deep_verify_ns)
@@ -56,6 +63,31 @@ json_line status_json(const status_report& report) {
 
 std::string checked_text(const output& out, const std::optional<int64_t>& ns, const char* advice) {
   return ns ? out.time(*ns) : fmt::format("never; run: {}", advice);
+}
+
+/// Whether the recovery phrase alone would bring the vault back.
+std::string recovery_text(const output& out, const recovery_report& r) {
+  using state = recovery_report::state;
+  switch (r.now) {
+  case state::not_needed:
+    return {};
+  case state::no_mesh:
+    return "by a copy of the key file alone: this node is in no mesh that could keep one";
+  case state::no_phrase:
+    return "by a copy of the key file alone; run: datamesh key recovery, or once: datamesh status --phrase-file -";
+  case state::too_large:
+    return "by a copy of the key file alone: with so many keys it has no room in the mesh";
+  case state::waiting:
+    return "by a copy of the key file alone: no other node keeps the newest one yet";
+  case state::kept:
+    break;
+  }
+  auto text =
+      fmt::format("by the phrase alone: {} until {}", counted(r.copies, "other node keeps the key file", "other nodes keep the key file"),
+                  out.time(r.until_ns.value_or(0)));
+  if (r.nodes_left_out > 0)
+    text += fmt::format("; {} of {} nodes had no room in it", grouped(r.nodes_left_out), grouped(r.nodes_left_out + r.nodes));
+  return text;
 }
 
 void print_status(output& out, const status_report& r) {
@@ -84,6 +116,8 @@ void print_status(output& out, const status_report& r) {
   // Who reads all has checked all.
   out.print("Checked      {}", checked_text(out, std::max(r.last_quick_verify_ns, r.last_deep_verify_ns), "datamesh verify"));
   out.print("Read whole   {}", checked_text(out, r.last_deep_verify_ns, "datamesh verify --deep"));
+  if (auto text = recovery_text(out, r.recovery); !text.empty())
+    out.print("Comes back   {}", text);
   out.print("");
   // One screen: the worst drives first, and only as many as fit.
   auto drives = r.drives;

@@ -345,6 +345,75 @@ outcome<int> run_vault_restore(session& s) {
   return rebuilt(s, facts.name, *sum);
 }
 
+namespace {
+
+/// Why the mesh brought no vault back.
+failure not_recovered(const session& s, const error& why) {
+  constexpr auto in_mesh = "set 'mesh_network' and its like in datameshd.toml, and start datameshd; see datameshd(8)";
+  failure told{why};
+  switch (why.code()) {
+  case errc::no_vault:
+    told.next = in_mesh;
+    break;
+  case errc::unavailable:
+    told.next = s.by_daemon() ? "look at 'datamesh node status' and 'datamesh peers', and try again when other nodes answer" : in_mesh;
+    break;
+  case errc::not_found:
+    told.next = "try another phrase of the vault, or wait until more nodes answer (datamesh node status); with a copy of the key file: "
+                "datamesh drive add node:ID for each node, then: datamesh vault restore FILE";
+    break;
+  case errc::vault_exists:
+    told.next = "datamesh vault list; where another vault has that name, choose one with --name NAME";
+    break;
+  case errc::permission_denied:
+    told.next = "run it as root or as the user of the daemon: the nodes become its drives";
+    break;
+  default:
+    break;
+  }
+  return told;
+}
+
+void tell_recovered(session& s, const recover_summary& sum) {
+  s.out.line(json_line{"item"}.add("id", sum.id.hex()).time("made", sum.made_ns).add("nodes_left_out", sum.nodes_left_out));
+  for (const auto& [nodes, answered] : {std::pair{&sum.nodes, true}, {&sum.nodes_away, false}})
+    for (const auto& node : *nodes)
+      s.out.line(json_line{"item"}.add("node", node).add("answered", answered));
+  s.out.print("Found what the mesh keeps for this phrase, of {}. {} now {} of this node.", s.out.time(sum.made_ns),
+              counted(sum.nodes.size(), "node is", "nodes are"), sum.nodes.size() == 1 ? "a drive" : "drives");
+  for (const auto& node : sum.nodes_away)
+    s.out.warn(fmt::format("a node that keeps shards did not answer; when it is back: datamesh drive add {}", node));
+  if (sum.nodes_left_out > 0)
+    s.out.warn(fmt::format("{} more shards, and the mesh had no room for {}; who knows the id: datamesh drive add node:ID",
+                           counted(sum.nodes_left_out, "node keeps", "nodes keep"), sum.nodes_left_out == 1 ? "its id" : "their ids"));
+}
+
+} // namespace
+
+outcome<int> run_recover(session& s) {
+  auto n = s.open_node();
+  if (!n) {
+    auto why = n.error();
+    if (why.code == errc::no_vault)
+      why.next = "set 'mesh_network' and its like in datameshd.toml, and start datameshd; see datameshd(8)";
+    return refuse(std::move(why));
+  }
+  auto warn = [&](const std::string& text) {
+    s.out.warn(text);
+  };
+  auto phrase = read_secret({.what = "recovery phrase", .file = s.set.text("phrase-file"), .hint = s.as_typed("phrase-file"), .warn = warn},
+                            s.cancel);
+  if (!phrase)
+    return refuse(phrase.error());
+  auto with = credential::recovery_phrase(phrase->view());
+  auto name = s.set.text("name");
+  auto sum = s.with_progress([&](const job_options& job) { return (*n)->recover_vault(name, with, job); });
+  if (!sum)
+    return refuse(not_recovered(s, sum.error()));
+  tell_recovered(s, *sum);
+  return rebuilt(s, name, sum->rebuilt);
+}
+
 outcome<int> run_vault_use(session& s) {
   auto n = s.open_node();
   if (!n)

@@ -417,6 +417,7 @@ command_function find_command(std::string_view path) {
       {"cleanup", run_cleanup},
       {"rebalance", run_rebalance},
       {"rebuild", run_rebuild},
+      {"recover", run_recover},
       {"bench", run_bench},
       {"drive add", run_drive_add},
       {"drive list", run_drive_list},

@@ -142,6 +142,7 @@ outcome<int> run_repair(session&);
 outcome<int> run_cleanup(session&);
 outcome<int> run_rebalance(session&);
 outcome<int> run_rebuild(session&);
+outcome<int> run_recover(session&);
 outcome<int> run_bench(session&);
 outcome<int> run_drive_add(session&);
 outcome<int> run_drive_list(session&);

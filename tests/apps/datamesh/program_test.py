@@ -40,6 +40,7 @@ MINIMAL = {
     "cleanup": [],
     "rebalance": [],
     "rebuild": [],
+    "recover": [],
     "bench": ["--size", "0"],
     "drive add": ["d"],
     "drive list": [],
