@@ -398,6 +398,8 @@ void write(v1::RoomReports& list, const std::vector<room_report>& rooms) {
       to.set_used(*from.used);
     if (from.shards)
       to.set_shards(*from.shards);
+    if (from.compared_ns)
+      to.set_compared_ns(*from.compared_ns);
   }
 }
 
@@ -407,11 +409,13 @@ result<std::vector<room_report>> read(const v1::RoomReports& list) {
     auto owner = read_id<vault_id>(from.owner());
     if (!owner)
       return fail(owner.error());
-    room_report to{*owner, from.granted(), {}, {}};
+    room_report to{*owner, from.granted(), {}, {}, {}};
     if (from.has_used())
       to.used = from.used();
     if (from.has_shards())
       to.shards = from.shards();
+    if (from.has_compared_ns())
+      to.compared_ns = from.compared_ns();
     rooms.push_back(to);
   }
   return rooms;

@@ -59,6 +59,24 @@ public:
     return pack_deleted{signed_word->raw};
   }
 
+  [[nodiscard]] result<shard_answer> keep(const v1::KeepRoster& request) const {
+    auto what = read_roster(as_view(request.roster()));
+    if (!what)
+      return fail(what.error());
+    return parts_.guests->keep(*what).map([](bool) -> shard_answer { return roster_kept{}; });
+  }
+
+  [[nodiscard]] result<void> remember(const v1::RememberSiblings& request) const {
+    std::vector<ticket> siblings;
+    for (const auto& raw : request.ticket()) {
+      auto read = read_ticket(as_view(raw));
+      if (!read)
+        return fail(read.error());
+      siblings.push_back(std::move(*read));
+    }
+    return parts_.guests->remember(siblings);
+  }
+
   [[nodiscard]] result<void> expire() const {
     return parts_.guests->expire().map([](uint64_t) {});
   }
@@ -102,6 +120,8 @@ guest_keeper_actor::behavior_type keep(keeper_pointer, const keeper_parts& parts
       [=](const v1::ClaimGuest& request) { return answer(does.claim(request)); },
       [=](const v1::KeepGuest& request, const bytes& body) { return answer(does.keep(request, body)); },
       [=](const v1::RemoveGuests& request) { return answer(does.remove(request)); },
+      [=](const v1::KeepRoster& request) { return answer(does.keep(request)); },
+      [=](const v1::RememberSiblings& request) { return answer(does.remember(request)); },
       [=](const v1::ExpireGuests&) { return answer(does.expire()); },
       [=](caf::close_atom) { return answer(does.flush()); },
   };

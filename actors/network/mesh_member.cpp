@@ -315,8 +315,6 @@ void mesh_member::close() {
     asks->send_exit(self.discovery, caf::exit_reason::user_shutdown);
     asks->wait_for(self.discovery);
   }
-  if (self.end_parts)
-    std::exchange(self.end_parts, nullptr)();
   if (self.keeper) {
     {
       std::lock_guard guard{self.facts->mutex};
@@ -325,10 +323,13 @@ void mesh_member::close() {
     asks->send_exit(self.keeper, caf::exit_reason::user_shutdown);
     asks->wait_for(self.keeper);
   }
+  // Who of the parts asks other nodes is told at once that none answers.
   if (self.remote) {
     asks->send_exit(self.remote, caf::exit_reason::user_shutdown);
     asks->wait_for(self.remote);
   }
+  if (self.end_parts)
+    std::exchange(self.end_parts, nullptr)();
   (void) storage::ask<v1::Done>(asks.ptr(), self.links, close_max, caf::close_atom_v);
   asks->send_exit(self.links, caf::exit_reason::user_shutdown);
   asks->send_exit(self.router, caf::exit_reason::user_shutdown);

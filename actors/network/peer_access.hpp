@@ -7,6 +7,7 @@
 #include "network/discovery_actor.hpp"
 #include "network/remote_shards_actor.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <map>
 #include <memory>
@@ -21,6 +22,9 @@ struct peer_standing {
   std::atomic<uint64_t> granted = 0; ///< Bytes, to the owner who has the most left of those whose vaults are open.
   std::atomic<uint64_t> used = 0;    ///< Of these.
 };
+
+/// What a node has that did not answer for so long, the others make again.
+inline constexpr auto sibling_patience = std::chrono::hours{24};
 
 class peer_access {
 public:
@@ -40,6 +44,25 @@ public:
   void close() {
     std::lock_guard guard{mutex_};
     way_.reset();
+  }
+  /// The nodes that are drives, which are told of each other, and a number above all before.
+  void name_nodes(std::vector<peer_id> nodes, uint64_t number) {
+    std::lock_guard guard{mutex_};
+    std::ranges::sort(nodes);
+    if (nodes == nodes_)
+      return;
+    nodes_ = std::move(nodes);
+    number_ = std::max(number, number_ + 1);
+  }
+  /// What *owner* is to sign of them.
+  [[nodiscard]] roster draft_roster(const vault_id& owner) const {
+    std::lock_guard guard{mutex_};
+    roster what;
+    what.owner = owner;
+    what.number = number_;
+    what.patience = sibling_patience;
+    what.nodes = nodes_;
+    return what;
   }
   [[nodiscard]] std::optional<way> now() const {
     std::lock_guard guard{mutex_};
@@ -85,6 +108,8 @@ private:
   std::optional<way> way_;
   std::map<vault_id, word_signer> signers_;
   std::map<peer_id, std::shared_ptr<const peer_standing>> standings_;
+  std::vector<peer_id> nodes_;
+  uint64_t number_ = 0;
 };
 
 /// Lets this node ask *holder* for the next half hour what that keeps for *owner*.

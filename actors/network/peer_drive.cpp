@@ -29,7 +29,7 @@ public:
   peer_drive(caf::actor_system& sys, const environment& env, peer_drive_options options, std::unique_ptr<shard_index> index)
       : sys_(sys), time_(env.clock), peer_(options.peer), folder_(peer_folder(options.peer)), access_(std::move(options.access)),
         index_(std::move(index)), standing_(std::make_shared<peer_standing>()),
-        watch_(spawn_peer_watch(sys, env.clock, access_, peer_, standing_)) {
+        watch_(spawn_peer_watch(sys, env.clock, access_, peer_, standing_, peer_kind::drive)) {
     access_->watch(peer_, standing_);
   }
   ~peer_drive() override {
@@ -79,24 +79,27 @@ public:
     return 0; // The node removes what runs out.
   }
 
-  [[nodiscard]] result<void> relist(const vault_id& vault) override {
+  [[nodiscard]] result<uint64_t> relist(const vault_id& vault) override {
     std::set<shard_key> there;
+    uint64_t changed = 0;
     for (std::string after;;) {
       auto page = list_there(vault, after);
       if (!page)
         return fail(page.error().within("list a vault's shards on a node", folder_));
       shard_index::batch rows;
       for (const auto& raw : page->ticket())
-        if (auto taken = take_in(as_view(raw), there, rows); !taken)
-          return taken;
+        if (auto taken = take_in(as_view(raw), there, rows))
+          changed += *taken ? 1 : 0;
+        else
+          return fail(taken.error());
       std::lock_guard guard{index_mutex_};
       if (auto written = rows.empty() ? result<void>{} : index_->write(std::move(rows), durability::synced); !written)
-        return written;
+        return fail(written.error());
       if (!page->more() || page->ticket().empty())
         break;
       after = *page->ticket().rbegin();
     }
-    return forget_others(vault, there);
+    return forget_others(vault, there).map([&](uint64_t gone) { return changed + gone; });
   }
 
   [[nodiscard]] result<shard_header> read_header(const shard_key& key) const override {
@@ -381,31 +384,33 @@ private:
     return ask<v1::ListedAtPeer>(self.ptr(), through->shards, peer_answers_in + grace, std::move(request));
   }
 
-  /// A shard that is there by this ticket. What of it can not be read counts as missing.
-  [[nodiscard]] result<void> take_in(byte_view raw, std::set<shard_key>& there, shard_index::batch& rows) const {
+  /// A shard that is there by this ticket: true where that is news. What of it can not be read counts
+  /// as missing.
+  [[nodiscard]] result<bool> take_in(byte_view raw, std::set<shard_key>& there, shard_index::batch& rows) const {
     auto by = read_ticket(raw);
     if (!by)
       return fail(by.error());
     auto known = find_ticket(by->shard);
     if (known && known->by.owner == by->owner && known->by.number >= by->number) {
       there.insert(by->shard);
-      return {};
+      return false;
     }
     auto answer = read(*by, {}, 0, 0);
     auto header = answer.and_then([](const auto& found) { return parse_shard_header(as_view(found.first.header())); });
     if (!header) {
       auto code = header.error().code();
-      return code == errc::shard_damaged || code == errc::shard_missing ? result<void>{} : fail(header.error());
+      return code == errc::shard_damaged || code == errc::shard_missing ? result<bool>{false} : fail(header.error());
     }
     there.insert(by->shard);
     rows.put({by->shard, header->pack.shape, time_->wall().time_since_epoch().count(), true}, known.has_value(), as_text(by->raw));
-    return {};
+    return !known.has_value();
   }
 
   /// Rows of a vault's shards that are not there any more.
-  [[nodiscard]] result<void> forget_others(const vault_id& vault, const std::set<shard_key>& there) {
+  [[nodiscard]] result<uint64_t> forget_others(const vault_id& vault, const std::set<shard_key>& there) {
     constexpr size_t rows_at_once = 1024;
     std::optional<shard_key> after;
+    uint64_t forgotten = 0;
     for (;;) {
       auto page = index_->list(after, rows_at_once);
       if (!page)
@@ -416,12 +421,13 @@ private:
           if (auto known = find_ticket(row.key); known && known->by.owner == vault) {
             gone.erase(row, false);
             gone.count_change(vault);
+            ++forgotten;
           }
       std::lock_guard guard{index_mutex_};
       if (auto written = gone.empty() ? result<void>{} : index_->write(std::move(gone), durability::synced); !written)
-        return written;
+        return fail(written.error());
       if (page->size() < rows_at_once)
-        return {};
+        return forgotten;
       after = page->back().key;
     }
   }

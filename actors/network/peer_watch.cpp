@@ -23,8 +23,8 @@ using watch_pointer = peer_watch_actor::stateful_pointer<watch_state>;
 class watcher {
 public:
   watcher(watch_pointer self, std::shared_ptr<const clock> time, std::shared_ptr<const peer_access> access, const peer_id& peer,
-          std::shared_ptr<peer_standing> standing)
-      : self_(self), time_(std::move(time)), access_(std::move(access)), peer_(peer), standing_(std::move(standing)) {}
+          std::shared_ptr<peer_standing> standing, peer_kind kind)
+      : self_(self), time_(std::move(time)), access_(std::move(access)), peer_(peer), standing_(std::move(standing)), kind_(kind) {}
 
   void wake() {
     self_->delayed_send(self_, link_looked_at, v1::ShardWake{});
@@ -37,7 +37,7 @@ public:
               auto linked = std::ranges::any_of(list.links(), [&](const auto& link) { return link.peer() == peer_.text(); });
               set_linked(linked);
               if (linked)
-                ask_room();
+                tell();
               else
                 find();
             },
@@ -47,14 +47,19 @@ public:
 private:
   void set_linked(bool linked) {
     standing_->linked = linked;
-    if (!linked)
-      room_at_.reset();
+    if (linked) {
+      pause_ = {};
+      return;
+    }
+    room_at_.reset();
+    given_.clear();
   }
 
   /// Where it is, from those that are nearest to its id.
   void find() {
-    if (std::exchange(finding_, true))
+    if (finding_ || time_->monotonic() < find_again_)
       return;
+    finding_ = true;
     v1::LookUp request;
     request.set_target(std::string{peer_.text()});
     self_->request(way_->discovery, lookup_time_max + link_answers_in, std::move(request))
@@ -66,16 +71,21 @@ private:
                   addresses_.assign(node.address().begin(), node.address().end());
               dial();
             },
-            [this](const caf::error&) { finding_ = false; });
+            [this](const caf::error&) { not_found(); });
+  }
+
+  /// A node that is gone for good costs a lookup now and then.
+  void not_found() {
+    finding_ = false;
+    pause_ = std::clamp<clock::monotonic_time::duration>(2 * pause_, link_looked_at, looked_for_at_least);
+    find_again_ = time_->monotonic() + pause_;
   }
 
   /// One address after the other.
   void dial() {
     way_ = access_->now();
-    if (addresses_.empty() || !way_) {
-      finding_ = false;
-      return;
-    }
+    if (addresses_.empty() || !way_)
+      return not_found();
     v1::ConnectPeer request;
     *request.mutable_address() = addresses_.front();
     addresses_.erase(addresses_.begin());
@@ -85,14 +95,23 @@ private:
             [this](const v1::PeerConnected&) {
               finding_ = false;
               set_linked(true);
-              ask_room();
+              tell();
             },
             [this](const caf::error&) { dial(); });
   }
 
-  void ask_room() {
-    auto now = time_->monotonic();
+  void tell() {
+    if (kind_ == peer_kind::sibling)
+      return;
     auto owners = access_->owners();
+    ask_room(owners);
+    if (way_)
+      for (const auto& [owner, signer] : owners)
+        give_roster(owner, signer);
+  }
+
+  void ask_room(const std::map<vault_id, word_signer>& owners) {
+    auto now = time_->monotonic();
     if (owners.empty() || !way_ || (room_at_ && now - *room_at_ < room_known_for && owners.size() == owners_asked_))
       return;
     room_at_ = now;
@@ -110,6 +129,29 @@ private:
       self_->request(way_->shards, seconds{2 * room_told_in_ms / 1000}, std::move(request))
           .then([this](const v1::RoomOfPeer& room) { take(room); }, [this](const caf::error&) { room_at_.reset(); });
     }
+  }
+
+  /// So that they look after what they keep together. Again where it was not taken.
+  void give_roster(const vault_id& owner, const word_signer& signer) {
+    auto draft = access_->draft_roster(owner);
+    if (draft.nodes.empty() || draft.nodes.size() > roster_nodes_max || given_[owner] == draft.number)
+      return;
+    draft.made = time_->wall();
+    given_[owner] = draft.number;
+    auto what = sign(way_->mesh, std::move(draft), signer);
+    if (!what)
+      return;
+    v1::GiveRoster request;
+    request.set_peer(std::string{peer_.text()});
+    request.set_timeout_ms(room_told_in_ms);
+    request.set_roster(std::string{as_text(what->raw)});
+    self_->request(way_->shards, seconds{2 * room_told_in_ms / 1000}, std::move(request))
+        .then([](const v1::Done&) {},
+              [this, owner](const caf::error& reason) {
+                // Who has a later one, from another home of the vault, keeps that.
+                if (from_caf(reason).code() != errc::conflict)
+                  given_.erase(owner);
+              });
   }
 
   void take(const v1::RoomOfPeer& room) {
@@ -130,18 +172,22 @@ private:
   std::shared_ptr<const peer_access> access_;
   peer_id peer_;
   std::shared_ptr<peer_standing> standing_;
+  peer_kind kind_;
   std::optional<peer_access::way> way_;
   bool finding_ = false;
+  clock::monotonic_time find_again_{};
+  clock::monotonic_time::duration pause_{};
   std::vector<v1::PeerAddress> addresses_;
   std::optional<clock::monotonic_time> room_at_;
   size_t owners_asked_ = 0;
-  size_t awaited_ = 0; ///< Of these, who have no answer yet.
+  size_t awaited_ = 0;                 ///< Of these, who have no answer yet.
+  std::map<vault_id, uint64_t> given_; ///< The number of the roster that it took.
   v1::RoomOfPeer best_;
 };
 
 peer_watch_actor::behavior_type watch(watch_pointer self, std::shared_ptr<const clock> time, std::shared_ptr<const peer_access> access,
-                                      const peer_id& peer, std::shared_ptr<peer_standing> standing) {
-  self->state.does = std::make_shared<watcher>(self, std::move(time), std::move(access), peer, std::move(standing));
+                                      const peer_id& peer, std::shared_ptr<peer_standing> standing, peer_kind kind) {
+  self->state.does = std::make_shared<watcher>(self, std::move(time), std::move(access), peer, std::move(standing), kind);
   auto* does = self->state.does.get();
   does->wake();
   return {
@@ -152,8 +198,8 @@ peer_watch_actor::behavior_type watch(watch_pointer self, std::shared_ptr<const 
 } // namespace
 
 peer_watch_actor spawn_peer_watch(caf::actor_system& sys, std::shared_ptr<const clock> time, std::shared_ptr<const peer_access> access,
-                                  const peer_id& peer, std::shared_ptr<peer_standing> standing) {
-  return sys.spawn(watch, std::move(time), std::move(access), peer, std::move(standing));
+                                  const peer_id& peer, std::shared_ptr<peer_standing> standing, peer_kind kind) {
+  return sys.spawn(watch, std::move(time), std::move(access), peer, std::move(standing), kind);
 }
 
 } // namespace datamesh::network

@@ -9,6 +9,7 @@
 
 #include <set>
 #include <string>
+#include <utility>
 
 namespace datamesh::network {
 

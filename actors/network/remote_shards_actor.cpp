@@ -280,10 +280,21 @@ caf::result<v1::ListedAtPeer> list(const remote_maker& make, const v1::ListAtPee
   auto whom = make(request);
   if (!whom)
     return to_caf(whom.error());
-  auto by = read_permit(as_view(request.permit()));
-  if (!by)
-    return to_caf(by.error().within(attempted));
-  list_shards what{by->raw, std::nullopt, request.limit()};
+  list_shards what{{}, std::nullopt, request.limit()};
+  vault_id owner;
+  if (!request.permit().empty()) {
+    auto by = read_permit(as_view(request.permit()));
+    if (!by)
+      return to_caf(by.error().within(attempted));
+    what.permit = by->raw;
+    owner = by->owner;
+  } else if (request.owner().size() == vault_id::size) {
+    owner = what.owner = vault_id::from(as_view(request.owner()));
+  } else {
+    return to_caf(error{errc::invalid_argument, attempted, "in nobody's name"});
+  }
+  if (request.behind_pack().size() == pack_id::size)
+    what.after = shard_key{pack_id::from(as_view(request.behind_pack())), UINT8_MAX};
   if (!request.after().empty()) {
     auto last = read_ticket(as_view(request.after()));
     if (!last)
@@ -296,8 +307,7 @@ caf::result<v1::ListedAtPeer> list(const remote_maker& make, const v1::ListAtPee
   kept_promise<v1::ListedAtPeer> kept{promise, attempted};
   whom->ask<shards_listed>(
       what, {},
-      [kept, mesh = make.mesh, owner = by->owner, after = what.after, limit = what.limit](const shards_listed& listed,
-                                                                                          const bytes&) mutable {
+      [kept, mesh = make.mesh, owner, after = what.after, limit = what.limit](const shards_listed& listed, const bytes&) mutable {
         auto checked = check_listed(mesh, listed, owner, after, limit);
         if (!checked)
           return kept.deliver(to_caf(checked.error()));
@@ -333,6 +343,21 @@ caf::result<v1::RoomOfPeer> room(const remote_maker& make, const v1::RoomAtPeer&
   return promise;
 }
 
+caf::result<v1::Done> give(const remote_maker& make, const v1::GiveRoster& request) {
+  constexpr auto attempted = "give a node an owner's roster";
+  auto whom = make(request);
+  if (!whom)
+    return to_caf(whom.error());
+  auto what = read_roster(as_view(request.roster()));
+  if (!what)
+    return to_caf(what.error().within(attempted));
+  auto promise = make.self->make_response_promise<caf::typed_response_promise<v1::Done>>();
+  kept_promise<v1::Done> kept{promise, attempted};
+  whom->ask<roster_kept>(
+      keep_roster{what->raw}, {}, [kept](const roster_kept&, const bytes&) mutable { kept.deliver(v1::Done{}); }, failing(kept));
+  return promise;
+}
+
 remote_shards_actor::behavior_type asking(remote_pointer self, const link_actor& links, const network_id& mesh) {
   remote_maker make{self, links, mesh};
   return {
@@ -342,6 +367,7 @@ remote_shards_actor::behavior_type asking(remote_pointer self, const link_actor&
       [=](const v1::DeleteAtPeer& request) { return remove(make, request); },
       [=](const v1::ListAtPeer& request) { return list(make, request); },
       [=](const v1::RoomAtPeer& request) { return room(make, request); },
+      [=](const v1::GiveRoster& request) { return give(make, request); },
   };
 }
 

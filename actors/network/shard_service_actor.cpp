@@ -49,6 +49,7 @@ private:
   [[nodiscard]] served on(const asker& by, const delete_pack& what, const v1::PeerRequest&, const bytes&);
   [[nodiscard]] served on(const asker& by, const list_shards& what, const v1::PeerRequest& request, const bytes&);
   [[nodiscard]] served on(const asker& by, const find_room& what, const v1::PeerRequest&, const bytes&);
+  [[nodiscard]] served on(const asker& by, const keep_roster& what, const v1::PeerRequest&, const bytes&);
   template <class Read>
   [[nodiscard]] served on(const asker& by, const Read& what, const v1::PeerRequest& request, const bytes&);
 
@@ -71,6 +72,8 @@ private:
   shard_intake intake_;
   guest_keeper_actor keeper_;
   std::vector<peer_handler_actor> readers_;
+  sibling_actor siblings_;
+  std::shared_ptr<sibling_board> board_;
   size_t next_reader_ = 0;
   std::map<peer_id, size_t> waits_;
   size_t all_waits_ = 0;
@@ -100,15 +103,20 @@ served refuse(errc code, const char* why) {
 
 shard_service::shard_service(service_pointer self, const shard_service_parts& parts)
     : self_(self), env_(parts.env), identity_(parts.identity), guests_(parts.guests), mesh_(parts.mesh), room_(parts.room),
-      intake_(parts.intake), next_expiry_(env_.clock->monotonic()) {
+      intake_(parts.intake), board_(parts.board ? parts.board : std::make_shared<sibling_board>()), next_expiry_(env_.clock->monotonic()) {
   auto& sys = self->system();
   keeper_ = spawn_guest_keeper(sys, {env_.clock, guests_, identity_, mesh_});
   for (size_t i = 0; i < std::max<size_t>(parts.readers, 1); ++i)
     readers_.push_back(spawn_guest_reader(sys, guests_));
+  if (parts.access)
+    siblings_ = spawn_siblings(sys, {env_, guests_, keeper_, parts.access, board_, parts.tell});
   wake();
 }
 
 void shard_service::end() {
+  board_->stop();
+  if (siblings_)
+    caf::anon_send_exit(siblings_, caf::exit_reason::user_shutdown);
   caf::anon_send_exit(keeper_, caf::exit_reason::user_shutdown);
   for (const auto& reader : readers_)
     caf::anon_send_exit(reader, caf::exit_reason::user_shutdown);
@@ -291,9 +299,25 @@ result<permit> shard_service::check_permit(const asker& by, const bytes& raw) co
 }
 
 served shard_service::on(const asker& by, const list_shards& what, const v1::PeerRequest& request, const bytes&) {
-  if (auto shown = check_permit(by, what.permit); !shown)
-    return to_caf(shown.error());
+  if (what.owner.is_zero()) {
+    if (auto shown = check_permit(by, what.permit); !shown)
+      return to_caf(shown.error());
+  } else if (auto known = guests_->roster_of(what.owner); !known || !known->names(by.peer)) {
+    return refuse(errc::permission_denied, "it is not on the owner's roster");
+  }
   return read(by, request);
+}
+
+/// From whomever it comes: the owner signed it, and has something here or may have.
+served shard_service::on(const asker& by, const keep_roster& what, const v1::PeerRequest&, const bytes&) {
+  auto shown = open_roster(mesh_, what.roster);
+  if (!shown)
+    return to_caf(shown.error());
+  if (!room_.contains(shown->owner) && guests_->usage(shown->owner).shards == 0)
+    return refuse(errc::permission_denied, "nothing was granted to its owner");
+  v1::KeepRoster keep;
+  keep.set_roster(std::string{as_text(what.roster)});
+  return pass(by, as_it_is, keeper_, std::move(keep));
 }
 
 served shard_service::on(const asker& by, const find_room& what, const v1::PeerRequest&, const bytes&) {
@@ -331,6 +355,7 @@ caf::result<v1::GrantList> shard_service::list() const {
 
 caf::result<v1::Done> shard_service::close() {
   closing_ = true;
+  board_->stop();
   auto promise = self_->make_response_promise<caf::typed_response_promise<v1::Done>>();
   self_->request(keeper_, closing_max, caf::close_atom_v)
       .then(

@@ -8,6 +8,7 @@
 #include "network/grants.hpp"
 #include "network/guest_store.hpp"
 #include "network/link_actor.hpp"
+#include "network/sibling_actor.hpp"
 #include "network/token_bucket.hpp"
 
 namespace datamesh::network {
@@ -38,6 +39,11 @@ struct shard_service_parts {
   grants room;
   intake_limits intake;
   size_t readers = 2;
+  /// By which other nodes of a roster are reached; without one nobody is.
+  std::shared_ptr<const peer_access> access = nullptr;
+  /// As in `sibling_parts`.
+  std::shared_ptr<sibling_board> board = nullptr;
+  std::function<void(severity, std::string, std::optional<errc>)> tell = nullptr;
 };
 
 [[nodiscard]] shard_service_actor spawn_shard_service(caf::actor_system& sys, const shard_service_parts& parts);

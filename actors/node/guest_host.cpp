@@ -188,8 +188,9 @@ void guest_host::begin_service(const drive_list& over) {
     store_ = store;
     granted = room_.size();
     // From here on a change of grants is told to it.
-    service = service_ =
-        network::spawn_shard_service(sys_, {parts_.env, mesh_->identity(), std::move(store), mesh_->network(), room_, {}, 2});
+    board_ = std::make_shared<network::sibling_board>();
+    service = service_ = network::spawn_shard_service(
+        sys_, {parts_.env, mesh_->identity(), std::move(store), mesh_->network(), room_, {}, 2, parts_.peers, board_, parts_.tell});
   }
   if (auto served = mesh_->serve(network::peer_part::shards, caf::actor_cast<caf::actor>(service)); !served)
     return parts_.tell(severity::error, "what is kept for others is not served: " + served.error().message(), served.error().code());
@@ -293,6 +294,10 @@ result<std::vector<room_report>> guest_host::rooms() {
     return fail(room.error().within("list who has room here"));
   auto used = count();
   std::map<vault_id, room_report> all;
+  auto board = [&] {
+    std::lock_guard guard{mutex_};
+    return board_;
+  }();
   for (const auto& [owner, bytes] : *room)
     all[owner].granted = bytes;
   if (used)
@@ -306,6 +311,8 @@ result<std::vector<room_report>> guest_host::rooms() {
       one.used = usage.bytes;
       one.shards = usage.shards;
     }
+    if (auto when = board ? board->last_compared(owner) : std::nullopt)
+      one.compared_ns = when->time_since_epoch().count();
     rooms.push_back(one);
   }
   return rooms;

@@ -25,6 +25,7 @@ namespace datamesh {
 
 namespace network {
 class mesh_member;
+class peer_access;
 } // namespace network
 
 /// How long is waited for stores to be opened or closed by who needs that.
@@ -34,6 +35,7 @@ struct guest_parts {
   environment env;
   node_home* home = nullptr; ///< Outlives the host.
   std::shared_ptr<const storage::drive_table> drives;
+  std::shared_ptr<const network::peer_access> peers; ///< By which other nodes are reached.
   /// Told what an operator should know. Called on any thread, and returns soon.
   std::function<void(severity, std::string, std::optional<errc>)> tell;
 };
@@ -90,11 +92,12 @@ private:
   bool due_ = false;  ///< Drives or grants changed since it was looked which to open.
   bool busy_ = false; ///< It is being opened or closed.
   bool stopping_ = false;
-  bool makes_folders_ = false;                  ///< Somebody was granted room.
-  network::grants room_;                        ///< What the service was told, or will be.
-  network::shard_service_actor service_;        ///< None while nothing is served.
-  std::shared_ptr<network::guest_store> store_; ///< That of the service.
-  std::future<void> store_gone_;                ///< Ready when nobody uses the last store any more.
+  bool makes_folders_ = false;                    ///< Somebody was granted room.
+  network::grants room_;                          ///< What the service was told, or will be.
+  network::shard_service_actor service_;          ///< None while nothing is served.
+  std::shared_ptr<network::guest_store> store_;   ///< That of the service.
+  std::shared_ptr<network::sibling_board> board_; ///< Of the service.
+  std::future<void> store_gone_;                  ///< Ready when nobody uses the last store any more.
 };
 
 } // namespace datamesh

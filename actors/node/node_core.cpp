@@ -87,6 +87,10 @@ result<std::shared_ptr<node_core>> node_core::open(node_options options, bool cr
   if (auto device = core->home.device())
     core->device_ = *device;
   core->make_guests();
+  std::vector<std::string> folders;
+  for (const auto& drive : *known)
+    folders.push_back(drive.folder);
+  core->name_peers(folders);
   core->drives->load([core = core.get(), known = std::move(*known)] { return core->start_drives(known); });
   if (auto member = core->start_mesh(); !member)
     return fail(member.error());
@@ -184,7 +188,7 @@ void node_core::tell_node(const std::string& subject, severity level, std::strin
 void node_core::make_guests() {
   // The host ends before the core does, as the member.
   guests_ = std::make_unique<guest_host>(
-      *system_, guest_parts{env, &home, drives, [this](severity level, std::string detail, std::optional<errc> code) {
+      *system_, guest_parts{env, &home, drives, peers, [this](severity level, std::string detail, std::optional<errc> code) {
                               tell_node("guests", level, std::move(detail), code);
                             }});
 }

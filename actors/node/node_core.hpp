@@ -66,6 +66,8 @@ public:
   [[nodiscard]] std::vector<drive_id> drives_in_service() const;
 
   // -- the mesh ----------------------------------------------------------------------
+  /// Looks what the nodes that are drives keep for the vault, which others may have changed.
+  void ask_peers(vault_runtime& vault);
   /// Null where this node is in no mesh.
   [[nodiscard]] const network::mesh_member* mesh() const noexcept {
     return mesh_.get();
@@ -113,7 +115,8 @@ private:
   [[nodiscard]] result<std::vector<std::string>> add_peers(const std::vector<peer_id>& peers, const job_options& job,
                                                            std::vector<std::string>& away);
   [[nodiscard]] result<void> check_not_here(const vault_id& vault, const char* attempt, const std::string& name) const;
-  [[nodiscard]] result<void> relist(const storage::drive_entry& drive, const vault_id& vault);
+  [[nodiscard]] result<uint64_t> relist(const storage::drive_entry& drive, const vault_id& vault);
+  void name_peers(const std::vector<std::string>& folders);
   void tell_vaults(const drive_id& drive, bool holds, std::unique_lock<std::mutex>& guard);
   void start_supervisor();
   void start_recovery();

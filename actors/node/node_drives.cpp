@@ -240,9 +240,38 @@ result<storage::drive_entry> node_core::find_drive(const std::string& which) con
 
 result<void> node_core::save_drives(const storage::drive_table::list& list) {
   std::vector<known_drive> known;
-  for (const auto& drive : list)
+  std::vector<std::string> folders;
+  for (const auto& drive : list) {
     known.push_back({drive.id, drive.folder, drive.term});
-  return home.set_drives(known);
+    folders.push_back(drive.folder);
+  }
+  auto saved = home.set_drives(known);
+  if (saved)
+    name_peers(folders);
+  return saved;
+}
+
+/// Those that are drives are told of each other.
+void node_core::name_peers(const std::vector<std::string>& folders) {
+  std::vector<peer_id> nodes;
+  for (const auto& folder : folders)
+    if (auto peer = network::peer_of(folder))
+      nodes.push_back(*peer);
+  auto now = std::chrono::duration_cast<std::chrono::milliseconds>(env.clock->wall().time_since_epoch()).count();
+  peers->name_nodes(std::move(nodes), static_cast<uint64_t>(std::max<int64_t>(now, 1)));
+}
+
+/// What other nodes stored for the vault, or lost, while nobody looked.
+void node_core::ask_peers(vault_runtime& vault) {
+  auto changed = false;
+  for (const auto& drive : *drives->all())
+    if (network::peer_of(drive.folder) && drive.is_there())
+      if (auto listed = relist(drive, vault.context->id); listed && *listed > 0) {
+        vault.context->names->doubt(drive.id);
+        changed = true;
+      }
+  if (changed)
+    (void) vault.mend(); // What that could not do, the next does.
 }
 
 /// The drive of this node that is in *folder* and gets no new data.
@@ -330,12 +359,12 @@ result<drive_report> node_core::add_peer(const std::string& folder) {
   return report_of(*entry);
 }
 
-result<void> node_core::relist(const storage::drive_entry& drive, const vault_id& vault) {
+result<uint64_t> node_core::relist(const storage::drive_entry& drive, const vault_id& vault) {
   v1::RelistDrive request;
   request.set_vault(std::string{vault.text()});
   caf::scoped_actor self{*system_};
-  auto done = storage::ask<v1::Done>(self.ptr(), drive.writer, storage::until_answered, std::move(request));
-  return done ? result<void>{} : fail(done.error());
+  return storage::ask<v1::DriveRelisted>(self.ptr(), drive.writer, storage::until_answered, std::move(request))
+      .map([](const v1::DriveRelisted& relisted) { return relisted.changed(); });
 }
 
 result<drive_report> node_core::add_drive(const std::string& folder, bool adopt) {

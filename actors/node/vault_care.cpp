@@ -162,6 +162,8 @@ result<status_report> local_vault::status() const {
 
 result<verify_summary> local_vault::verify(const verify_request& what, const job_options& job) {
   auto& runtime = *runtime_;
+  if (!what.after)
+    runtime.core->ask_peers(runtime);
   auto outcome = runtime.wait_for<verify_summary>(job, [&](auto running, auto done) {
     storage::start_verify(runtime.context, {what, running, std::move(done)});
   });

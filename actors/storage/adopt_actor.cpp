@@ -76,7 +76,8 @@ private:
     context_->drives->look();
     complete_ = context_->drives->complete();
     for (const auto& drive : *context_->drives->all()) {
-      if (!drive.store) {
+      // What an index says of a drive that is not in place is no news.
+      if (!drive.is_there()) {
         ++away_;
         continue;
       }
@@ -110,7 +111,7 @@ private:
   bool relist(const drive_entry& drive) {
     v1::RelistDrive request;
     request.set_vault(std::string{context_->id.text()});
-    return ask<v1::Done>(self_, drive.writer, until_answered, std::move(request)).has_value();
+    return ask<v1::DriveRelisted>(self_, drive.writer, until_answered, std::move(request)).has_value();
   }
 
   /// Packs that were known: shards that the catalog misses may have turned up, and what it

@@ -114,12 +114,17 @@ drive_writer_actor::behavior_type writer(drive_writer_actor::stateful_pointer<wr
         auto swept = self->state.store->sweep(request.grace_ns());
         return answer(swept ? result<void>{} : fail(swept.error()));
       },
-      [=](const v1::RelistDrive& request) -> caf::result<v1::Done> {
+      [=](const v1::RelistDrive& request) -> caf::result<v1::DriveRelisted> {
         auto vault = read_id<vault_id>(request.vault());
         if (!vault)
           return to_caf(vault.error());
         store_waiting(self->state);
-        return answer(self->state.store->relist(*vault));
+        auto changed = self->state.store->relist(*vault);
+        if (!changed)
+          return to_caf(changed.error());
+        v1::DriveRelisted relisted;
+        relisted.set_changed(*changed);
+        return relisted;
       },
       [=](caf::flush_atom) { store_waiting(self->state); },
       [=](caf::close_atom) -> caf::result<v1::Done> {

@@ -17,7 +17,7 @@ using drive_writer_actor = caf::typed_actor<
     // Removes shard files that a crash left without a row.
     caf::replies_to<v1::SweepDrive>::with<v1::Done>,
     // Brings the index up to date with what lies there for a vault.
-    caf::replies_to<v1::RelistDrive>::with<v1::Done>,
+    caf::replies_to<v1::RelistDrive>::with<v1::DriveRelisted>,
     // INTERNAL: stores all that came in meanwhile in one go.
     caf::reacts_to<caf::flush_atom>,
     // Writes what its index holds in memory, before it closes.

@@ -561,7 +561,9 @@ std::vector<command_spec> mesh_commands() {
                  "is what another node's 'mesh_seeds' may name to meet this one.\n\n"
                  "OWNER is the id of a vault, GRANTED what it may keep here at most, and USED what it is charged for its shards. That "
                  "lies on the drives beside what 'drive list' counts, which is this node's own. USED is '?' while what is kept is not "
-                 "opened yet, or does not open; the daemon's log tells why. A daemon tells rooms to root and its own user alone.",
+                 "opened yet, or does not open; the daemon's log tells why. COMPARED is when all of it was last compared with what the "
+                 "owner's "
+                 "other nodes keep. A daemon tells rooms to root and its own user alone.",
              .example = "datamesh node status --json",
              .groups = group_node},
             {.name = "allow",

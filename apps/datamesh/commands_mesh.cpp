@@ -19,13 +19,16 @@ std::string tell_rooms(session& s, const node& n) {
     return {};
   }
   using align = text_table::align;
-  text_table table{{align::left, align::right, align::right, align::right}};
-  table.heading({"OWNER", "GRANTED", "USED", "SHARDS"});
+  text_table table{{align::left, align::right, align::right, align::right, align::left}};
+  table.heading({"OWNER", "GRANTED", "USED", "SHARDS", "COMPARED"});
   for (const auto& room : *rooms) {
-    s.out.line(
-        json_line{"item"}.add("owner", room.owner.hex()).add("granted", room.granted).add("used", room.used).add("shards", room.shards));
-    table.row(
-        {room.owner.hex(), s.out.size(room.granted), room.used ? s.out.size(*room.used) : "?", room.shards ? grouped(*room.shards) : "?"});
+    json_line line{"item"};
+    line.add("owner", room.owner.hex()).add("granted", room.granted).add("used", room.used).add("shards", room.shards);
+    if (room.compared_ns)
+      line.time("compared", *room.compared_ns);
+    s.out.line(line);
+    table.row({room.owner.hex(), s.out.size(room.granted), room.used ? s.out.size(*room.used) : "?",
+               room.shards ? grouped(*room.shards) : "?", room.compared_ns ? s.out.time(*room.compared_ns) : "-"});
   }
   return table.empty() ? std::string{} : table.render();
 }

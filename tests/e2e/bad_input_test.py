@@ -76,7 +76,7 @@ class BadInput(unittest.TestCase):
         for name, changed, code in (
             ("alien", b"PK" + whole[2:], "DM-FORMAT-ALIEN"),
             ("longer", whole + b"\0", "DM-KEY-FILE-DAMAGED"),
-            ("version without a checksum that fits", whole[:8] + b"\2" + whole[9:], "DM-KEY-FILE-DAMAGED"),
+            ("version without a checksum that fits", whole[:8] + b"\3" + whole[9:], "DM-KEY-FILE-DAMAGED"),
             ("flipped", whole[:100] + bytes([whole[100] ^ 1]) + whole[101:], "DM-KEY-FILE-DAMAGED"),
         ):
             with self.subTest(name):

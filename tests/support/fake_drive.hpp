@@ -120,7 +120,7 @@ inline storage::drive_writer_actor spawn_fake_drive(caf::actor_system& sys, std:
         },
         [=](const v1::SetDriveState&) -> caf::result<v1::Done> { return v1::Done{}; },
         [=](const v1::SweepDrive&) -> caf::result<v1::Done> { return v1::Done{}; },
-        [=](const v1::RelistDrive&) -> caf::result<v1::Done> { return v1::Done{}; },
+        [=](const v1::RelistDrive&) -> caf::result<v1::DriveRelisted> { return v1::DriveRelisted{}; },
         [=](caf::flush_atom) {
           for (auto& [keys, promise] : std::exchange(self->state.held, {})) {
             drive->keep(keys);

@@ -96,6 +96,9 @@ struct room_report {
   /// opened, or does not open.
   std::optional<uint64_t> used;
   std::optional<uint64_t> shards;
+  /// When all of it was last compared with what the owner's other nodes keep, since this one was
+  /// started: ns since 1970. Nothing where the owner named no others, or one of them is awaited.
+  std::optional<int64_t> compared_ns;
 };
 
 } // namespace datamesh

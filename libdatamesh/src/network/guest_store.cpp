@@ -20,6 +20,8 @@ constexpr std::string_view meta_key = "m";
 constexpr char ticket_prefix = 't';
 constexpr char owner_prefix = 'o';
 constexpr char deletion_prefix = 'd';
+constexpr char roster_prefix = 'r';
+constexpr char sibling_prefix = 's';
 constexpr uint16_t rows_version = 1;
 constexpr size_t page = 4096;
 
@@ -46,6 +48,18 @@ std::string owner_key(const vault_id& owner, const shard_key& shard) {
 std::string deletion_key(const vault_id& owner, const pack_id& pack) {
   std::string key{deletion_prefix};
   return key.append(owner.text()).append(pack.text());
+}
+
+std::string roster_key(const vault_id& owner) {
+  std::string key{roster_prefix};
+  return key.append(owner.text());
+}
+std::string siblings_prefix(const vault_id& owner, const pack_id& pack) {
+  std::string key{sibling_prefix};
+  return key.append(owner.text()).append(pack.text());
+}
+std::string sibling_key(const ticket& of) {
+  return siblings_prefix(of.owner, of.shard.pack) + static_cast<char>(of.shard.index);
 }
 
 /// A signed word, and when it came.
@@ -139,6 +153,7 @@ struct guest_drive {
   [[nodiscard]] result<std::optional<std::pair<deletion, clock::wall_time>>> find_deletion(const vault_id& owner,
                                                                                            const pack_id& pack) const;
   [[nodiscard]] result<bool> has_tickets(const shard_key& shard) const;
+  [[nodiscard]] result<std::vector<ticket>> siblings(const vault_id& owner, const pack_id& pack) const;
   [[nodiscard]] result<void> drop_shard(const shard_key& shard) const;
 };
 
@@ -195,6 +210,20 @@ result<bool> guest_drive::has_tickets(const shard_key& shard) const {
   return found;
 }
 
+result<std::vector<ticket>> guest_drive::siblings(const vault_id& owner, const pack_id& pack) const {
+  std::vector<ticket> found;
+  auto prefix = siblings_prefix(owner, pack);
+  auto scanned = rows->scan(prefix, prefix_end(prefix), [&](std::string_view, std::string_view value) {
+    // One that can not be read is told anew.
+    if (auto read = read_ticket(as_view(value)))
+      found.push_back(std::move(*read));
+    return true;
+  });
+  if (!scanned)
+    return fail(scanned.error().within("look for tickets of other nodes", shards->folder()));
+  return found;
+}
+
 /// Unless somebody else has a ticket for it.
 result<void> guest_drive::drop_shard(const shard_key& shard) const {
   auto needed = has_tickets(shard);
@@ -242,7 +271,8 @@ struct guest_store::impl {
   std::vector<guest_drive> drives;
   mutable std::mutex mutex;
   using usage_map = std::map<vault_id, guest_usage>;
-  usage_map usages; // By *mutex*.
+  usage_map usages;                   // By *mutex*.
+  std::map<vault_id, roster> rosters; // By *mutex*.
   std::function<bool(const std::string&)> takes_new;
   // A write failed, and may be there all the same.
   bool is_unsure = false;
@@ -276,6 +306,9 @@ struct guest_store::impl {
   result<uint32_t> remove_from(const guest_drive& drive, const deletion& what, clock::wall_time at);
   [[nodiscard]] result<std::vector<kept_guest>> of_pack(const guest_drive& drive, const vault_id& owner, const pack_id& pack) const;
   result<uint64_t> expire(const guest_drive& drive);
+  result<void> forget_siblings(const guest_drive& drive);
+  result<void> load_rosters(const guest_drive& drive);
+  [[nodiscard]] result<const guest_drive*> drive_of(const vault_id& owner, const pack_id& pack) const;
   result<void> forget_deletions();
   [[nodiscard]] result<const guest_drive*> readable(const ticket& by) const;
   [[nodiscard]] uint64_t charge(const guest_drive& drive, const shard_key& shard) const;
@@ -352,8 +385,29 @@ result<void> guest_store::impl::load_drive(const guest_store_options& options, c
     usages[owner].shards += found.shards;
     usages[owner].bytes += found.bytes;
   }
+  if (auto loaded = load_rosters(drive); !loaded)
+    return loaded;
   drives.push_back(std::move(drive));
   return {};
+}
+
+/// A drive that was away may have an older one.
+result<void> guest_store::impl::load_rosters(const guest_drive& drive) {
+  std::string prefix{roster_prefix};
+  result<void> read;
+  auto scanned = drive.rows->scan(prefix, prefix_end(prefix), [&](std::string_view, std::string_view value) {
+    auto found =
+        value.size() < sizeof(int64_t) ? fail(errc::store_corrupt, "read the row of a roster") : read_roster(split_row(value).second);
+    if (!found) {
+      read = fail(found.error());
+      return false;
+    }
+    auto& held = rosters[found->owner];
+    if (held.raw.empty() || held.number < found->number)
+      held = std::move(*found);
+    return true;
+  });
+  return scanned ? read : scanned;
 }
 
 result<void> guest_store::impl::load(const guest_store_options& options) {
@@ -666,6 +720,9 @@ result<uint32_t> guest_store::impl::remove_from(const guest_drive& drive, const 
   auto before = drive.find_deletion(what.owner, what.pack);
   if (!before)
     return fail(before.error());
+  auto remembered = drive.siblings(what.owner, what.pack);
+  if (!remembered)
+    return fail(remembered.error());
   write_batch changes;
   std::vector<shard_key> gone;
   int64_t freed = 0;
@@ -677,6 +734,9 @@ result<uint32_t> guest_store::impl::remove_from(const guest_drive& drive, const 
     freed += static_cast<int64_t>(charge(drive, kept.by.shard));
     gone.push_back(kept.by.shard);
   }
+  if (!gone.empty())
+    for (const auto& sibling : *remembered)
+      changes.erase(sibling_key(sibling));
   if (!*before || (*before)->first.number < what.number)
     changes.put(deletion_key(what.owner, what.pack), encode_row(at, what.raw));
   if (changes.empty())
@@ -797,6 +857,32 @@ result<void> guest_store::impl::forget_deletions() {
   return {};
 }
 
+/// Whose time is over, and those of packs of which nothing is here any more.
+result<void> guest_store::impl::forget_siblings(const guest_drive& drive) {
+  write_batch changes;
+  std::string prefix{sibling_prefix};
+  std::optional<std::pair<std::string, bool>> last; // A pack, and whether something of it is here.
+  result<void> looked;
+  auto scanned = drive.rows->scan(prefix, prefix_end(prefix), [&](std::string_view key, std::string_view value) {
+    auto read = read_ticket(as_view(value));
+    auto gone = !read || read->has_expired(now());
+    if (read && (!last || last->first != siblings_prefix(read->owner, read->shard.pack))) {
+      auto here = of_pack(drive, read->owner, read->shard.pack);
+      if (!here) {
+        looked = fail(here.error());
+        return false;
+      }
+      last.emplace(siblings_prefix(read->owner, read->shard.pack), !here->empty());
+    }
+    if (gone || !last->second)
+      changes.erase(std::string{key});
+    return true;
+  });
+  if (!scanned || !looked)
+    return scanned ? looked : scanned;
+  return changes.empty() ? result<void>{} : write(drive, changes);
+}
+
 result<uint64_t> guest_store::expire() {
   if (auto sure = impl_->be_sure(); !sure)
     return fail(sure.error());
@@ -810,9 +896,88 @@ result<uint64_t> guest_store::expire() {
         break;
       removed += *gone;
     }
+  for (const auto& drive : impl_->drives)
+    if (auto forgotten = impl_->forget_siblings(drive); !forgotten)
+      return fail(forgotten.error().within("forget tickets of other nodes"));
   if (auto forgotten = impl_->forget_deletions(); !forgotten)
     return fail(forgotten.error().within("forget deletions"));
   return removed;
+}
+
+// -- siblings ------------------------------------------------------------------------
+
+result<bool> guest_store::keep(const roster& what) {
+  constexpr auto attempted = "keep an owner's roster";
+  auto held = roster_of(what.owner);
+  if (held && (held->number > what.number || (held->number == what.number && !same(held->raw, what.raw))))
+    return fail(errc::conflict, attempted, what.owner.brief());
+  if (held && held->number == what.number)
+    return false;
+  write_batch row;
+  row.put(roster_key(what.owner), encode_row(impl_->now(), what.raw));
+  result<void> kept = fail(errc::drive_missing, attempted);
+  for (const auto& drive : impl_->drives)
+    if (auto written = impl_->write(drive, row); written || !kept)
+      kept = written;
+  if (!kept)
+    return fail(kept.error().within(attempted));
+  std::lock_guard guard{impl_->mutex};
+  impl_->rosters[what.owner] = what;
+  return true;
+}
+
+/// That on which a shard of the pack lies; none where nothing of it is here.
+result<const guest_drive*> guest_store::impl::drive_of(const vault_id& owner, const pack_id& pack) const {
+  for (const auto& drive : drives) {
+    auto here = of_pack(drive, owner, pack);
+    if (!here)
+      return fail(here.error());
+    if (!here->empty())
+      return &drive;
+  }
+  return nullptr;
+}
+
+result<void> guest_store::remember(std::span<const ticket> siblings) {
+  std::map<const guest_drive*, write_batch> changes;
+  for (const auto& one : siblings) {
+    auto drive = impl_->drive_of(one.owner, one.shard.pack);
+    if (!drive)
+      return fail(drive.error());
+    if (*drive == nullptr)
+      continue;
+    auto before = (*drive)->rows->get(sibling_key(one));
+    if (!before)
+      return fail(before.error());
+    auto held = *before ? read_ticket(as_view(**before)) : fail(errc::not_found);
+    if (!held || held->number < one.number)
+      changes[*drive].put(sibling_key(one), as_text(one.raw));
+  }
+  for (const auto& [drive, batch] : changes)
+    if (auto written = impl_->write(*drive, batch); !written)
+      return written;
+  return {};
+}
+
+std::optional<roster> guest_store::roster_of(const vault_id& owner) const {
+  std::lock_guard guard{impl_->mutex};
+  auto found = impl_->rosters.find(owner);
+  return found == impl_->rosters.end() ? std::nullopt : std::optional{found->second};
+}
+
+std::vector<roster> guest_store::rosters() const {
+  std::lock_guard guard{impl_->mutex};
+  std::vector<roster> all;
+  for (const auto& [owner, one] : impl_->rosters)
+    all.push_back(one);
+  return all;
+}
+
+result<std::vector<ticket>> guest_store::siblings(const vault_id& owner, const pack_id& pack) const {
+  auto drive = impl_->drive_of(owner, pack);
+  if (!drive)
+    return fail(drive.error());
+  return *drive == nullptr ? std::vector<ticket>{} : (*drive)->siblings(owner, pack);
 }
 
 // -- reading -------------------------------------------------------------------------

@@ -7,7 +7,7 @@
 // goes before the shard does. What an interruption leaves without a ticket goes when the
 // store is opened.
 //
-// Thread rule: `renew`, `store`, `remove`, `expire`, `flush` from one writer thread; const
+// Thread rule: `renew`, `store`, `remove`, `keep`, `remember`, `expire`, `flush` from one writer thread; const
 // members from any thread meanwhile.
 #pragma once
 
@@ -84,6 +84,14 @@ public:
   /// is here, and no room to remember it.
   [[nodiscard]] result<uint32_t> remove(const deletion& what, uint64_t room);
 
+  /// From now on the owner's roster is that one, durably, on every drive that takes it; answers
+  /// whether it was not before. `conflict` for one with a lower number, or with the same number and
+  /// other content.
+  [[nodiscard]] result<bool> keep(const roster& what);
+  /// Tickets of shards that other nodes keep, of packs of which a shard is here; others are left
+  /// out. What is lost of them by a power loss is told again.
+  [[nodiscard]] result<void> remember(std::span<const ticket> siblings);
+
   /// Removes what ran out; answers how many shards.
   [[nodiscard]] result<uint64_t> expire();
 
@@ -95,6 +103,12 @@ public:
 
   /// Up to *limit* behind *after*, in order of pack and index.
   [[nodiscard]] result<std::vector<ticket>> list(const vault_id& owner, const std::optional<shard_key>& after, size_t limit) const;
+
+  [[nodiscard]] std::optional<roster> roster_of(const vault_id& owner) const;
+  /// In the order of owners.
+  [[nodiscard]] std::vector<roster> rosters() const;
+  /// What is remembered of a pack, in order of indexes.
+  [[nodiscard]] result<std::vector<ticket>> siblings(const vault_id& owner, const pack_id& pack) const;
 
   [[nodiscard]] guest_usage usage(const vault_id& owner) const;
   /// Of all that have something here.

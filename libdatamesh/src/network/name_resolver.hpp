@@ -4,6 +4,7 @@
 #include "datamesh/base/result.hpp"
 #include "network/peer_address.hpp"
 
+#include <chrono>
 #include <functional>
 
 namespace datamesh::network {

@@ -41,9 +41,13 @@ std::optional<std::vector<digest>> read_digests(const google::protobuf::Repeated
 }
 
 std::optional<shard_request> read_list(const v1::GuestList& field) {
-  if (!is_word(field.permit(), permit_size) || field.limit() == 0 || field.limit() > listed_at_once)
+  auto by_permit = field.owner().empty() && is_word(field.permit(), permit_size);
+  auto by_roster = field.permit().empty() && field.owner().size() == vault_id::size;
+  if ((!by_permit && !by_roster) || field.limit() == 0 || field.limit() > listed_at_once)
     return std::nullopt;
   list_shards list{bytes::copy_of(field.permit()), std::nullopt, field.limit()};
+  if (by_roster)
+    list.owner = vault_id::from(as_view(field.owner()));
   if (field.after().empty())
     return list;
   if (field.after().size() != key_size)
@@ -89,6 +93,10 @@ std::optional<shard_request> read_request(const v1::GuestRequest& message) {
     if (!is_word(message.room().permit(), permit_size))
       return std::nullopt;
     return find_room{bytes::copy_of(message.room().permit())};
+  case v1::GuestRequest::kRoster:
+    if (message.roster().roster().size() > roster_size(roster_nodes_max))
+      return std::nullopt;
+    return keep_roster{bytes::copy_of(message.roster().roster())};
   case v1::GuestRequest::WHAT_NOT_SET:
     break;
   }
@@ -150,6 +158,8 @@ std::optional<shard_answer> read_answer(const v1::GuestAnswer& message) {
     return read_listed(message.listed());
   case v1::GuestAnswer::kRoom:
     return room_found{message.room().granted(), message.room().used()};
+  case v1::GuestAnswer::kRoster:
+    return roster_kept{};
   case v1::GuestAnswer::WHAT_NOT_SET:
     break;
   }
@@ -158,6 +168,8 @@ std::optional<shard_answer> read_answer(const v1::GuestAnswer& message) {
 
 void put_list(const list_shards& list, v1::GuestList& out) {
   out.set_permit(as_string(list.permit));
+  if (!list.owner.is_zero())
+    out.set_owner(as_string(list.owner.view()));
   out.set_limit(list.limit);
   if (!list.after)
     return;
@@ -206,6 +218,7 @@ std::string encode(const shard_request& message) {
                  [&](const delete_pack& what) { out.mutable_remove()->set_deletion(as_string(what.deletion)); },
                  [&](const list_shards& what) { put_list(what, *out.mutable_list()); },
                  [&](const find_room& what) { out.mutable_room()->set_permit(as_string(what.permit)); },
+                 [&](const keep_roster& what) { out.mutable_roster()->set_roster(as_string(what.roster)); },
              },
              message);
   return out.SerializeAsString();
@@ -231,6 +244,7 @@ std::string encode(const shard_answer& message) {
                    out.mutable_room()->set_granted(what.granted);
                    out.mutable_room()->set_used(what.used);
                  },
+                 [&](const roster_kept&) { (void) out.mutable_roster(); },
              },
              message);
   return out.SerializeAsString();

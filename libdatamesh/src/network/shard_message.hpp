@@ -47,15 +47,19 @@ struct delete_pack {
   bytes deletion;
 };
 struct list_shards {
-  bytes permit;
+  bytes permit; ///< Or none, and *owner*: who asks is on his roster.
   std::optional<shard_key> after;
   uint32_t limit = 0; ///< 1 to `listed_at_once`.
+  vault_id owner{};
 };
 struct find_room {
   bytes permit;
 };
-using shard_request =
-    std::variant<begin_upload, upload_blocks, end_upload, find_header, find_blocks, prove_block, delete_pack, list_shards, find_room>;
+struct keep_roster {
+  bytes roster;
+};
+using shard_request = std::variant<begin_upload, upload_blocks, end_upload, find_header, find_blocks, prove_block, delete_pack, list_shards,
+                                   find_room, keep_roster>;
 
 struct upload_begun {
   bytes receipt; ///< None: the shard is to be sent.
@@ -86,8 +90,9 @@ struct room_found {
   uint64_t granted = 0; ///< Bytes.
   uint64_t used = 0;
 };
-using shard_answer =
-    std::variant<upload_begun, blocks_taken, shard_kept, header_found, blocks_found, block_proof, pack_deleted, shards_listed, room_found>;
+struct roster_kept {};
+using shard_answer = std::variant<upload_begun, blocks_taken, shard_kept, header_found, blocks_found, block_proof, pack_deleted,
+                                  shards_listed, room_found, roster_kept>;
 
 [[nodiscard]] std::string encode(const shard_request& message);
 [[nodiscard]] std::string encode(const shard_answer& message);

@@ -3,6 +3,8 @@
 #include "crypto/hash.hpp"
 #include "storage/little_endian.hpp"
 
+#include <algorithm>
+
 namespace datamesh::network {
 
 namespace {
@@ -13,7 +15,7 @@ using storage::layout_writer;
 constexpr uint8_t version = 1;
 constexpr size_t signature_size = sizeof(crypto::signature);
 
-enum class word_kind : uint8_t { ticket = 1, deletion = 2, permit = 3, receipt = 4, removal = 5 };
+enum class word_kind : uint8_t { ticket = 1, deletion = 2, permit = 3, receipt = 4, removal = 5, roster = 6 };
 
 /// What tells one kind from the others in what is signed.
 constexpr std::string_view purpose_of(word_kind kind) noexcept {
@@ -28,6 +30,8 @@ constexpr std::string_view purpose_of(word_kind kind) noexcept {
     return "dm/receipt/1";
   case word_kind::removal:
     return "dm/removal/1";
+  case word_kind::roster:
+    return "dm/roster/1";
   }
   return {};
 }
@@ -180,6 +184,39 @@ result<permit> sign(const network_id& mesh, permit what, const word_signer& sign
   return what;
 }
 
+namespace {
+
+bool may_be(const roster& what) {
+  auto strictly = [](const auto& ids) {
+    return std::ranges::adjacent_find(ids, [](const auto& a, const auto& b) { return !(a < b); }) == ids.end();
+  };
+  return !what.nodes.empty() && what.nodes.size() <= roster_nodes_max && strictly(what.nodes) && what.patience.count() > 0
+         && what.patience.count() <= UINT32_MAX;
+}
+
+} // namespace
+
+bool roster::names(const peer_id& node) const {
+  return std::ranges::binary_search(nodes, node);
+}
+
+result<roster> sign(const network_id& mesh, roster what, const word_signer& signer) {
+  constexpr auto attempted = "sign a roster";
+  if (!may_be(what) || seconds_of(what.made) < 0)
+    return fail(errc::invalid_argument, attempted);
+  what.made = whole_seconds(what.made);
+  auto raw = seal(word_kind::roster, roster_size(what.nodes.size()), mesh, signer, [&](layout_writer& to) {
+    to.put(what.owner.view()).put(what.number).put(static_cast<uint64_t>(seconds_of(what.made)));
+    to.put(static_cast<uint32_t>(what.patience.count())).put(static_cast<uint8_t>(what.nodes.size())).zeros(3);
+    for (const auto& node : what.nodes)
+      to.put(node.view());
+  });
+  if (!raw)
+    return fail(raw.error().within(attempted));
+  what.raw = std::move(*raw);
+  return what;
+}
+
 result<receipt> sign(const network_id& mesh, receipt what, const word_signer& signer) {
   constexpr auto attempted = "sign a receipt";
   if (!may_be(what.shard, what.size) || seconds_of(what.stored) < 0 || seconds_of(what.expiry) <= 0)
@@ -291,6 +328,40 @@ result<permit> open_permit(const network_id& mesh, byte_view raw) {
   auto read = read_permit(raw);
   if (read)
     if (auto held = verify(word_kind::permit, mesh, raw, key_of(read->owner), "read a permit"); !held)
+      return fail(held.error());
+  return read;
+}
+
+result<roster> read_roster(byte_view raw) {
+  constexpr auto reading = "read a roster";
+  constexpr auto smallest = roster_size(1);
+  auto nodes = raw.size() < smallest ? 0 : (raw.size() - roster_size(0)) / peer_id::size;
+  auto fields = fields_of(word_kind::roster, roster_size(std::max<size_t>(nodes, 1)), raw, reading);
+  if (!fields)
+    return fail(fields.error());
+  layout_reader reader{*fields};
+  roster read;
+  read.owner = reader.get_id<vault_id>();
+  read.number = reader.get<uint64_t>();
+  auto made = get_time(reader);
+  read.patience = std::chrono::seconds{reader.get<uint32_t>()};
+  auto count = reader.get<uint8_t>();
+  auto reserved = reader.zeros(3);
+  if (!made || !reserved || count != nodes)
+    return fail(errc::format_damaged, reading, "a field of it");
+  read.made = *made;
+  while (read.nodes.size() < nodes)
+    read.nodes.push_back(reader.get_id<peer_id>());
+  if (!may_be(read))
+    return fail(errc::format_damaged, reading, "its nodes");
+  read.raw = bytes::copy_of(raw);
+  return read;
+}
+
+result<roster> open_roster(const network_id& mesh, byte_view raw) {
+  auto read = read_roster(raw);
+  if (read)
+    if (auto held = verify(word_kind::roster, mesh, raw, key_of(read->owner), "read a roster"); !held)
       return fail(held.error());
   return read;
 }

@@ -22,6 +22,11 @@ inline constexpr size_t deletion_size = 148;
 inline constexpr size_t permit_size = 172;
 inline constexpr size_t receipt_size = 220;
 inline constexpr size_t removal_size = 208;
+/// Nodes on a roster, and bytes of one with so many.
+inline constexpr size_t roster_nodes_max = 128;
+[[nodiscard]] constexpr size_t roster_size(size_t nodes) noexcept {
+  return 60 + nodes * peer_id::size + sizeof(crypto::signature);
+}
 
 /// How long a permit may be valid, beside `clock_error_max`.
 inline constexpr auto permit_lifetime_max = std::chrono::hours{1};
@@ -66,6 +71,19 @@ struct permit {
   bytes raw;
 };
 
+/// The owner names the nodes that keep shards for him. They may tell each other what they keep, and
+/// bring what one of them lost to another one. The one with the highest number counts.
+struct roster {
+  vault_id owner;
+  uint64_t number = 0;
+  clock::wall_time made;         ///< Whole seconds.
+  std::chrono::seconds patience; ///< What a node has that did not answer for so long is lost; 1 to 2^32 - 1.
+  std::vector<peer_id> nodes;    ///< In ascending order, each once; 1 to `roster_nodes_max`.
+  bytes raw;
+
+  [[nodiscard]] bool names(const peer_id& node) const;
+};
+
 /// A node keeps the shard of that ticket, durably.
 struct receipt {
   crypto::public_key holder{}; ///< The key that signs.
@@ -93,6 +111,8 @@ struct removal {
 [[nodiscard]] result<ticket> sign(const network_id& mesh, ticket what, const word_signer& signer);
 [[nodiscard]] result<deletion> sign(const network_id& mesh, deletion what, const word_signer& signer);
 [[nodiscard]] result<permit> sign(const network_id& mesh, permit what, const word_signer& signer);
+/// `invalid_argument` for nodes that are too many, none, or not in order, and for a patience that is none.
+[[nodiscard]] result<roster> sign(const network_id& mesh, roster what, const word_signer& signer);
 [[nodiscard]] result<receipt> sign(const network_id& mesh, receipt what, const word_signer& signer);
 [[nodiscard]] result<removal> sign(const network_id& mesh, removal what, const word_signer& signer);
 
@@ -102,6 +122,7 @@ struct removal {
 [[nodiscard]] result<ticket> open_ticket(const network_id& mesh, byte_view raw);
 [[nodiscard]] result<deletion> open_deletion(const network_id& mesh, byte_view raw);
 [[nodiscard]] result<permit> open_permit(const network_id& mesh, byte_view raw);
+[[nodiscard]] result<roster> open_roster(const network_id& mesh, byte_view raw);
 [[nodiscard]] result<receipt> open_receipt(const network_id& mesh, byte_view raw);
 [[nodiscard]] result<removal> open_removal(const network_id& mesh, byte_view raw);
 
@@ -109,6 +130,7 @@ struct removal {
 [[nodiscard]] result<ticket> read_ticket(byte_view raw);
 [[nodiscard]] result<deletion> read_deletion(byte_view raw);
 [[nodiscard]] result<permit> read_permit(byte_view raw);
+[[nodiscard]] result<roster> read_roster(byte_view raw);
 
 /// What a receipt for *of* says, unsigned.
 [[nodiscard]] receipt receipt_for(const ticket& of, const crypto::public_key& holder, clock::wall_time stored);

@@ -91,8 +91,9 @@ public:
   [[nodiscard]] virtual result<uint64_t> sweep(int64_t grace_ns) = 0;
 
   /// Brings the index up to date with what lies here for *vault*, where somebody else keeps it
-  /// and the index may be new; one that lies beside its shards is.
-  [[nodiscard]] virtual result<void> relist(const vault_id& vault) = 0;
+  /// and the index may be new, or others may have stored; one that lies beside its shards is.
+  /// Answers in how many shards it was not.
+  [[nodiscard]] virtual result<uint64_t> relist(const vault_id& vault) = 0;
 
   [[nodiscard]] virtual result<shard_header> read_header(const shard_key& key) const = 0;
 

@@ -63,8 +63,8 @@ public:
   [[nodiscard]] result<void> remove(std::span<const shard_key> keys, const vault_id& vault = {}) override;
   [[nodiscard]] result<void> set_state(drive_state next) override;
   [[nodiscard]] result<uint64_t> sweep(int64_t grace_ns) override;
-  [[nodiscard]] result<void> relist(const vault_id&) override {
-    return {};
+  [[nodiscard]] result<uint64_t> relist(const vault_id&) override {
+    return 0;
   }
   [[nodiscard]] result<shard_header> read_header(const shard_key& key) const override;
   /// Reads body bytes [offset, offset + out.size()) without checking them.

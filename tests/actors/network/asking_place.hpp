@@ -93,6 +93,24 @@ public:
     request.set_limit(limit);
     return ask<v1::ListedAtPeer>(world_.self, shards_, request);
   }
+  /// As one who is on the owner's roster.
+  result<v1::ListedAtPeer> list(const peer_id& at, const vault_id& owner, const std::optional<pack_id>& behind = {}) {
+    v1::ListAtPeer request;
+    request.set_peer(text_of(at.view()));
+    request.set_timeout_ms(patience_ms);
+    request.set_owner(text_of(owner.view()));
+    if (behind)
+      request.set_behind_pack(text_of(behind->view()));
+    request.set_limit(10);
+    return ask<v1::ListedAtPeer>(world_.self, shards_, request);
+  }
+  result<v1::Done> give(const peer_id& at, const network::roster& what) {
+    v1::GiveRoster request;
+    request.set_peer(text_of(at.view()));
+    request.set_timeout_ms(patience_ms);
+    request.set_roster(text_of(what.raw));
+    return ask<v1::Done>(world_.self, shards_, request);
+  }
   result<v1::RoomOfPeer> room(const peer_id& at, const network::permit& by) {
     v1::RoomAtPeer request;
     request.set_peer(text_of(at.view()));

@@ -316,6 +316,37 @@ TEST_CASE("which shards there are is told to the owner, and to whom he permits i
   CHECK(test.asker.list(test.keeper.id(), test.permit_for(test.stranger, test.asker.place.id()), "", 10)->ticket_size() == 0);
 }
 
+TEST_CASE("which shards there are is told to the nodes of the owner's roster, and to nobody else", "[shard_service]") {
+  service_test test;
+  std::vector<pack_id> packs;
+  for (int i = 0; i < 2; ++i) {
+    auto pack = make_pack(test.random, small_guest);
+    REQUIRE(test.store(pack[1]));
+    packs.push_back(pack[1].header.pack.id);
+  }
+  std::ranges::sort(packs);
+  auto of = [&](const signatory& by, uint64_t number, const peer_id& node) {
+    return test.sign(by, roster{by.owner, number, test.house.now(), 24h, {node}, {}});
+  };
+  auto listed = [&](const std::optional<pack_id>& behind = {}) {
+    return test.asker.list(test.keeper.id(), test.owner.owner, behind);
+  };
+  CHECK(code_of(listed()) == errc::permission_denied);
+  REQUIRE(test.asker.give(test.keeper.id(), of(test.owner, 2, test.asker.place.id())));
+  REQUIRE(listed());
+  CHECK(listed()->ticket_size() == 2);
+  CHECK(listed(packs[0])->ticket_size() == 1);
+  CHECK(listed(packs[1])->ticket_size() == 0);
+  CHECK(code_of(test.asker.give(test.keeper.id(), of(test.owner, 1, test.keeper.id()))) == errc::conflict);
+  REQUIRE(test.asker.give(test.keeper.id(), of(test.owner, 3, test.keeper.id())));
+  CHECK(code_of(listed()) == errc::permission_denied);
+  // Who has no room and nothing here gives no roster, and nobody does so in the name of another.
+  CHECK(code_of(test.asker.give(test.keeper.id(), of(test.stranger, 1, test.asker.place.id()))) == errc::permission_denied);
+  auto forged = of(test.stranger, 9, test.asker.place.id());
+  forged.owner = test.owner.owner;
+  CHECK(code_of(test.asker.give(test.keeper.id(), test.sign(test.stranger, forged))) == errc::authentication_failed);
+}
+
 TEST_CASE("an owner is told how much room he has, and nobody is told that of another", "[shard_service]") {
   service_test test{charge_of(large_guest)};
   auto allowed = test.permit_for(test.owner, test.asker.place.id());

@@ -38,9 +38,10 @@ public:
     return machine_->monotonic();
   }
   [[nodiscard]] wall_time wall() const override {
-    return machine_->wall() + std::chrono::hours{24} * days.load();
+    return machine_->wall() + std::chrono::hours{24} * days.load() + std::chrono::hours{1} * hours.load();
   }
   std::atomic<int> days = 0;
+  std::atomic<int> hours = 0;
 
 private:
   std::shared_ptr<datamesh::clock> machine_ = system_environment().clock;
@@ -72,7 +73,7 @@ struct street {
   /// What that node says that it keeps for the vault.
   [[nodiscard]] room_report kept_at(size_t number) {
     for (const auto& room : must(peers[number]->node().rooms()))
-      if (room.owner == own.vault().id())
+      if (room.owner == owner)
         return room;
     return {};
   }
@@ -90,6 +91,7 @@ struct street {
 
   std::shared_ptr<early_clock> time = std::make_shared<early_clock>();
   house own{1, disk::simulated, at_this_time(as_member({}))};
+  vault_id owner = own.vault().id();
   std::vector<std::unique_ptr<house>> peers;
   std::vector<peer_id> ids;
 };
@@ -223,6 +225,48 @@ TEST_CASE("a vault whose home and drive are lost comes back from other nodes and
   CHECK(must(get_text(back, "/x")) == text);
   must(put_text(back, "/more", "more"));
   CHECK(must(get_text(back, "/more")) == "more");
+}
+
+TEST_CASE("what a node kept that is gone for days, the others make again without the owner and his key", "[peers]") {
+  // Eight places for six shards: there is always one without any of a pack.
+  street s{7};
+  s.lend_all();
+  s.keep_ids();
+  auto text = noise(7, 20 * mib);
+  s.own.put_text("/x", text);
+  auto kept_by = [&](size_t from) {
+    uint64_t shards = 0;
+    for (auto i = from; i < s.peers.size(); ++i)
+      shards += s.kept_at(i).shards.value_or(0);
+    return shards;
+  };
+  auto all_of = [&](size_t from, auto holds) {
+    for (auto i = from; i < s.peers.size(); ++i)
+      if (!holds(i))
+        return false;
+    return true;
+  };
+  // What there is they know from when they last compared.
+  auto compare_at = [&](int hours) {
+    s.time->hours = hours;
+    auto then = s.time->wall().time_since_epoch().count();
+    REQUIRE(comes_to_be([&] { return all_of(1, [&](size_t i) { return s.kept_at(i).compared_ns.value_or(0) >= then; }); }));
+  };
+  compare_at(2);
+  s.own.close();
+  compare_at(4);
+  auto all = kept_by(0);
+  REQUIRE(s.kept_at(0).shards.value_or(0) > 0);
+  s.peers[0]->close();
+  s.time->hours = 30;
+  CHECK(comes_to_be([&] { return kept_by(1) == all; }));
+  // The owner finds what is new, and reads it without the node that is gone.
+  s.own.reopen();
+  REQUIRE(comes_to_be([&] { return all_of(1, [&](size_t i) { return s.state_of(i) == "ok"; }); }));
+  auto seen = must(s.own.vault().verify({.deep = true}));
+  CHECK(seen.shards_missing == 0);
+  CHECK(seen.shards_damaged == 0);
+  CHECK(s.own.get_text("/x") == text);
 }
 
 TEST_CASE("a node is no drive of its own, nor where it gives no room, nor twice, nor for who is in no mesh", "[peers]") {

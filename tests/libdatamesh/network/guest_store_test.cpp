@@ -247,6 +247,58 @@ TEST_CASE("what runs out goes a day later, and its room is free", "[guest_store]
   CHECK(test.guests().usage(test.owner.owner) == guest_usage{});
 }
 
+TEST_CASE("the roster with the highest number counts, also after a restart and from any drive", "[guest_store]") {
+  store_test test{2};
+  auto of = [&](uint64_t number, std::chrono::seconds patience = 24h) {
+    return test.owner.sign(roster{test.owner.owner, number, test.house.now(), patience, {peer_id::from(test.owner.owner.view())}, {}});
+  };
+  CHECK_FALSE(test.guests().roster_of(test.owner.owner));
+  CHECK(test.guests().keep(of(5)).value());
+  CHECK_FALSE(test.guests().keep(of(5)).value());
+  CHECK(refusal(test.guests().keep(of(4))) == errc::conflict);
+  CHECK(refusal(test.guests().keep(of(5, 1h))) == errc::conflict);
+  CHECK(test.guests().keep(of(6, 2h)).value());
+  std::swap(test.house.options.folders[0], test.house.options.folders[1]);
+  test.house.options.folders.pop_back();
+  REQUIRE(test.house.open());
+  REQUIRE(test.guests().roster_of(test.owner.owner));
+  CHECK(test.guests().roster_of(test.owner.owner)->patience == 2h);
+  CHECK(test.guests().rosters().size() == 1);
+}
+
+TEST_CASE("tickets of other nodes are remembered for packs that are here, and go with these or with their time", "[guest_store]") {
+  store_test test{2};
+  auto pack = make_pack(test.random, small_guest);
+  auto elsewhere = make_pack(test.random, small_guest);
+  REQUIRE(test.store(pack[0]));
+  auto brief = test.owner.ticket_for(pack[1], 1, test.house.now() + 1h);
+  std::vector told{brief, test.by(pack[2], 4), test.by(elsewhere[1])};
+  REQUIRE(test.guests().remember(told));
+  auto indexes = [&](const storage::shard_write& of) {
+    std::vector<int> found;
+    auto kept = test.guests().siblings(test.owner.owner, of.header.pack.id);
+    REQUIRE(kept);
+    for (const auto& one : *kept)
+      found.push_back(one.shard.index);
+    return found;
+  };
+  CHECK(indexes(pack[0]) == std::vector{1, 2});
+  CHECK(indexes(elsewhere[0]).empty());
+  CHECK(test.guests().siblings(test.other.owner, pack[0].header.pack.id)->empty());
+  // An older one changes nothing, a later one does.
+  REQUIRE(test.guests().remember(std::vector{test.by(pack[2], 3)}));
+  CHECK(test.guests().siblings(test.owner.owner, pack[0].header.pack.id).value().at(1).number == 4);
+  REQUIRE(test.guests().remember(std::vector{test.by(pack[2], 5)}));
+  CHECK(test.guests().siblings(test.owner.owner, pack[0].header.pack.id).value().at(1).number == 5);
+  REQUIRE(test.house.open());
+  test.house.time->advance(2h);
+  REQUIRE(test.guests().expire());
+  CHECK(indexes(pack[0]) == std::vector{2});
+  REQUIRE(test.guests().remove(test.owner.deletion_of(pack[0].header.pack.id, 9, test.house.now()), plenty));
+  REQUIRE(test.store(pack[0], 10));
+  CHECK(indexes(pack[0]).empty());
+}
+
 TEST_CASE("an owner's shards are listed in order, a page at a time, from all drives", "[guest_store]") {
   store_test test{3};
   std::set<shard_key> due;

@@ -42,12 +42,15 @@ std::vector<sample> samples() {
   auto by = owner.ticket_for(shard, 7, day + 24h);
   auto gone = owner.deletion_of(shard.header.pack.id, 8, day);
   permit allowed{owner.owner, peer_of(node.key).value(), peer_of(owner.key).value(), day + 1h, {}};
+  roster both{owner.owner, 3, day, 24h, {peer_of(node.key).value(), peer_of(owner.key).value()}, {}};
+  std::ranges::sort(both.nodes);
   removal removed{node.key, owner.owner, shard.header.pack.id, gone.name(), day, 1, {}};
   return {{"ticket", ticket_size, by.raw, opens_by(open_ticket)},
           {"deletion", deletion_size, gone.raw, opens_by(open_deletion)},
           {"permit", permit_size, owner.sign(allowed).raw, opens_by(open_permit)},
           {"receipt", receipt_size, node.sign(receipt_for(by, node.key, day)).raw, opens_by(open_receipt)},
-          {"removal", removal_size, node.sign(removed).raw, opens_by(open_removal)}};
+          {"removal", removal_size, node.sign(removed).raw, opens_by(open_removal)},
+          {"roster", roster_size(2), owner.sign(both).raw, opens_by(open_roster)}};
 }
 
 } // namespace
@@ -194,6 +197,39 @@ TEST_CASE("a ticket for what no shard can be is not signed", "[shard_ticket]") {
   CHECK(code([](ticket& what) { what.size = storage::pack_buffer_size + 1; }) == errc::invalid_argument);
   CHECK(code([](ticket& what) { what.shard.index = 128; }) == errc::invalid_argument);
   CHECK(code([](ticket& what) { what.expiry = {}; }) == errc::invalid_argument);
+}
+
+TEST_CASE("a roster is read as it was signed, and one that is out of order, empty, too long or without patience is not signed",
+          "[shard_ticket]") {
+  signatory owner{1};
+  roster good{owner.owner, 9, day + 5ms, 36h, {}, {}};
+  for (uint64_t i = 0; i < roster_nodes_max; ++i)
+    good.nodes.push_back(peer_of(signatory{100 + i}.key).value());
+  std::ranges::sort(good.nodes);
+  auto read = open_roster(guest_mesh, owner.sign(good).raw);
+  REQUIRE(read);
+  CHECK(read->owner == owner.owner);
+  CHECK(read->number == 9);
+  CHECK(read->made == day);
+  CHECK(read->patience == 36h);
+  CHECK(read->nodes == good.nodes);
+  CHECK(read->names(good.nodes[77]));
+  CHECK_FALSE(read->names(peer_of(owner.key).value()));
+  auto code = [&](const std::function<void(roster&)>& change) {
+    auto bad = good;
+    change(bad);
+    return refusal(sign(guest_mesh, bad, owner.signer()));
+  };
+  CHECK(code([](roster& what) { std::swap(what.nodes[0], what.nodes[1]); }) == errc::invalid_argument);
+  CHECK(code([](roster& what) { what.nodes[1] = what.nodes[0]; }) == errc::invalid_argument);
+  CHECK(code([](roster& what) { what.nodes.clear(); }) == errc::invalid_argument);
+  CHECK(code([&](roster& what) {
+          what.nodes.push_back(peer_of(owner.key).value());
+          std::ranges::sort(what.nodes);
+        })
+        == errc::invalid_argument);
+  CHECK(code([](roster& what) { what.patience = 0s; }) == errc::invalid_argument);
+  CHECK(code([](roster& what) { what.patience = std::chrono::seconds{int64_t{1} << 32}; }) == errc::invalid_argument);
 }
 
 TEST_CASE("a receipt of another node, for another ticket, or changed is not taken", "[shard_ticket]") {
