@@ -2,9 +2,8 @@
 // repair and cleanup.
 #include "network/guest_store.hpp"
 #include "network/peer_drive.hpp"
+#include "tests/actors/node/comes_to_be.hpp"
 #include "tests/actors/node/house.hpp"
-
-#include <thread>
 
 using namespace datamesh;
 using namespace datamesh::test;
@@ -15,15 +14,6 @@ namespace {
 constexpr size_t mib = 1 << 20;
 constexpr uint64_t plenty = 1 << 30;
 using answer = status_report::answer;
-
-/// Asks until it is so, for as long as that may take.
-template <class Holds>
-bool comes_to_be(Holds holds) {
-  for (auto end = std::chrono::steady_clock::now() + 60s; std::chrono::steady_clock::now() < end; std::this_thread::yield())
-    if (holds())
-      return true;
-  return false;
-}
 
 node_options as_member(std::vector<std::string> seeds) {
   node_options options;

@@ -1,8 +1,7 @@
 // A vault on other nodes comes back on a new machine from its recovery phrase and the mesh.
 #include "network/peer_drive.hpp"
+#include "tests/actors/node/comes_to_be.hpp"
 #include "tests/actors/node/house.hpp"
-
-#include <thread>
 
 using namespace datamesh;
 using namespace datamesh::test;
@@ -12,15 +11,6 @@ namespace {
 
 constexpr size_t mib = 1 << 20;
 using state = recovery_report::state;
-
-/// Asks until it is so, for as long as that may take.
-template <class Holds>
-bool comes_to_be(Holds holds) {
-  for (auto end = std::chrono::steady_clock::now() + 60s; std::chrono::steady_clock::now() < end; std::this_thread::yield())
-    if (holds())
-      return true;
-  return false;
-}
 
 node_options as_member(std::vector<std::string> seeds) {
   node_options options;
