@@ -1,5 +1,6 @@
 #include "network/link_hub.hpp"
 
+#include <algorithm>
 #include <map>
 #include <unordered_map>
 
@@ -19,8 +20,8 @@ constexpr size_t reached_max = 4;
 /// Unsent bytes with which a closed link is dropped instead.
 constexpr size_t farewell_bytes_max = 256 << 10;
 
-/// A request that the peer takes no credit for yet.
-struct waiting_request {
+/// A request that the peer takes no credit for yet, or has not answered.
+struct pending_request {
   uint64_t token = 0;
   std::string message;
   bytes body;
@@ -30,6 +31,15 @@ struct waiting_request {
     return message.size() + body.size();
   }
 };
+
+/// Was asked over the one of two links that ended; the other is not open yet.
+struct stranded_request {
+  peer_id peer;
+  pending_request what;
+  link_time until;
+};
+/// Stands for the link of those.
+constexpr uint64_t no_link = 0;
 
 /// How fast a peer sends.
 struct pace {
@@ -71,11 +81,11 @@ struct entry {
   link_time scheduled = link_time::max();
   size_t held = 0;
   uint64_t items = 0; ///< Of the link, that its peer's pace has.
-  std::deque<waiting_request> waiting;
+  std::deque<pending_request> waiting;
   size_t waiting_bytes = 0;
-  std::map<uint64_t, uint64_t> asked; ///< Numbers of our requests with their tokens.
-  std::vector<uint64_t> connecting;   ///< Tokens of those who wait for it to open.
-  std::vector<endpoint> reached;      ///< Where the peer was dialed while the link lasts.
+  std::map<uint64_t, pending_request> asked; ///< With our numbers.
+  std::vector<uint64_t> connecting;          ///< Tokens of those who wait for it to open.
+  std::vector<endpoint> reached;             ///< Where the peer was dialed while the link lasts.
 
   [[nodiscard]] uint64_t number() const noexcept {
     return facts.link;
@@ -102,6 +112,7 @@ struct link_hub::impl {
   std::map<std::pair<peer_id, endpoint>, uint64_t> dialing; ///< Who must answer, and where.
   std::map<peer_id, pace> paces;
   std::unordered_map<uint64_t, uint64_t> asks; ///< Tokens with their links.
+  std::vector<stranded_request> stranded;
   std::set<std::pair<link_time, uint64_t>> timers;
   link_time wakes = link_time::max();
   size_t dials = 0;
@@ -153,6 +164,13 @@ struct link_hub::impl {
   void wake(entry& e);
   void expire_waiting(entry& e);
 
+  [[nodiscard]] entry* newest(const peer_id& peer);
+  [[nodiscard]] bool ask_again(const peer_id& peer, pending_request& what);
+  void ask_over(entry& e, pending_request what);
+  template <class Which>
+  [[nodiscard]] std::vector<stranded_request> take_stranded(Which which);
+  template <class Which>
+  void fail_stranded(errc why, Which which);
   void answered(uint64_t token, std::optional<error> failure, std::string message, bytes body);
 };
 
@@ -272,6 +290,8 @@ void link_hub::impl::take(entry& e, const link_opened& what) {
     auto& all = peers[what.peer];
     all.push_back(e.number());
     owner.on_link_up(e.facts, all.size());
+    for (auto& each : take_stranded([&](const auto& one) { return one.peer == what.peer; }))
+      ask_over(e, std::move(each.what));
   } else {
     e.link->close(errc::already_exists);
   }
@@ -359,8 +379,61 @@ void link_hub::impl::take(entry& e, const link_cancelled& what) {
 }
 
 void link_hub::impl::take(entry& e, link_answer& what) {
-  auto of = e.asked.extract(what.id);
-  answered(of.mapped(), std::move(what.failure), std::move(what.message), std::move(what.body));
+  auto of = std::move(e.asked.extract(what.id).mapped());
+  if (what.doubled && ask_again(e.facts.peer, of))
+    return;
+  answered(of.token, std::move(what.failure), std::move(what.message), std::move(what.body));
+}
+
+// Who ends one of two links counts on the other, so what was asked over it is not lost. It may be
+// done twice by that: all that nodes ask each other is such that this does no harm.
+bool link_hub::impl::ask_again(const peer_id& peer, pending_request& what) {
+  auto at = now();
+  if (at >= what.deadline || closing)
+    return false;
+  if (auto* other = newest(peer)) {
+    ask_over(*other, std::move(what));
+    return true;
+  }
+  // Of two sockets the peer may have heard the one earlier.
+  if (stranded.size() >= options.waiting_max)
+    return false;
+  auto until = std::min(what.deadline, at + handshake_time_max);
+  asks[what.token] = no_link;
+  stranded.push_back({peer, std::move(what), until});
+  timers.emplace(until, no_link);
+  set_alarm();
+  return true;
+}
+
+void link_hub::impl::ask_over(entry& e, pending_request what) {
+  asks[what.token] = e.number();
+  e.waiting_bytes += what.size();
+  e.waiting.push_back(std::move(what));
+  settle(e.number());
+}
+
+template <class Which>
+std::vector<stranded_request> link_hub::impl::take_stranded(Which which) {
+  auto rest = std::stable_partition(stranded.begin(), stranded.end(), [&](const auto& one) { return !which(one); });
+  std::vector<stranded_request> taken{std::make_move_iterator(rest), std::make_move_iterator(stranded.end())};
+  stranded.erase(rest, stranded.end());
+  return taken;
+}
+
+template <class Which>
+void link_hub::impl::fail_stranded(errc why, Which which) {
+  for (auto& each : take_stranded(which))
+    answered(each.what.token, error{why, "ask another node", each.peer.brief()}, {}, {});
+}
+
+// Not the one of which an end is just heard.
+entry* link_hub::impl::newest(const peer_id& peer) {
+  auto known = peers.find(peer);
+  if (known == peers.end())
+    return nullptr;
+  auto open = std::ranges::find_if(known->second.rbegin(), known->second.rend(), [&](auto number) { return find(number)->is_open(); });
+  return open == known->second.rend() ? nullptr : find(*open);
 }
 
 void link_hub::impl::take(entry& e, const link_closed& what) {
@@ -371,7 +444,8 @@ void link_hub::impl::take(entry& e, const link_closed& what) {
   if (e.wire == wire_state::dialing || what.reason.code() == errc::timed_out)
     e.wire = wire_state::gone;
   for (auto& each : std::exchange(e.waiting, {}))
-    answered(each.token, what.reason.as(errc::unavailable, "ask another node"), {}, {});
+    if (!what.doubled || !ask_again(e.facts.peer, each))
+      answered(each.token, what.reason.as(errc::unavailable, "ask another node"), {}, {});
   for (auto token : std::exchange(e.connecting, {}))
     owner.on_connected(token, fail(what.reason));
   if (!std::exchange(e.up, false)) {
@@ -394,9 +468,9 @@ void link_hub::impl::send_waiting(entry& e) {
     e.waiting.pop_front();
     e.waiting_bytes -= next.size();
     e.used = now();
-    auto id = e.link->request(std::move(next.message), next.body, next.deadline, now());
+    auto id = e.link->request(next.message, next.body, next.deadline, now());
     if (id)
-      e.asked.emplace(*id, next.token);
+      e.asked.emplace(*id, std::move(next));
     else
       answered(next.token, id.error(), {}, {});
   }
@@ -511,8 +585,13 @@ void link_hub::tick() {
   auto at = self.now();
   self.wakes = link_time::max();
   for (size_t i = 0; i < ticks_at_once && !self.timers.empty() && self.timers.begin()->first <= at; ++i) {
-    auto& e = *self.find(self.timers.begin()->second);
+    auto number = self.timers.begin()->second;
     self.timers.erase(self.timers.begin());
+    if (number == no_link) {
+      self.fail_stranded(errc::unavailable, [&](const auto& one) { return one.until <= at; });
+      continue;
+    }
+    auto& e = *self.find(number);
     e.scheduled = link_time::max();
     self.wake(e);
   }
@@ -536,7 +615,7 @@ void link_hub::impl::wake(entry& e) {
 void link_hub::impl::expire_waiting(entry& e) {
   auto at = now();
   std::vector<uint64_t> late;
-  std::erase_if(e.waiting, [&](const waiting_request& each) {
+  std::erase_if(e.waiting, [&](const pending_request& each) {
     if (at < each.deadline)
       return false;
     late.push_back(each.token);
@@ -650,14 +729,12 @@ void link_hub::ask(uint64_t token, const peer_id& peer, std::string message, byt
   auto refuse = [&](errc code, const char* why) {
     self.owner.on_answer(token, error{code, attempted, why}, {}, {});
   };
-  auto known = self.peers.find(peer);
-  if (known == self.peers.end())
+  if (!self.peers.contains(peer))
     return refuse(errc::unavailable, "there is no link with it");
-  auto newest =
-      std::ranges::find_if(known->second.rbegin(), known->second.rend(), [&](auto number) { return self.find(number)->is_open(); });
-  if (newest == known->second.rend())
+  auto* newest = self.newest(peer);
+  if (newest == nullptr)
     return refuse(errc::unavailable, "the link with it is closed");
-  auto& e = *self.find(*newest);
+  auto& e = *newest;
   if (message.size() > link_message_max || body.size() > link_body_max)
     return refuse(errc::capacity_exceeded, "the request is too large");
   if (self.now() >= deadline)
@@ -665,10 +742,7 @@ void link_hub::ask(uint64_t token, const peer_id& peer, std::string message, byt
   auto size = message.size() + body.size();
   if (e.waiting.size() >= self.options.waiting_max || e.waiting_bytes + size > self.options.waiting_bytes_max)
     return refuse(errc::capacity_exceeded, "too many requests wait for it");
-  e.waiting_bytes += size;
-  e.waiting.push_back({token, std::move(message), std::move(body), deadline});
-  self.asks.emplace(token, e.number());
-  self.settle(e.number());
+  self.ask_over(e, {token, std::move(message), std::move(body), deadline});
 }
 
 void link_hub::impl::answered(uint64_t token, std::optional<error> failure, std::string message, bytes body) {
@@ -682,9 +756,11 @@ void link_hub::give_up(uint64_t token) {
   auto found = self.asks.find(token);
   if (found == self.asks.end())
     return;
+  if (found->second == no_link)
+    return self.fail_stranded(errc::cancelled, [&](const auto& one) { return one.what.token == token; });
   auto& e = *self.find(found->second);
-  auto sent = std::ranges::find(e.asked, token, [](const auto& each) { return each.second; });
-  auto waiting = std::ranges::find(e.waiting, token, &waiting_request::token);
+  auto sent = std::ranges::find(e.asked, token, [](const auto& each) { return each.second.token; });
+  auto waiting = std::ranges::find(e.waiting, token, &pending_request::token);
   if (sent != e.asked.end()) {
     e.link->cancel(sent->first);
   } else if (waiting != e.waiting.end()) {
@@ -740,6 +816,7 @@ void link_hub::close() {
   turn taken{*impl_};
   auto& self = *impl_;
   self.closing = true;
+  self.fail_stranded(errc::unavailable, [](const auto&) { return true; });
   std::vector<uint64_t> all;
   for (const auto& [number, e] : self.entries)
     all.push_back(number);

@@ -65,7 +65,7 @@ public:
   virtual ~hub_owner() = default;
   /// @param links how many there are now with this peer
   virtual void on_link_up(const link_facts& what, size_t links) = 0;
-  /// All that was asked over it has been answered.
+  /// All that was asked over it has been answered, or is asked again over another one.
   virtual void on_link_down(const link_facts& what, size_t links, const error& reason) = 0;
   /// One of both refused the other, before the link was up or without dialing; *what* has the peer
   /// that is meant, and no link's number where none was dialed.

@@ -155,7 +155,7 @@ struct peer_link::impl {
   std::map<uint64_t, asked> outgoing;
   std::map<uint64_t, taken> incoming;
 
-  void end(const error& reason, link_refusal refused = link_refusal::none);
+  void end(const error& reason, link_refusal refused = link_refusal::none, bool doubled = false);
   void refuse(link_refusal why);
   [[nodiscard]] link_refusal gate_refuses() const;
   void violated(std::string rule);
@@ -191,7 +191,7 @@ result<peer_link> peer_link::open(const tls_identity& us, link_side side, std::o
 
 // -- its end -------------------------------------------------------------------------
 
-void peer_link::impl::end(const error& reason, link_refusal refused) {
+void peer_link::impl::end(const error& reason, link_refusal refused, bool doubled) {
   if (closed)
     return;
   closed = true;
@@ -199,13 +199,13 @@ void peer_link::impl::end(const error& reason, link_refusal refused) {
   tls.close();
   for (const auto& [id, what] : outgoing)
     if (!what.abandoned)
-      events.push_back(link_answer{id, reason.as(errc::unavailable, "ask another node"), {}, {}});
+      events.push_back(link_answer{id, reason.as(errc::unavailable, "ask another node"), {}, {}, doubled});
   outgoing.clear();
   incoming.clear();
   theirs.requests = 0;
   theirs.bytes = 0;
   partial = 0;
-  events.push_back(link_closed{reason, refused});
+  events.push_back(link_closed{reason, refused, doubled});
 }
 
 link_refusal peer_link::impl::gate_refuses() const {
@@ -252,7 +252,7 @@ void peer_link::close(errc reason) {
     message.set_code(static_cast<uint32_t>(reason));
     (void) self.send(frame_type::end, message);
   }
-  self.end(error{reason, "close a link"});
+  self.end(error{reason, "close a link"}, link_refusal::none, reason == errc::already_exists);
 }
 
 void peer_link::lost(const error& reason) {
@@ -374,7 +374,9 @@ void peer_link::impl::take(const frame& from, link_time now) {
                                                                                        : link_refusal::none;
       return end(error{errc::peer_refused, "use a link", text_of_peer(why)}, why);
     }
-    return end(error{errc::unavailable, "use a link", "the peer closed it: " + std::string{facts_of(read_code(message.code())).title}});
+    auto code = read_code(message.code());
+    return end(error{errc::unavailable, "use a link", "the peer closed it: " + std::string{facts_of(code).title}}, link_refusal::none,
+               code == errc::already_exists);
   }
   }
 }

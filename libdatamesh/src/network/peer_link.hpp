@@ -67,11 +67,13 @@ struct link_answer {
   std::optional<error> failure;
   std::string message;
   bytes body;
+  bool doubled = false; ///< Not answered, since the link ended as there is another with the peer.
 };
 /// The last event. All requests of ours have had their answers.
 struct link_closed {
   error reason;
   link_refusal refused = link_refusal::none; ///< Of one of both by the other.
+  bool doubled = false;                      ///< There is another with the peer.
 };
 using link_event = std::variant<link_opened, link_request, link_cancelled, link_answer, link_closed>;
 

@@ -49,6 +49,8 @@ struct listener : hub_owner {
   void on_link_up(const link_facts& what, size_t links) override {
     CHECK(links <= links_per_peer + 1);
     ups.push_back(what);
+    if (then)
+      then();
   }
   void on_link_down(const link_facts& what, size_t links, const error& reason) override {
     downs.push_back({what, links, reason});
@@ -75,7 +77,8 @@ struct listener : hub_owner {
     ++closed;
   }
 
-  link_hub* hub = nullptr; ///< Answers at once, when it is there.
+  link_hub* hub = nullptr;    ///< Answers at once, when it is there.
+  std::function<void()> then; ///< Done when a link is up.
   std::vector<link_facts> ups;
   std::vector<down> downs;
   std::vector<down> refusals;
@@ -496,6 +499,66 @@ TEST_CASE("two nodes that dial each other at once keep one link", "[link_hub]") 
   auto asked = p.one.ask(p.two, "still there?");
   p.net.run();
   CHECK_FALSE(p.one.failure(asked));
+}
+
+TEST_CASE("what is asked over the one of two links that goes is answered over the other", "[link_hub]") {
+  two_places p;
+  p.net.piece = GENERATE(size_t{100}, size_t{700}, SIZE_MAX);
+  std::vector<std::pair<place*, uint64_t>> asked;
+  auto ask_much = [&](place& by, const place& whom) {
+    // More than the peer takes at once.
+    for (int i = 0; i < 80; ++i)
+      asked.emplace_back(&by, by.ask(whom, std::to_string(i), "a body"));
+  };
+  p.one.told.hub = &p.one.hub;
+  p.two.told.hub = &p.two.hub;
+  SECTION("when they cross") {
+    p.one.told.then = [&] {
+      ask_much(p.one, p.two);
+    };
+    p.two.told.then = [&] {
+      ask_much(p.two, p.one);
+    };
+    p.one.connect(p.two);
+    p.two.connect(p.one);
+    p.net.run();
+  }
+  SECTION("when one is dialed to see that the node is there") {
+    p.open();
+    p.net.pass(11s);
+    p.one.told.then = [&] {
+      ask_much(p.one, p.two);
+    };
+    p.two.hub.connect(++p.two.tokens, at(1), p.one.id(), true);
+    p.net.run();
+  }
+  CHECK(asked.size() >= 80);
+  for (const auto& [by, token] : asked) {
+    CHECK_FALSE(by->failure(token));
+    CHECK(by->told.answers.at(token).message.starts_with("re: "));
+  }
+  CHECK(p.one.hub.links().size() == 1);
+}
+
+TEST_CASE("what is asked over the last link fails when it goes, whatever the peer says why", "[link_hub]") {
+  two_places p;
+  p.open();
+  auto asked = p.one.ask(p.two, "are you there?");
+  p.net.run();
+  auto given_up = p.one.ask(p.two, "or not?");
+  p.net.run();
+  p.two.hub.drop(p.one.id(), errc::already_exists);
+  p.net.run();
+  p.one.hub.give_up(given_up);
+  CHECK(p.one.failure(given_up) == errc::cancelled);
+  CHECK(p.one.told.answers.count(asked) == 0);
+  SECTION("after a while") {
+    p.net.pass(6s);
+  }
+  SECTION("as soon as this node closes") {
+    p.one.hub.close();
+  }
+  CHECK(p.one.failure(asked) == errc::unavailable);
 }
 
 TEST_CASE("a node that comes back is heard over its new link, and does not pile them up", "[link_hub]") {
