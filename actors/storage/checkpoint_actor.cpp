@@ -19,9 +19,10 @@ public:
   checkpointer(caf::blocking_actor* self, std::shared_ptr<vault_context> context, checkpoint_task& task)
       : self_(self), context_(std::move(context)), task_(task), packer_(context_->packer_for(task.how)) {}
   ~checkpointer() {
+    // Until then its packs are pinned.
     v1::CloseIntake close;
     close.set_job(task_.job->number);
-    self_->send(packer_, close);
+    (void) ask<v1::Done>(self_, packer_, until_answered, close);
   }
 
   result<checkpoint_note> run() {

@@ -33,10 +33,11 @@ public:
   ~cleaner() {
     context_->leaving.clear();
     context_->chunks->spare(free_);
+    // Until then its own packs are pinned, and a cleanup that follows at once would leave them alone.
     v1::CloseIntake close;
     close.set_job(task_.job->number);
     for (const auto& packer : packers_)
-      self_->send(packer, close);
+      (void) ask<v1::Done>(self_, packer, until_answered, close);
     self_->send_exit(reader_, caf::exit_reason::user_shutdown);
   }
 
