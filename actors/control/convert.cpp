@@ -87,6 +87,11 @@ std::vector<std::string> read_texts(const google::protobuf::RepeatedPtrField<std
   F(packs) F(shards) F(bytes) F(shards_missing) F(shards_damaged) F(shards_repaired) F(shards_unplaced) F(packs_lost) F(packs_unread)
 #define LIST_FIELDS(F) F(path) F(recursive) F(health) F(cursor) F(limit)
 #define DRIVE_FIELDS(F) F(folder) F(state) F(shards) F(shard_bytes) F(disk_total) F(disk_free)
+#define LABEL_FIELDS(F) F(region) F(zone) F(operated_by)
+#define STANDING_FIELDS(F) F(full) F(below_full) F(at_margin) F(lost)
+#define LOSS_FIELDS(F) F(packs) F(shards_gone) F(bytes_gone) F(shards_to_repair) F(bytes_to_write) F(bytes_to_read) F(shards_unplaced)
+#define SHARE_FIELDS(F) F(name) F(labelled) F(packs) F(shards) F(shards_bad) F(bytes) F(packs_needed)
+#define DISTRIBUTION_FIELDS(F) F(files) F(packs) F(shards) F(shards_bad)
 #define LOCK_FIELDS(F) F(number) F(kind) F(label) F(created_ns)
 #define ENTRY_FIELDS(F) F(path) F(name) F(size) F(mode) F(modified_ns) F(symlink_target) F(version_count)
 #define VERSION_FIELDS(F) F(stored_ns) F(modified_ns) F(size) F(current)
@@ -100,6 +105,11 @@ DATAMESH_CONVERT(v1::CleanupSummary, cleanup_summary, CLEANUP_FIELDS)
 DATAMESH_CONVERT(v1::RebalanceSummary, rebalance_summary, REBALANCE_FIELDS)
 DATAMESH_CONVERT(v1::VaultStats, vault_stats, STATS_FIELDS)
 DATAMESH_CONVERT(v1::ListPart, list_request, LIST_FIELDS)
+
+namespace {
+DATAMESH_CONVERT(v1::DriveLabels, drive_labels, LABEL_FIELDS)
+DATAMESH_CONVERT(v1::PackStanding, pack_standing, STANDING_FIELDS)
+} // namespace
 
 // -- failures ---------------------------------------------------------------------
 
@@ -263,11 +273,33 @@ cleanup_request read(const v1::Cleanup& from) {
 
 // -- replies -----------------------------------------------------------------------------------
 
+void write(v1::DriveLabelling& to, const drive_label_change& from) {
+  if (from.region)
+    to.set_region(*from.region);
+  if (from.zone)
+    to.set_zone(*from.zone);
+  if (from.operated_by)
+    to.set_operated_by(*from.operated_by);
+}
+
+drive_label_change read(const v1::DriveLabelling& from) {
+  drive_label_change to;
+  if (from.has_region())
+    to.region = from.region();
+  if (from.has_zone())
+    to.zone = from.zone();
+  if (from.has_operated_by())
+    to.operated_by = from.operated_by();
+  return to;
+}
+
 void write(v1::DriveReport& to, const drive_report& from) {
   to.set_id(std::string{from.id.text()});
   DRIVE_FIELDS(DATAMESH_SET)
   if (from.reason)
     write(*to.mutable_reason(), *from.reason);
+  if (from.labels != drive_labels{})
+    write(*to.mutable_labels(), from.labels);
 }
 
 result<drive_report> read(const v1::DriveReport& from) {
@@ -279,6 +311,7 @@ result<drive_report> read(const v1::DriveReport& from) {
   DRIVE_FIELDS(DATAMESH_GET)
   if (from.has_reason())
     to.reason = read(from.reason());
+  to.labels = read(from.labels());
   return to;
 }
 
@@ -635,6 +668,106 @@ result<verify_summary> read(const v1::VerifySummary& from) {
   }
   VERIFY_FIELDS(DATAMESH_GET)
   to.files_lost = read_texts(from.files_lost());
+  return to;
+}
+
+void write(v1::DriveIds& to, const std::vector<drive_id>& from) {
+  for (const auto& id : from)
+    to.add_drives(std::string{id.text()});
+}
+
+result<std::vector<drive_id>> read(const v1::DriveIds& from) {
+  std::vector<drive_id> to;
+  for (const auto& raw : from.drives()) {
+    auto id = read_id<drive_id>(raw);
+    if (!id)
+      return fail(id.error());
+    to.push_back(*id);
+  }
+  return to;
+}
+
+void write(v1::LossReport& to, const loss_report& from) {
+  LOSS_FIELDS(DATAMESH_SET)
+  for (const auto& drive : from.drives)
+    write(*to.mutable_drives()->add_drives(), drive);
+  write(*to.mutable_now(), from.now);
+  write(*to.mutable_then(), from.then);
+}
+
+result<loss_report> read(const v1::LossReport& from) {
+  loss_report to;
+  LOSS_FIELDS(DATAMESH_GET)
+  for (const auto& row : from.drives().drives()) {
+    auto drive = read(row);
+    if (!drive)
+      return fail(drive.error());
+    to.drives.push_back(std::move(*drive));
+  }
+  to.now = read(from.now());
+  to.then = read(from.then());
+  return to;
+}
+
+void write(v1::Distribution& to, const distribution_request& from) {
+  for (const auto& path : from.paths)
+    to.add_paths(path);
+  to.set_tag_key(from.tag_key);
+  if (from.tag)
+    to.set_tag(*from.tag);
+}
+
+distribution_request read(const v1::Distribution& from) {
+  distribution_request to;
+  to.paths.assign(from.paths().begin(), from.paths().end());
+  to.tag_key = from.tag_key();
+  if (from.has_tag())
+    to.tag = from.tag();
+  return to;
+}
+
+namespace {
+
+void write(v1::DistributionReport::Share& to, const domain_share& from) {
+  SHARE_FIELDS(DATAMESH_SET)
+  to.set_level(static_cast<uint32_t>(from.of));
+}
+
+result<domain_share> read(const v1::DistributionReport::Share& from) {
+  if (from.level() > static_cast<uint32_t>(domain_share::level::drive))
+    return fail(errc::format_damaged, "read where data is");
+  domain_share to;
+  SHARE_FIELDS(DATAMESH_GET)
+  to.of = static_cast<domain_share::level>(from.level());
+  return to;
+}
+
+} // namespace
+
+void write(v1::DistributionReport& to, const distribution_report& from) {
+  DISTRIBUTION_FIELDS(DATAMESH_SET)
+  write(*to.mutable_standing(), from.standing);
+  if (from.margin)
+    to.set_margin(*from.margin);
+  for (auto margin : from.margins)
+    to.add_margins(margin);
+  for (const auto& share : from.shares)
+    write(*to.add_shares(), share);
+}
+
+result<distribution_report> read(const v1::DistributionReport& from) {
+  distribution_report to;
+  DISTRIBUTION_FIELDS(DATAMESH_GET)
+  to.standing = read(from.standing());
+  if (from.has_margin())
+    to.margin = from.margin();
+  to.margins.assign(from.margins().begin(), from.margins().end());
+  for (const auto& row : from.shares()) {
+    auto share = read(row);
+    if (!share)
+      return fail(share.error());
+    to.shares.push_back(std::move(*share));
+  }
   return to;
 }
 

@@ -324,6 +324,22 @@ public:
     request.mutable_rebalance()->set_dry_run(dry_run);
     return to_->ask(std::move(request), {}, job).map([](const reply& got) { return read(got.message.rebalanced()); });
   }
+  result<loss_report> foresee_loss(const std::vector<drive_id>& drives) const override {
+    auto request = on_vault(handle_);
+    write(*request.mutable_foresee_loss(), drives);
+    auto got = to_->ask(std::move(request));
+    if (!got)
+      return fail(got.error());
+    return got->message.has_loss() ? read(got->message.loss()) : misfit<loss_report>();
+  }
+  result<distribution_report> distribution(const distribution_request& what) const override {
+    auto request = on_vault(handle_);
+    write(*request.mutable_distribution(), what);
+    auto got = to_->ask(std::move(request));
+    if (!got)
+      return fail(got.error());
+    return got->message.has_distribution() ? read(got->message.distribution()) : misfit<distribution_report>();
+  }
 
   // -- keys ----------------------------------------------------------------------------
 
@@ -445,6 +461,12 @@ public:
     request.mutable_remove_drive()->set_drive(drive);
     request.mutable_remove_drive()->set_force(force);
     return done(std::move(request));
+  }
+  result<drive_report> label_drive(const std::string& drive, const drive_label_change& change) override {
+    v1::ControlRequest request;
+    write(*request.mutable_label_drive(), change);
+    request.mutable_label_drive()->set_drive(drive);
+    return one_drive(std::move(request));
   }
   result<std::optional<mesh_report>> mesh() const override {
     v1::ControlRequest request;

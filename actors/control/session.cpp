@@ -236,6 +236,8 @@ bool session::is_long(const v1::ControlRequest& request) {
   case request_case::kVerify:
   case request_case::kCleanup:
   case request_case::kRebalance:
+  case request_case::kForeseeLoss:
+  case request_case::kDistribution:
   case request_case::kChangePassword:
   case request_case::kAddRecoveryPhrase:
     return true;
@@ -325,7 +327,7 @@ job_options session::options_for(const v1::ControlRequest& request) {
 result<session::reply> session::carry_out(const v1::ControlRequest& request, byte_view secret) {
   if (request.what_case() == request_case::WHAT_NOT_SET)
     return fail(errc::format_newer, "serve a request of a kind that this version does not know");
-  if (request.what_case() <= request_case::kRecoverVault && request.what_case() != request_case::kCloseVault)
+  if (request.what_case() <= request_case::kLabelDrive && request.what_case() != request_case::kCloseVault)
     return on_node(request, secret);
   auto found = vaults_.find(request.vault());
   if (found == vaults_.end())
@@ -339,7 +341,7 @@ result<session::reply> session::carry_out(const v1::ControlRequest& request, byt
     return on_data(in, request, options_for(request));
   if (request.what_case() <= request_case::kFlush)
     return on_names(in, request);
-  if (request.what_case() <= request_case::kRebalance)
+  if (request.what_case() <= request_case::kDistribution)
     return on_care(in, request, options_for(request));
   return on_keys(in, request, secret);
 }
@@ -359,6 +361,7 @@ result<session::reply> session::on_node(const v1::ControlRequest& request, byte_
   case request_case::kAdoptDrive:
   case request_case::kDrainDrive:
   case request_case::kRemoveDrive:
+  case request_case::kLabelDrive:
     return on_drives(request);
   case request_case::kMesh:
     return made<reply>(node_.mesh(), [&](reply& to, std::optional<mesh_report> from) {
@@ -403,6 +406,8 @@ result<session::reply> session::on_drives(const v1::ControlRequest& request) {
     return made<reply>(node_.add_drive(request.add_drive().drive()), one);
   case request_case::kAdoptDrive:
     return made<reply>(node_.adopt_drive(request.adopt_drive().drive()), one);
+  case request_case::kLabelDrive:
+    return made<reply>(node_.label_drive(request.label_drive().drive(), read(request.label_drive())), one);
   case request_case::kDrainDrive:
     return made<reply>(node_.drain_drive(request.drain_drive().drive()));
   default:
@@ -617,6 +622,15 @@ result<session::reply> session::on_care(vault& in, const v1::ControlRequest& req
   case request_case::kCleanup:
     return made<reply>(in.cleanup(read(request.cleanup()), job),
                        [](reply& to, const cleanup_summary& from) { write(*to.message.mutable_cleaned(), from); });
+  case request_case::kForeseeLoss: {
+    auto drives = read(request.foresee_loss());
+    if (!drives)
+      return fail(drives.error());
+    return made<reply>(in.foresee_loss(*drives), [](reply& to, const loss_report& from) { write(*to.message.mutable_loss(), from); });
+  }
+  case request_case::kDistribution:
+    return made<reply>(in.distribution(read(request.distribution())),
+                       [](reply& to, const distribution_report& from) { write(*to.message.mutable_distribution(), from); });
   default:
     return made<reply>(in.rebalance(request.rebalance().dry_run(), job),
                        [](reply& to, const rebalance_summary& from) { write(*to.message.mutable_rebalanced(), from); });

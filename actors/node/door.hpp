@@ -43,6 +43,8 @@ public:
   [[nodiscard]] virtual result<verify_summary> verify(const verify_request& what, const job_options& job) = 0;
   [[nodiscard]] virtual result<cleanup_summary> cleanup(const cleanup_request& what, const job_options& job) = 0;
   [[nodiscard]] virtual result<rebalance_summary> rebalance(bool dry_run, const job_options& job) = 0;
+  [[nodiscard]] virtual result<loss_report> foresee_loss(const std::vector<drive_id>& drives) const = 0;
+  [[nodiscard]] virtual result<distribution_report> distribution(const distribution_request& what) const = 0;
 
   [[nodiscard]] virtual result<std::vector<key_lock>> key_locks() const = 0;
   [[nodiscard]] virtual result<bytes> key_file() const = 0;
@@ -67,6 +69,7 @@ public:
   [[nodiscard]] virtual std::vector<drive_report> drives() const = 0;
   [[nodiscard]] virtual result<void> drain_drive(const std::string& drive) = 0;
   [[nodiscard]] virtual result<void> remove_drive(const std::string& drive, bool force) = 0;
+  [[nodiscard]] virtual result<drive_report> label_drive(const std::string& drive, const drive_label_change& change) = 0;
 
   [[nodiscard]] virtual result<std::optional<mesh_report>> mesh() const = 0;
   [[nodiscard]] virtual result<std::vector<peer_report>> peers() const = 0;

@@ -156,6 +156,22 @@ result<void> node_home::set_drives(const std::vector<known_drive>& drives) {
   return write(drives_file(), as_view(text));
 }
 
+std::string node_home::labels_file() const {
+  return join_path(folder_, "labels");
+}
+
+result<storage::label_table> node_home::labels() const {
+  return storage::read_labels(*env_.files, labels_file());
+}
+
+result<void> node_home::set_labels(const storage::label_table& labels) {
+  auto there = this->labels();
+  if (!there)
+    return fail(there.error());
+  auto text = storage::encode_labels(labels);
+  return storage::encode_labels(*there) == text ? result<void>{} : write(labels_file(), as_view(text));
+}
+
 result<crypto::key256> node_home::device_secret() {
   auto path = join_path(folder_, "device.key");
   auto raw = read_whole(*env_.files, path, small_file_max);

@@ -7,6 +7,7 @@
 #include "datamesh/base/environment.hpp"
 #include "datamesh/mesh.hpp"
 #include "network/grants.hpp"
+#include "storage/drive_label_file.hpp"
 
 #include <optional>
 #include <string>
@@ -53,6 +54,11 @@ public:
 
   [[nodiscard]] result<std::vector<known_drive>> drives() const;
   [[nodiscard]] result<void> set_drives(const std::vector<known_drive>& drives);
+
+  /// Where drives are; none where there is no such file.
+  [[nodiscard]] result<storage::label_table> labels() const;
+  /// Durable when it succeeds. Writes nothing where that is what the file says.
+  [[nodiscard]] result<void> set_labels(const storage::label_table& labels);
 
   /// The X25519 secret of this installation; made when first asked for.
   [[nodiscard]] result<crypto::key256> device_secret();
@@ -113,6 +119,7 @@ private:
   [[nodiscard]] result<void> write(const std::string& path, byte_view content, uint32_t mode = 0600) const;
   [[nodiscard]] std::string drives_file() const;
   [[nodiscard]] std::string grants_file() const;
+  [[nodiscard]] std::string labels_file() const;
   [[nodiscard]] std::string removed_folder() const;
   [[nodiscard]] result<void> keep_removal_list(const std::string& name, const std::string& path);
   [[nodiscard]] std::string rebuild_file(const std::string& name) const;

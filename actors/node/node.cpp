@@ -46,6 +46,7 @@ public:
   [[nodiscard]] std::vector<drive_report> drives() const override;
   [[nodiscard]] result<void> drain_drive(const std::string& drive) override;
   [[nodiscard]] result<void> remove_drive(const std::string& drive, bool force) override;
+  [[nodiscard]] result<drive_report> label_drive(const std::string& drive, const drive_label_change& change) override;
 
   [[nodiscard]] result<std::optional<mesh_report>> mesh() const override;
   [[nodiscard]] result<std::vector<peer_report>> peers() const override;
@@ -90,6 +91,10 @@ result<void> local_node::drain_drive(const std::string& drive) {
 
 result<void> local_node::remove_drive(const std::string& drive, bool force) {
   return core_->remove_drive(drive, force);
+}
+
+result<drive_report> local_node::label_drive(const std::string& drive, const drive_label_change& change) {
+  return core_->label_drive(drive, change);
 }
 
 result<std::optional<mesh_report>> local_node::mesh() const {
@@ -235,6 +240,10 @@ result<void> node::drain_drive(const std::string& drive) {
 
 result<void> node::remove_drive(const std::string& drive, bool force) {
   return impl_->door->remove_drive(drive, force);
+}
+
+result<drive_report> node::label_drive(const std::string& drive, const drive_label_change& change) {
+  return impl_->door->label_drive(drive, change);
 }
 
 result<std::optional<mesh_report>> node::mesh() const {

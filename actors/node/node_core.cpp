@@ -71,6 +71,9 @@ result<std::shared_ptr<node_core>> node_core::open(node_options options, bool cr
   auto known = core->home.drives();
   if (!known)
     return fail(known.error());
+  auto labels = core->home.labels();
+  if (!labels)
+    return fail(labels.error());
   core->peers = std::make_shared<network::peer_access>();
   core->events = std::make_shared<event_hub>(core->env.clock, core->options.on_event);
   core->pace = std::make_shared<storage::read_pace>(core->env.clock);
@@ -91,7 +94,8 @@ result<std::shared_ptr<node_core>> node_core::open(node_options options, bool cr
   for (const auto& drive : *known)
     folders.push_back(drive.folder);
   core->name_peers(folders);
-  core->drives->load([core = core.get(), known = std::move(*known)] { return core->start_drives(known); });
+  core->drives->load(
+      [core = core.get(), known = std::move(*known), labels = std::move(*labels)] { return core->start_drives(known, labels); });
   if (auto member = core->start_mesh(); !member)
     return fail(member.error());
   return core;

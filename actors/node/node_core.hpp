@@ -62,6 +62,8 @@ public:
   [[nodiscard]] result<drive_report> add_drive(const std::string& folder, bool adopt);
   [[nodiscard]] result<void> remove_drive(const std::string& which, bool force);
   [[nodiscard]] result<void> set_drive_state(const std::string& which, storage::drive_state state);
+  /// See `node::label_drive`.
+  [[nodiscard]] result<drive_report> label_drive(const std::string& which, const drive_label_change& change);
   [[nodiscard]] std::vector<drive_report> reports() const;
   [[nodiscard]] std::vector<drive_id> drives_in_service() const;
 
@@ -132,7 +134,7 @@ private:
   [[nodiscard]] std::optional<drive_id> draining_at(const std::string& folder) const;
   [[nodiscard]] result<drive_report> end_draining(const drive_id& id);
   void report_drive(const storage::drive_entry& drive, severity level, std::string detail, std::optional<errc> code);
-  [[nodiscard]] storage::drive_table::list start_drives(const std::vector<known_drive>& known);
+  [[nodiscard]] storage::drive_table::list start_drives(const std::vector<known_drive>& known, const storage::label_table& labels);
   void stop_drives(const storage::drive_table::list& list);
   [[nodiscard]] result<storage::drive_entry> find_drive(const std::string& which) const;
   /// A catalog that is made of no drive would be an empty one.
@@ -144,6 +146,7 @@ private:
   [[nodiscard]] result<std::set<vault_id>> vaults_here() const;
   [[nodiscard]] result<void> list_shards(const std::string& name, const credential& with, const job_options& job);
   [[nodiscard]] result<void> save_drives(const storage::drive_table::list& list);
+  [[nodiscard]] result<void> save_labels(const storage::drive_table::list& list);
 
   std::unique_ptr<caf::actor_system_config> config_ = std::make_unique<caf::actor_system_config>();
   std::unique_ptr<caf::actor_system> system_;

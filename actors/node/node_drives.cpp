@@ -39,6 +39,7 @@ drive_report report_of(const storage::drive_entry& drive) {
   drive_report report;
   report.id = drive.id;
   report.folder = drive.folder;
+  report.labels = drive.labels;
   if (!drive.store) {
     report.state = "missing";
     report.reason = drive.reason;
@@ -79,6 +80,8 @@ storage::drive_entry node_core::start_drive(const known_drive& known, bool take_
   entry.id = id;
   entry.folder = folder;
   entry.term = term;
+  if (auto peer = network::peer_of(folder))
+    entry.node = peer->hex();
   auto store = open_place(known, take_over);
   if (!store) {
     entry.reason = store.error();
@@ -98,7 +101,7 @@ storage::drive_entry node_core::start_drive(const known_drive& known, bool take_
   return entry;
 }
 
-storage::drive_table::list node_core::start_drives(const std::vector<known_drive>& known) {
+storage::drive_table::list node_core::start_drives(const std::vector<known_drive>& known, const storage::label_table& labels) {
   // Each index has a log to read: side by side, they open in the time of one.
   storage::drive_table::list list(known.size());
   std::vector<std::thread> openers;
@@ -106,6 +109,9 @@ storage::drive_table::list node_core::start_drives(const std::vector<known_drive
     openers.emplace_back([&, i] { list[i] = start_drive(known[i]); });
   for (auto& opener : openers)
     opener.join();
+  for (auto& drive : list)
+    if (auto found = labels.find(drive.id); found != labels.end())
+      drive.labels = found->second;
   for (const auto& drive : list) {
     if (drive.store)
       caf::anon_send(supervisor_, drive_watch{std::make_shared<const storage::drive_entry>(drive)});
@@ -214,6 +220,7 @@ bool node_core::restart_drive(const drive_id& id) {
     return true; // Removed, or brought back, meanwhile.
   auto fresh = start_drive({id, found->folder, found->term});
   fresh.leaving = found->leaving;
+  fresh.labels = found->labels;
   *found = fresh;
   drives->replace(std::move(list));
   if (!fresh.store)
@@ -272,6 +279,32 @@ void node_core::ask_peers(vault_runtime& vault) {
       }
   if (changed)
     (void) vault.mend(); // What that could not do, the next does.
+}
+
+/// Those of drives that are no more go.
+result<void> node_core::save_labels(const storage::drive_table::list& list) {
+  storage::label_table labels;
+  for (const auto& drive : list)
+    labels[drive.id] = drive.labels;
+  return home.set_labels(labels);
+}
+
+result<drive_report> node_core::label_drive(const std::string& which, const drive_label_change& change) {
+  std::lock_guard guard{mutex_};
+  auto found = find_drive(which);
+  if (!found)
+    return fail(found.error());
+  auto labels = storage::changed_by(found->labels, change);
+  if (auto good = storage::check_labels(labels); !good)
+    return fail(good.error());
+  auto list = *drives->all();
+  auto& drive = *std::ranges::find(list, found->id, &storage::drive_entry::id);
+  drive.labels = labels;
+  if (auto saved = save_labels(list); !saved)
+    return fail(saved.error().within("label drive", found->folder));
+  auto report = report_of(drive);
+  drives->replace(std::move(list));
+  return report;
 }
 
 /// The drive of this node that is in *folder* and gets no new data.
@@ -347,8 +380,11 @@ result<drive_report> node_core::add_peer(const std::string& folder) {
     return fail(entry.error().within(attempt, folder));
   std::unique_lock guard{mutex_};
   auto list = *drives->all();
+  // What was said of it when it was a drive before is forgotten.
+  auto forgotten = save_labels(list);
   list.push_back(*entry);
-  if (auto saved = is_there() ? fail(errc::already_exists, attempt, folder) : save_drives(list); !saved) {
+  auto free = is_there() ? fail(errc::already_exists, attempt, folder) : std::move(forgotten);
+  if (auto saved = free.and_then([&] { return save_drives(list); }); !saved) {
     stop_drives({*entry});
     return fail(saved.error());
   }
@@ -391,11 +427,13 @@ result<drive_report> node_core::add_drive(const std::string& folder, bool adopt)
     return fail(*entry.reason);
   // A drive that was missing comes back under its old id, perhaps elsewhere.
   auto old = std::find_if(list.begin(), list.end(), [&](const auto& drive) { return drive.id == *id; });
-  if (old != list.end())
+  auto forgotten = save_labels(list);
+  if (old != list.end()) {
+    entry.labels = old->labels;
     *old = entry;
-  else
+  } else
     list.push_back(entry);
-  if (auto saved = save_drives(list); !saved) {
+  if (auto saved = forgotten.and_then([&] { return save_drives(list); }); !saved) {
     stop_drives({entry});
     return fail(saved.error());
   }
@@ -549,6 +587,7 @@ result<void> node_core::remove_drive(const std::string& which, bool force) {
   std::erase_if(list, [&](const auto& other) { return other.id == drive->id; });
   if (auto saved = save_drives(list); !saved)
     return saved;
+  (void) save_labels(list); // Whoever adds it again forgets them, too.
   drives->replace(std::move(list));
   guests_->await_drives();
   stop_drives({*drive});

@@ -114,6 +114,14 @@ result<cleanup_summary> vault::cleanup(const cleanup_request& what, const job_op
   return impl_->door->cleanup(what, job);
 }
 
+result<loss_report> vault::foresee_loss(const std::vector<drive_id>& drives) const {
+  return impl_->door->foresee_loss(drives);
+}
+
+result<distribution_report> vault::distribution(const distribution_request& what) const {
+  return impl_->door->distribution(what);
+}
+
 result<rebalance_summary> vault::rebalance(bool dry_run, const job_options& job) {
   return impl_->door->rebalance(dry_run, job);
 }

@@ -42,6 +42,8 @@ public:
   [[nodiscard]] result<verify_summary> verify(const verify_request& what, const job_options& job) override;
   [[nodiscard]] result<cleanup_summary> cleanup(const cleanup_request& what, const job_options& job) override;
   [[nodiscard]] result<rebalance_summary> rebalance(bool dry_run, const job_options& job) override;
+  [[nodiscard]] result<loss_report> foresee_loss(const std::vector<drive_id>& drives) const override;
+  [[nodiscard]] result<distribution_report> distribution(const distribution_request& what) const override;
 
   [[nodiscard]] result<std::vector<key_lock>> key_locks() const override;
   [[nodiscard]] result<bytes> key_file() const override;

@@ -34,10 +34,9 @@ bool drive_table::can_read(const pack_record& pack) const {
 std::vector<drive_candidate> drive_table::candidates(const list& drives, room_for what) {
   std::vector<drive_candidate> result;
   for (const auto& drive : drives) {
-    if (!drive.store)
-      continue;
-    drive_candidate candidate{drive.id, drive.state()};
-    if (auto usage = drive.store->usage()) {
+    drive_candidate candidate{drive.id, drive.store ? drive.state() : drive_state::failed};
+    candidate.domains = drive.domains();
+    if (auto usage = drive.store ? drive.store->usage() : fail(errc::drive_missing, "measure drive", drive.folder)) {
       candidate.bytes_free = usage->room(what);
       candidate.read_only = usage->read_only;
     }

@@ -4,6 +4,7 @@
 // Thread rule: any thread; `all` answers a frozen list, and waits while it is loaded.
 #pragma once
 
+#include "datamesh/node.hpp"
 #include "storage/catalog.hpp"
 #include "storage/drive_actor.hpp"
 #include "storage/placement.hpp"
@@ -21,7 +22,9 @@ inline constexpr size_t readers_per_drive = 2;
 struct drive_entry {
   drive_id id;
   std::string folder;
-  uint64_t term = 0;                  ///< How often it had changed hands when it came to this node.
+  uint64_t term = 0; ///< How often it had changed hands when it came to this node.
+  drive_labels labels;
+  std::string node;                   ///< That it is room on; empty: this one.
   std::shared_ptr<shard_place> store; ///< Null while the drive is missing.
   drive_writer_actor writer;
   std::vector<drive_reader_actor> readers;
@@ -42,6 +45,10 @@ struct drive_entry {
   /// It is open, and was in its folder when that was last looked at.
   [[nodiscard]] bool is_there() const {
     return store && !*away;
+  }
+
+  [[nodiscard]] drive_domains domains() const {
+    return domains_of(labels.region, labels.zone, labels.operated_by, node);
   }
 
   [[nodiscard]] const drive_reader_actor& reader() const {
@@ -92,7 +99,7 @@ public:
   /// Whether enough shards lie on drives that are in service.
   [[nodiscard]] bool can_read(const pack_record& pack) const;
 
-  /// All present drives with the free space that there is for it.
+  /// All drives with the free space that there is for it. One that is missing is as one that failed.
   [[nodiscard]] static std::vector<drive_candidate> candidates(const list& drives, room_for what);
 
 private:

@@ -28,7 +28,9 @@ pack_storer::pack_storer(packer_actor::pointer self, std::shared_ptr<drive_table
 void pack_storer::store(const run_ptr& run) {
   auto drives = drives_->all();
   auto candidates = drive_table::candidates(*drives, run->upkeep ? room_for::upkeep : room_for::data);
-  std::erase_if(candidates, [&](const auto& drive) { return run->refused.count(drive.id) > 0; });
+  for (auto& drive : candidates)
+    if (run->refused.count(drive.id) > 0)
+      drive.state = drive_state::failed;
   auto shard_bytes = uint64_t{run->record.seal.shape.shard_length} + shard_header_length(run->record.seal.shape, true);
   auto first_round = std::none_of(run->stored.begin(), run->stored.end(), [](bool is) { return is; });
   std::map<drive_id, std::vector<size_t>> by_drive;
@@ -47,7 +49,7 @@ void pack_storer::store(const run_ptr& run) {
     for (size_t i = 0; i < run->stored.size(); ++i) {
       if (run->stored[i])
         continue;
-      auto chosen = place_one(candidates, taken, how_.level, run->record.seal.id.view(), shard_bytes);
+      auto chosen = place_one(candidates, taken, how_, run->record.seal.id.view(), shard_bytes);
       if (!chosen)
         continue;
       taken.push_back(*chosen);

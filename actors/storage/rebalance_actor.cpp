@@ -27,6 +27,7 @@ public:
       if (page->empty())
         return summary_;
       after = page->back().seal.id;
+      look_at_drives();
       for (const auto& pack : *page) {
         // None of a condemned pack is wanted anywhere.
         if (pack.condemned)
@@ -49,6 +50,32 @@ private:
       return room + used == 0 ? 0 : static_cast<double>(used) / static_cast<double>(used + room);
     }
   };
+
+  /// The drives with the room that is left, for the packs of a page.
+  void look_at_drives() {
+    drives_ = drive_table::candidates(*context_->drives->all(), room_for::data);
+    // Most have no domains but that of the node.
+    apart_ = std::ranges::any_of(drives_, [&](const auto& drive) { return drive.domains != drives_.front().domains; });
+    for (auto& drive : drives_)
+      if (auto found = loads_.find(drive.id); found != loads_.end())
+        drive.bytes_free = found->second.room;
+  }
+
+  static policy how_of(const pack_record& pack, domain_level level) {
+    return {pack.seal.shape.k, pack.seal.shape.m, level};
+  }
+
+  static uint64_t size_of(const pack_record& pack) {
+    return uint64_t{pack.seal.shape.shard_length} + shard_header_length(pack.seal.shape, true);
+  }
+
+  /// A shard that should be further from the others, and its drive.
+  std::optional<size_t> too_close_of(const pack_record& pack, domain_level level) {
+    if (!apart_)
+      return std::nullopt;
+    auto index = too_close(drives_, pack.drives, how_of(pack, level), pack.seal.id.view(), size_of(pack));
+    return index && loads_.contains(pack.drives[*index]) ? index : std::nullopt;
+  }
 
   void measure() {
     for (const auto& drive : *context_->drives->all()) {
@@ -88,7 +115,8 @@ private:
 
   /// A pack that others may have changed since it was *seen*.
   result<void> move_alone(const pack_record& seen) {
-    if (std::ranges::none_of(seen.drives, [&](const auto& drive) { return to_empty(drive) != nullptr; }))
+    if (std::ranges::none_of(seen.drives, [&](const auto& drive) { return to_empty(drive) != nullptr; })
+        && !too_close_of(seen, healer_.level_of(seen)))
       return {};
     auto turn = context_->turns.take({&seen.seal.id, 1}, *task_.job);
     if (!turn)
@@ -106,24 +134,52 @@ private:
       auto* from = to_empty(pack.drives[i]);
       if (from == nullptr)
         continue;
-      if (task_.dry_run) {
-        foresee_one(current, static_cast<uint8_t>(i), *from, level);
+      if (!from->leaving && crowds(current, i, level))
         continue;
-      }
-      if (auto moved = move_one(current, static_cast<uint8_t>(i), *from, level); !moved)
+      if (auto moved = move_or_foresee(current, i, *from, level); !moved)
         return moved;
+    }
+    // Each makes the excess less, so that it ends; a drive that refuses must not keep it going.
+    for (size_t moves = 0; moves < pack.drives.size(); ++moves) {
+      auto index = too_close_of(current, level);
+      if (!index)
+        return {};
+      auto before = current.drives[*index];
+      if (auto moved = move_or_foresee(current, *index, loads_.at(before), level); !moved)
+        return moved;
+      if (current.drives[*index] == before)
+        return {};
     }
     return {};
   }
 
-  /// What `move_one` would do, with the room that is left when all before was moved.
-  void foresee_one(pack_record& pack, uint8_t index, load& from, domain_level level) {
-    auto size = uint64_t{pack.seal.shape.shard_length} + shard_header_length(pack.seal.shape, true);
+  /// Whether the shards would be closer to each other with that one on a drive that is less full.
+  bool crowds(const pack_record& pack, size_t index, domain_level level) {
+    if (!apart_)
+      return false;
+    auto seen = healer_.foresee(pack, {static_cast<uint8_t>(index)}, true, level, full_for(pack));
+    return seen.stored > 0 && comes_closer(drives_, pack.drives, index, seen.where.front(), how_of(pack, level), size_of(pack));
+  }
+
+  result<void> move_or_foresee(pack_record& pack, size_t index, load& from, domain_level level) {
+    if (!task_.dry_run)
+      return move_one(pack, static_cast<uint8_t>(index), from, level);
+    foresee_one(pack, static_cast<uint8_t>(index), from, level);
+    return {};
+  }
+
+  /// Drives without room when all before was moved.
+  std::set<drive_id> full_for(const pack_record& pack) const {
     std::set<drive_id> full;
     for (const auto& [id, drive] : loads_)
-      if (drive.room < size)
+      if (drive.room < size_of(pack))
         full.insert(id);
-    auto seen = healer_.foresee(pack, {index}, true, level, full);
+    return full;
+  }
+
+  /// What `move_one` would do, with the room that is left when all before was moved.
+  void foresee_one(pack_record& pack, uint8_t index, load& from, domain_level level) {
+    auto seen = healer_.foresee(pack, {index}, true, level, full_for(pack));
     if (seen.stored == 0) {
       ++summary_.shards_left;
       return;
@@ -184,6 +240,8 @@ private:
   shard_healer healer_;
   rebalance_summary summary_;
   std::map<drive_id, load> loads_;
+  std::vector<drive_candidate> drives_;
+  bool apart_ = false; ///< They are of several domains.
 };
 
 } // namespace

@@ -80,8 +80,11 @@ std::optional<drive_id> shard_healer::choose_drive(const pack_record& pack, uint
   const auto& old = pack.drives[index];
   const auto* there = old.is_zero() ? nullptr : drive_table::find(*drives, old);
   auto candidates = drive_table::candidates(*drives, room_for::data);
-  std::erase_if(candidates, [&](const auto& drive) { return refused.count(drive.id) > 0; });
-  auto takes = std::any_of(candidates.begin(), candidates.end(), [&](const auto& drive) { return drive.id == old && !drive.read_only; });
+  for (auto& drive : candidates)
+    if (refused.count(drive.id) > 0)
+      drive.state = drive_state::failed;
+  auto takes = std::any_of(candidates.begin(), candidates.end(),
+                           [&](const auto& drive) { return drive.id == old && drive.state == drive_state::ok && !drive.read_only; });
   if (!elsewhere && there != nullptr && there->state() == drive_state::ok && takes)
     return old;
   std::vector<drive_id> taken;
@@ -91,7 +94,7 @@ std::optional<drive_id> shard_healer::choose_drive(const pack_record& pack, uint
   if (elsewhere && !old.is_zero())
     std::erase_if(candidates, [&](const auto& drive) { return drive.id == old; });
   auto size = uint64_t{pack.seal.shape.shard_length} + shard_header_length(pack.seal.shape, true);
-  return place_one(candidates, taken, level, pack.seal.id.view(), size);
+  return place_one(candidates, taken, {pack.seal.shape.k, pack.seal.shape.m, level}, pack.seal.id.view(), size);
 }
 
 result<void> shard_healer::store(const pack_record& pack, uint8_t index, const bytes& body, const drive_id& where) {

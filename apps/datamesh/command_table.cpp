@@ -347,9 +347,40 @@ std::vector<command_spec> care_commands() {
                    yes},
        .groups = group_node | group_vault},
       {.name = "rebalance",
-       .summary = "Move data off draining and failed drives and onto emptier ones",
+       .summary = "Move data off draining and failed drives, onto emptier ones, and apart",
+       .text = "Shards that lie closer to each other than they need to, since drives were labelled or added later, are moved to other "
+               "zones, operators or nodes ('drive label'), as few of them as that takes.",
        .example = "datamesh rebalance --dry-run",
        .options = {dry_run},
+       .groups = group_node | group_vault},
+      {.name = "topology",
+       .summary = "Show where the drives are, and what a loss would do",
+       .text =
+           "The drives by region, zone, operator and node, as 'drive label' says, with what is on them. A level that no drive is labelled "
+           "with is left out.\n\n"
+           "--without tells what would be if drives were gone for good, all that are named at once: how many packs of the vault would "
+           "have all their shards, fewer, just enough ('at the margin': the next loss is one of data), or too few, and what a repair "
+           "would read and write, and whether there is room for it. It counts the shards of each pack where they are; nothing is done. "
+           "WHAT is a drive, 'node:' and the first digits of a node's id, 'node:this', or region=NAME, zone=NAME or operator=NAME. It "
+           "exits with 0 whatever the answer is.",
+       .example = "datamesh topology\ndatamesh topology --without zone=house-1\ndatamesh topology --dot | dot -Tsvg > drives.svg",
+       .options = {{.name = "without",
+                    .kind = kind::text,
+                    .placeholder = "WHAT",
+                    .text = "Tell what would be without this drive, node or zone, and all others that are named.",
+                    .repeated = true},
+                   {.name = "dot", .text = "Print the tree in the language of Graphviz."}},
+       .groups = group_node | group_vault},
+      {.name = "distribution",
+       .summary = "Show where the data of files is, and how much may be lost of that",
+       .text = "The packs that PATH, with all below, is in: how many have a shard in which zone, of which operator, on which node and "
+               "drive, and "
+               "how many of them could not be read without it (NEEDED). BAD shards are missing, damaged, or on a drive that is not in "
+               "service. Then how many shards of any pack, and how many zones, nodes and drives, may go before data does. Without PATH and "
+               "--tag all packs are counted, with those of older versions and of the catalog.",
+       .example = "datamesh distribution /photos\ndatamesh distribution --tag kind=tax",
+       .arguments = {{.name = "PATH", .kind = kind::vault_path, .optional = true, .repeated = true}},
+       .options = {{.name = "tag", .kind = kind::text, .placeholder = "KEY[=VALUE]", .text = "Only files with this tag."}},
        .groups = group_node | group_vault},
       {.name = "rebuild",
        .summary = "Make the catalog again from the drives and the key alone",
@@ -436,6 +467,18 @@ std::vector<command_spec> drive_commands() {
        .example = "datamesh drive remove /mnt/a",
        .arguments = {{.name = "DRIVE", .kind = kind::drive}},
        .options = {{.name = "force", .letter = 'f', .text = "Even when packs or others depend on it."}, dry_run, yes},
+       .groups = group_node},
+      {.name = "label",
+       .summary = "Say in which zone and region a drive is, and who runs it",
+       .text = "The shards of a pack are kept apart by it: from each zone no more than may be lost, one where there are zones enough, and "
+               "within that the same for operators, then for nodes. Where drives are in too few zones for that, operators count, then "
+               "nodes, then drives. A drive without a label counts with its node.\n\n"
+               "What is not named stays, and 'zone=' takes the label away. A label has 1 to 64 letters, digits, '.', '_' or '-'. It holds "
+               "for new data; 'rebalance' moves what is there. Two zones of one name in two regions are two. 'drive replace' gives the new "
+               "drive the labels of the old one.",
+       .example = "datamesh drive label /mnt/a zone=house-1 region=eu\ndatamesh drive label /mnt/a operator=",
+       .arguments = {{.name = "DRIVE", .kind = kind::drive}, {.name = "KEY=VALUE", .kind = kind::text, .repeated = true}},
+       .options = {dry_run},
        .groups = group_node},
   };
 }

@@ -81,7 +81,13 @@ outcome<int> each_drive(session& s, const std::function<std::string_view(const d
   return 0;
 }
 
-/// The drive that *word* means, as the node understands it.
+void tell_drive_change(session& s, const drive_report& drive, const std::string& would, const std::string& did) {
+  s.out.line(json_line{"summary"}.add("dry_run", s.dry_run()).add("id", drive.id.hex()).name("folder", drive.folder));
+  s.out.print("{} {}.", s.dry_run() ? would : did, printable(drive.folder));
+}
+
+} // namespace
+
 outcome<drive_report> find_drive(node& n, const std::string& word) {
   auto path = absolute_path(word);
   std::optional<drive_report> found;
@@ -99,13 +105,6 @@ outcome<drive_report> find_drive(node& n, const std::string& word) {
   return *found;
 }
 
-void tell_drive_change(session& s, const drive_report& drive, const std::string& would, const std::string& did) {
-  s.out.line(json_line{"summary"}.add("dry_run", s.dry_run()).add("id", drive.id.hex()).name("folder", drive.folder));
-  s.out.print("{} {}.", s.dry_run() ? would : did, printable(drive.folder));
-}
-
-} // namespace
-
 json_line drive_json(const drive_report& drive, json_line line) {
   line.add("id", drive.id.hex())
       .name("folder", drive.folder)
@@ -116,16 +115,27 @@ json_line drive_json(const drive_report& drive, json_line line) {
       .add("disk_free", drive.disk_free);
   if (drive.reason)
     line.add("error", facts_of(drive.reason->code()).name).add("reason", drive.reason->message());
-  return line;
+  return with_labels(std::move(line), drive.labels);
 }
 
 std::string drive_table(const output& out, const std::vector<drive_report>& drives) {
   using align = text_table::align;
-  text_table table{{align::left, align::left, align::right, align::right, align::right, align::left}};
-  table.heading({"ID", "STATE", "SHARDS", "STORED", "FREE", "FOLDER"});
+  auto labelled = std::ranges::any_of(drives, [](const auto& drive) { return drive.labels != drive_labels{}; });
+  std::vector<std::string> heading{"ID", "STATE", "SHARDS", "STORED", "FREE", "FOLDER"};
+  if (labelled)
+    heading.insert(heading.end() - 1, "LABELS");
+  text_table table{{align::left, align::left, align::right, align::right, align::right, align::left, align::left}};
+  table.heading(heading);
   for (auto& drive : drives) {
-    table.row({drive.id.brief(), drive.state, grouped(drive.shards), out.size(drive.shard_bytes),
-               drive.disk_total > 0 ? out.size(drive.disk_free) : "-", printable(drive.folder)});
+    std::vector<std::string> row{drive.id.brief(),
+                                 drive.state,
+                                 grouped(drive.shards),
+                                 out.size(drive.shard_bytes),
+                                 drive.disk_total > 0 ? out.size(drive.disk_free) : "-",
+                                 printable(drive.folder)};
+    if (labelled)
+      row.insert(row.end() - 1, labels_text(drive.labels));
+    table.row(std::move(row));
   }
   return table.render();
 }
@@ -244,9 +254,15 @@ bool may_still_be_emptied(errc code) {
 
 /// Adds the new drive, unless an earlier try did, and moves to it what the old one has.
 outcome<rebalance_summary> empty_drive(session& s, node& n, vault& v, const drive_report& old, const std::optional<std::string>& folder) {
-  if (folder)
-    if (auto added = n.add_drive(*folder); !added)
+  if (folder) {
+    auto added = n.add_drive(*folder);
+    if (!added)
       return refuse(drive_refused(added.error(), *folder));
+    // It is where the old one was, as far as anybody said.
+    if (const auto& as = old.labels; as != drive_labels{})
+      if (auto labelled = n.label_drive(added->id.hex(), {as.region, as.zone, as.operated_by}); !labelled)
+        return refuse(labelled.error());
+  }
   if (old.state == "ok" || old.state == "read-only")
     if (auto drained = n.drain_drive(old.id.hex()); !drained && !may_still_be_emptied(drained.error().code()))
       return refuse(drained.error());

@@ -141,6 +141,8 @@ outcome<int> run_verify(session&);
 outcome<int> run_repair(session&);
 outcome<int> run_cleanup(session&);
 outcome<int> run_rebalance(session&);
+outcome<int> run_topology(session&);
+outcome<int> run_distribution(session&);
 outcome<int> run_rebuild(session&);
 outcome<int> run_recover(session&);
 outcome<int> run_bench(session&);
@@ -150,6 +152,7 @@ outcome<int> run_drive_drain(session&);
 outcome<int> run_drive_replace(session&);
 outcome<int> run_drive_adopt(session&);
 outcome<int> run_drive_remove(session&);
+outcome<int> run_drive_label(session&);
 outcome<int> run_node_status(session&);
 outcome<int> run_node_allow(session&);
 outcome<int> run_peers(session&);
@@ -186,6 +189,12 @@ outcome<int> run_version(session&);
 // Parts that several commands print.
 [[nodiscard]] json_line drive_json(const drive_report& drive, json_line line = json_line{"item"});
 [[nodiscard]] std::string drive_table(const output& out, const std::vector<drive_report>& drives);
+/// *line* with those labels that there are.
+[[nodiscard]] json_line with_labels(json_line line, const drive_labels& labels);
+/// "zone=house-1 region=eu", "-" for none.
+[[nodiscard]] std::string labels_text(const drive_labels& labels);
+/// The drive that *word* means, as the node understands it.
+[[nodiscard]] outcome<drive_report> find_drive(node& n, const std::string& word);
 [[nodiscard]] std::vector<std::string> folders_of(const std::vector<drive_report>& drives);
 /// Tells what a rebuild of *vault*'s catalog found.
 [[nodiscard]] outcome<int> rebuilt(session& s, const std::string& vault, const rebuild_summary& sum);

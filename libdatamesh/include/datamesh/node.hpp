@@ -333,6 +333,23 @@ struct vault_stats {
   uint64_t operations_since_checkpoint = 0; ///< That a rebuild of the catalog would repeat.
 };
 
+/// Where a drive is and who runs it, as the operator of this node says; what nobody said is empty.
+/// The shards of a pack are kept apart by it (docs/mesh.md). Each has 1 to 64 letters, digits, '.',
+/// '_' or '-', and begins with none of these three.
+struct drive_labels {
+  std::string region;
+  std::string zone;        ///< Within its region: what may go at once, as a house.
+  std::string operated_by; ///< `operator` on the command line.
+  friend bool operator==(const drive_labels&, const drive_labels&) = default;
+};
+
+/// What is none stays as it is; an empty one takes the label away.
+struct drive_label_change {
+  std::optional<std::string> region{};
+  std::optional<std::string> zone{};
+  std::optional<std::string> operated_by{};
+};
+
 struct drive_report {
   drive_id id;
   std::string folder;
@@ -342,6 +359,64 @@ struct drive_report {
   uint64_t disk_total = 0;
   uint64_t disk_free = 0;
   std::optional<error> reason; ///< Why it is not ok.
+  drive_labels labels;
+};
+
+/// How packs are. A shard counts where its drive is in service and has not failed, and nobody found
+/// the shard missing or damaged.
+struct pack_standing {
+  uint64_t full = 0;       ///< All k+m count.
+  uint64_t below_full = 0; ///< Fewer, but k or more.
+  uint64_t at_margin = 0;  ///< Of these, exactly k: the loss of one more is that of data.
+  uint64_t lost = 0;       ///< Fewer than k.
+  friend bool operator==(const pack_standing&, const pack_standing&) = default;
+};
+
+/// What would be if drives were gone for good.
+struct loss_report {
+  std::vector<drive_report> drives; ///< Those drives.
+  uint64_t packs = 0;
+  pack_standing now;
+  pack_standing then;
+  uint64_t shards_gone = 0; ///< That count now.
+  uint64_t bytes_gone = 0;
+  /// Of packs that are not lost then, all that do not count: what `repair` would make anew, and what
+  /// it reads for that, k shards a pack.
+  uint64_t shards_to_repair = 0;
+  uint64_t bytes_to_write = 0;
+  uint64_t bytes_to_read = 0;
+  uint64_t shards_unplaced = 0; ///< Of these, for which the drives that are left have no place.
+};
+
+struct distribution_request {
+  std::vector<std::string> paths{}; ///< Files or folders with all below; empty: all there is, names and older versions, too.
+  std::string tag_key{};            ///< Only files with that tag ...
+  std::optional<std::string> tag{}; ///< ... and that value.
+};
+
+/// What lies in one part of the store.
+struct domain_share {
+  enum class level : uint8_t { zone = 0, operated_by = 1, node = 2, drive = 3 };
+  level of = level::drive;
+  std::string name;     ///< "REGION/ZONE", "ZONE", an operator, "this node", "node:" and its id, or a drive's folder.
+  bool labelled = true; ///< False for what has no label of that level, and stands under the name that it has below.
+  uint64_t packs = 0;   ///< That have a shard there.
+  uint64_t shards = 0;
+  uint64_t shards_bad = 0;   ///< Of these, that do not count, see `pack_standing`.
+  uint64_t bytes = 0;        ///< Of all shards there.
+  uint64_t packs_needed = 0; ///< That could not be read without it.
+};
+
+struct distribution_report {
+  uint64_t files = 0;
+  uint64_t packs = 0;
+  pack_standing standing;
+  uint64_t shards = 0; ///< That there should be.
+  uint64_t shards_bad = 0;
+  std::optional<int> margin; ///< Fewest shards that any pack can lose; negative where data is lost, empty without packs.
+  /// Fewest zones, operators, nodes and drives whose loss would be that of data, less one; in the order of `domain_share::level`.
+  std::vector<int> margins;
+  std::vector<domain_share> shares; ///< By level, then name.
 };
 
 /// What the mesh keeps of a vault, so that a recovery phrase and the nodes alone bring it back
@@ -520,8 +595,12 @@ public:
   /// `conflict` where packs on the drives could not be read, or drives were away when the catalog was made
   /// (`status` tells): nobody knows what these need. A dry run is refused, too.
   [[nodiscard]] result<cleanup_summary> cleanup(const cleanup_request& what, const job_options& job = {});
-  /// Moves shards off draining drives and onto emptier ones.
+  /// Moves shards off draining drives, onto emptier ones, and apart where drives were labelled since.
   [[nodiscard]] result<rebalance_summary> rebalance(bool dry_run = false, const job_options& job = {});
+  /// What would be without *drives*, by where the shards are; nothing is done. `not_found` for one that is none.
+  [[nodiscard]] result<loss_report> foresee_loss(const std::vector<drive_id>& drives) const;
+  /// Where the data of files is, or of all.
+  [[nodiscard]] result<distribution_report> distribution(const distribution_request& what = {}) const;
 
   // Keys.
   [[nodiscard]] result<std::vector<key_lock>> key_locks() const;
@@ -598,6 +677,10 @@ public:
   /// Takes a drive out of the node. `conflict` while packs depend on it, or may do so in a vault that is not open, or while shards
   /// of other nodes' owners lie on it, unless *force*.
   [[nodiscard]] result<void> remove_drive(const std::string& drive, bool force = false);
+
+  /// Durable when it answers. New data heeds it at once, what is there when it is rebalanced.
+  /// `name_invalid` for a label that can not be.
+  [[nodiscard]] result<drive_report> label_drive(const std::string& drive, const drive_label_change& change);
 
   // The mesh that it is a member of, by `node_options::mesh`.
   /// Nothing where it is in none.

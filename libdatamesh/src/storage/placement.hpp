@@ -1,12 +1,20 @@
 // Which drives take the shards of a pack. Weighted rendezvous hashing (Thaler and
 // Ravishankar 1998; weights as in Schindelhauer and Schomaker 2005): a drive's
 // share follows its free space, and adding one moves no more than its share.
+//
+// Drives lie in domains that may go at once: a zone, an operator's nodes, a node. From the highest
+// level down, as few shards of a pack as can be go to one domain of a level, where no more than m do:
+// then the loss of any of its domains is survived. Where there are k+m of them that is one each. A level
+// of which the loss of a domain could not be survived in any case does not count. Inside of that the
+// weights choose; as long as domains of a level lie within such of a higher one, what they choose is
+// the heaviest set that there is.
 #pragma once
 
 #include "datamesh/base/ids.hpp"
 #include "datamesh/base/result.hpp"
 #include "storage/shard_store.hpp"
 
+#include <array>
 #include <span>
 #include <vector>
 
@@ -40,21 +48,32 @@ struct policy {
 /// of a pack; 0 at level block.
 [[nodiscard]] uint8_t drive_losses_survived(const policy& p) noexcept;
 
+enum class label_level : uint8_t { zone = 0, operated_by = 1, node = 2 };
+inline constexpr size_t label_levels = 3;
+/// By `label_level`; equal texts are one domain.
+using drive_domains = std::array<std::string, label_levels>;
+
+/// Where nobody said what zone or operator a drive is of, its domain of that level is the one below.
+/// @param node that the drive is of; empty: this one
+[[nodiscard]] drive_domains domains_of(std::string_view region, std::string_view zone, std::string_view operated_by, std::string_view node);
+
 struct drive_candidate {
   drive_id id;
   drive_state state = drive_state::ok;
   uint64_t bytes_free = 0; ///< Above the drive's reserve.
   bool read_only = false;  ///< Takes no shard, whatever is free.
+  drive_domains domains{};
 };
 
-/// The drive of each shard, by shard index. At level drive all differ; drives that
+/// The drive of each shard, by shard index. At level drive all differ, and domains do as said above; drives that
 /// are not ok, read-only or lack room for *shard_bytes* are left out, and the tail of the answer
 /// is empty (nullopt) where drives run short. At level block shards share drives
 /// evenly as far as each has room. Deterministic: *seed* (the pack id) and the drives
 /// decide, not their order. When fewer than *shards_min* can be placed, `read_only` if the
 /// drives that are would be enough with the others, `drive_full` if room is what lacks, else `too_few_drives`. `policy_invalid` for k = 0
 /// or k+m > 128. A new drive takes the place of one drive of a pack, so at most one shard of it has to move; which index lies where among
-/// the drives that stay is of no matter. @pre Ids differ.
+/// the drives that stay is of no matter. One in a domain that was not there may move more, where shards come further apart. @pre Ids
+/// differ.
 [[nodiscard]] result<std::vector<std::optional<drive_id>>> place(std::span<const drive_candidate> drives, const policy& how, byte_view seed,
                                                                  uint64_t shard_bytes);
 
@@ -63,8 +82,21 @@ struct drive_candidate {
 
 /// One drive for a single shard that is to be rebuilt or moved: the next best by the
 /// order of `place`. Drives in *taken* hold shards of the pack, named once a shard:
-/// at level drive they are left out, at level block the drive with the fewest wins.
-[[nodiscard]] std::optional<drive_id> place_one(std::span<const drive_candidate> drives, std::span<const drive_id> taken,
-                                                domain_level level, byte_view seed, uint64_t shard_bytes);
+/// at level drive they are left out, at level block the drive with the fewest wins. One that is
+/// not in *drives* counts for nothing, any other one with its domains, whatever its state.
+[[nodiscard]] std::optional<drive_id> place_one(std::span<const drive_candidate> drives, std::span<const drive_id> taken, const policy& how,
+                                                byte_view seed, uint64_t shard_bytes);
+
+/// A shard of the pack that lies on the drives *placed* (zero: nowhere), which would be further from
+/// the others where `place_one` puts it: the lightest in a domain that has more than it should. None
+/// where no move helps, and at level block. Moved one by one, each makes the excess of a level less and
+/// that of no higher one more, so that there are no more of them than shards in excess.
+/// Only what lies on drives that are ok and not read-only is moved.
+[[nodiscard]] std::optional<size_t> too_close(std::span<const drive_candidate> drives, std::span<const drive_id> placed, const policy& how,
+                                              byte_view seed, uint64_t shard_bytes);
+
+/// Whether shards of that pack are closer to each other once that number *index* is on *to*.
+[[nodiscard]] bool comes_closer(std::span<const drive_candidate> drives, std::span<const drive_id> placed, size_t index, const drive_id& to,
+                                const policy& how, uint64_t shard_bytes);
 
 } // namespace datamesh::storage

@@ -284,6 +284,70 @@ TEST_CASE("a vault comes back from its phrase over a connection, for who may add
   }
 }
 
+TEST_CASE("drives are labelled over a connection, and what is told of places and losses is the same", "[connect]") {
+  served_house h;
+  auto node = h.connect();
+  auto drives = node->drives();
+  REQUIRE(drives.size() == 3);
+  CHECK(must(node->label_drive(drives[0].id.hex(), {.region = "eu", .zone = "a", .operated_by = "ann"})).labels
+        == drive_labels{"eu", "a", "ann"});
+  must(node->label_drive(drives[0].id.hex(), {.operated_by = ""}));
+  CHECK(code_of(node->label_drive(drives[1].id.hex(), {.zone = "a b"})) == errc::name_invalid);
+  CHECK(node->drives()[0].labels == drive_labels{"eu", "a", ""});
+  CHECK(h.inner.node().drives()[0].labels == drive_labels{"eu", "a", ""});
+  CHECK(node->drives()[1].labels == drive_labels{});
+  auto vault = must(node->open_vault("main", credential::this_device()));
+  must(put_text(vault, "/a/one", noise(1, 300'000)));
+  must(put_text(vault, "/two", noise(2, 300'000)));
+  must(vault.set_tag("/two", "kind", "tax"));
+  for (const auto& gone : {std::vector<drive_id>{}, {drives[0].id}, {drives[0].id, drives[2].id}}) {
+    auto there = must(vault.foresee_loss(gone));
+    auto here = must(h.inner.vault().foresee_loss(gone));
+    CHECK(there.packs == here.packs);
+    CHECK(there.now == here.now);
+    CHECK(there.then == here.then);
+    CHECK(there.shards_gone == here.shards_gone);
+    CHECK(there.bytes_gone == here.bytes_gone);
+    CHECK(there.shards_to_repair == here.shards_to_repair);
+    CHECK(there.bytes_to_write == here.bytes_to_write);
+    CHECK(there.bytes_to_read == here.bytes_to_read);
+    CHECK(there.shards_unplaced == here.shards_unplaced);
+    CHECK(there.drives.size() == gone.size());
+  }
+  CHECK(must(vault.foresee_loss({drives[0].id, drives[2].id})).then.lost > 0);
+  CHECK(code_of(vault.foresee_loss({*drive_id::parse(std::string(32, '1'))})) == errc::not_found);
+  for (const auto& what : {distribution_request{}, distribution_request{.paths = {"/a"}},
+                           distribution_request{.tag_key = "kind", .tag = "tax"}, distribution_request{.tag_key = "none"}}) {
+    auto there = must(vault.distribution(what));
+    auto here = must(h.inner.vault().distribution(what));
+    CHECK(there.files == here.files);
+    CHECK(there.packs == here.packs);
+    CHECK(there.standing == here.standing);
+    CHECK(there.shards == here.shards);
+    CHECK(there.shards_bad == here.shards_bad);
+    CHECK(there.margin == here.margin);
+    CHECK(there.margins == here.margins);
+    REQUIRE(there.shares.size() == here.shares.size());
+    for (size_t i = 0; i < there.shares.size(); ++i) {
+      CHECK(there.shares[i].of == here.shares[i].of);
+      CHECK(there.shares[i].name == here.shares[i].name);
+      CHECK(there.shares[i].labelled == here.shares[i].labelled);
+      CHECK(there.shares[i].packs == here.shares[i].packs);
+      CHECK(there.shares[i].shards == here.shares[i].shards);
+      CHECK(there.shares[i].packs_needed == here.shares[i].packs_needed);
+      CHECK(there.shares[i].bytes == here.shares[i].bytes);
+    }
+  }
+  CHECK(must(vault.distribution({.paths = {"/a"}})).files == 1);
+}
+
+TEST_CASE("who is not the operator labels no drive", "[connect]") {
+  served_house h{geteuid() + 1};
+  auto node = h.connect();
+  auto due = geteuid() == 0 ? errc{} : errc::permission_denied;
+  CHECK(code_of(node->label_drive(h.inner.drive(1), {.zone = "a"})) == due);
+}
+
 TEST_CASE("names, care and keys answer over a connection as they do without it", "[connect]") {
   served_house h;
   auto node = h.connect();

@@ -121,6 +121,31 @@ TEST_CASE("what other nodes keep is found again after a restart of either side",
   CHECK(must(s.own.vault().verify({.deep = true})).shards_missing == 0);
 }
 
+TEST_CASE("a node has one shard of each pack while there are nodes enough, however many drives it has", "[peers][topology]") {
+  street s;
+  for (size_t drive = 2; drive <= 4; ++drive)
+    must(s.own.node().add_drive(s.own.drive(drive)));
+  s.lend_all();
+  for (uint64_t i = 0; i < 5; ++i) {
+    put_stream_request what;
+    what.from = std::make_shared<text_source>(noise(i, mib));
+    what.target_path = "/" + std::to_string(i);
+    what.policy = "2+2";
+    must(s.own.vault().put(what));
+  }
+  auto where = must(s.own.vault().distribution());
+  size_t nodes = 0;
+  for (const auto& share : where.shares) {
+    if (share.of != domain_share::level::node)
+      continue;
+    CAPTURE(share.name);
+    CHECK(share.shards == where.packs);
+    nodes += 1;
+  }
+  CHECK(nodes == 4);
+  CHECK(where.margins.at(static_cast<size_t>(domain_share::level::node)) == 2);
+}
+
 TEST_CASE("a cleanup deletes on other nodes what nothing needs any more", "[peers]") {
   street s;
   s.lend_all();

@@ -39,6 +39,8 @@ MINIMAL = {
     "repair": [],
     "cleanup": [],
     "rebalance": [],
+    "topology": [],
+    "distribution": [],
     "rebuild": [],
     "recover": [],
     "bench": ["--size", "0"],
@@ -48,6 +50,7 @@ MINIMAL = {
     "drive replace": ["d", "e"],
     "drive adopt": ["d"],
     "drive remove": ["d"],
+    "drive label": ["d", "zone=x"],
     "node status": [],
     "node allow": ["5a" * 32, "1G"],
     "peers": [],
@@ -503,7 +506,7 @@ class StandardStreams(unittest.TestCase):
         self.assertEqual(made.code, 0, str(made))
         self.world.write("work/f", "x")
         for command in ("put f", "ls", "ls --json", "ls --long", "ls --trash --json", "stats", "stats --json", "status", "info /f", "cat /f", "cat /f --json",
-                        "get /f --to -", "drive list", "node status", "node allow " + "5a" * 32 + " 1G", "peers", "vault list", "key list", "verify", "config show", "version", "help", "help put", "put --help",
+                        "get /f --to -", "drive list", "topology", "topology --dot", "topology --without " + self.world.path("d") + " --json", "distribution", "drive label " + self.world.path("d") + " zone=x", "node status", "node allow " + "5a" * 32 + " 1G", "peers", "vault list", "key list", "verify", "config show", "version", "help", "help put", "put --help",
                         "completion bash", "explain", "explain --json", "__complete pu", "nonsense --json"):
             with self.subTest(command=command):
                 self.told(self.run_with(*command.split(), stdout="/dev/full"), 8)
@@ -532,6 +535,172 @@ class StandardStreams(unittest.TestCase):
         self.assertEqual(ended.code, -signal.SIGPIPE, str(ended))
         self.assertIn("phrase was not shown", ended.errors)
         self.assertEqual(self.world.json("key list").items, before)
+
+
+class Topology(unittest.TestCase):
+    """Where drives and data are, and what a loss does."""
+
+    def setUp(self):
+        self.world = World(PROGRAM, DOCS)
+        self.addCleanup(self.world.close)
+        self.drives = [self.world.path(name) for name in ("d0", "d1", "d2", "d3", "d4", "d 5", 'd"6\\n')]
+        self.good("init", "--trust-device", *(word for d in self.drives for word in ("--drive", d)))
+
+    def good(self, command, *arguments, **more):
+        lines = self.world.json(command, *arguments, **more)
+        self.assertEqual(lines.code, 0, lines.all)
+        return lines
+
+    def fails(self, code, command, *arguments):
+        lines = self.world.json(command, *arguments)
+        self.assertEqual(lines.code, code, lines.all)
+        return lines.failure
+
+    def label(self):
+        """Two drives in the first of six zones, of two regions."""
+        for number, drive in enumerate(self.drives):
+            zone = max(number - 1, 0)
+            self.good("drive label", drive, f"zone=house-{zone}", f"region={'eu' if zone < 3 else 'us'}")
+
+    def put(self, name, size=300_000, *options):
+        self.good("put", self.world.write("work/" + name, os.urandom(size)), *options)
+
+    def text(self, *arguments):
+        ended = self.world.run(*arguments)
+        self.assertEqual(ended.code, 0, str(ended))
+        return ended.text
+
+    def test_labels_are_set_shown_and_taken_away(self):
+        self.assertNotIn("LABELS", self.text("drive", "list"))
+        told = self.good("drive label", self.drives[5], "zone=house-1", "operator=ann").summary
+        self.assertEqual([told[k] for k in ("folder", "zone", "operator", "dry_run")], [self.drives[5], "house-1", "ann", False])
+        self.assertNotIn("region", told)
+        self.good("drive label", self.drives[5], "zone=house-2", "--dry-run")
+        of = lambda: {d["folder"]: d for d in self.good("drive list").items}[self.drives[5]]
+        self.assertEqual([of()[k] for k in ("zone", "operator")], ["house-1", "ann"])
+        self.assertIn("zone=house-1 operator=ann", self.text("drive", "list"))
+        self.good("drive label", of()["id"][:8], "zone=", "operator=", "region=eu")
+        self.assertEqual({k: v for k, v in of().items() if k in ("region", "zone", "operator")}, {"region": "eu"})
+        self.assertIn("Labelled", self.text("drive", "label", self.drives[0], "zone=a"))
+
+    def test_a_label_that_can_not_be_is_refused_with_what_one_is(self):
+        for code, words in ((2, ["zone"]), (2, ["rack=a"]), (2, ["zone=a", "zone=b"]), (2, []), (2, ["zone=a b"]), (2, ["zone=" + "z" * 65]), (2, ["operator=-a"])):
+            with self.subTest(words=words):
+                self.fails(code, "drive label", self.drives[0], *words)
+        self.assertIn("letter or digit", self.fails(2, "drive label", self.drives[0], "region=\u00e4")["suggestion"])
+        self.fails(5, "drive label", self.world.path("nowhere"), "zone=a")
+        self.assertFalse(any("zone" in d for d in self.good("drive list").items))
+
+    def test_a_file_of_labels_that_is_damaged_is_named(self):
+        self.label()
+        with open(self.world.path("data/datamesh/labels"), "a") as labels:
+            labels.write("drive\n")
+        self.assertIn("labels", self.fails(1, "drive list")["message"])
+        os.remove(self.world.path("data/datamesh/labels"))
+        self.assertEqual(len(self.good("drive list").items), 7)
+
+    def test_the_tree_has_the_levels_that_anything_is_labelled_with(self):
+        bare = self.text("topology")
+        self.assertIn("this node", bare)
+        self.assertNotIn("zone", bare)
+        self.label()
+        self.put("f")
+        lines = self.text("topology").splitlines()
+        self.assertEqual([line.split("  ")[0] for line in lines if line and not line.startswith(" ")], ["PLACE", "region eu", "region us"])
+        place = lambda line: len(line) - len(line.lstrip())
+        at = [i for i, line in enumerate(lines) if line.strip().startswith("zone house-0")]
+        self.assertEqual([place(line) for line in lines[at[0]:at[0] + 4]], [2, 4, 6, 6])
+        self.assertIn(self.drives[0], lines[at[0] + 2])
+        told = self.good("topology")
+        self.assertEqual(told.summary["drives"], 7)
+        self.assertEqual(told.summary["nodes"], 1)
+        self.assertEqual(told.summary["shards"], sum(d["shards"] for d in told.items))
+        self.assertEqual({(d["region"], d["zone"], d["node"]) for d in told.items},
+                         {("eu" if z < 3 else "us", f"house-{z}", "this node") for z in range(6)})
+
+    def test_the_drawing_holds_whatever_a_folder_is_called(self):
+        self.label()
+        drawn = self.text("topology", "--dot")
+        self.assertTrue(drawn.startswith("digraph datamesh {\n") and drawn.endswith("}\n"), drawn)
+        # The root, two regions, six zones with this node in each, seven drives: a tree.
+        self.assertEqual(drawn.count("[label="), 1 + 2 + 6 + 6 + 7)
+        self.assertEqual(drawn.count(" -> "), 21)
+        self.assertIn('d\\"6', drawn)
+        for line in drawn.splitlines():
+            # Without what is escaped each line has no quotes, or those around a label.
+            self.assertIn(re.sub(r"\\.", "", line).count('"'), (0, 2), line)
+        told = self.good("topology", "--dot")
+        # Others use the disk, too.
+        self.assertEqual(*(re.sub(r"[0-9.]+ [KMGT]iB", "", text) for text in (told.items[0]["text"], drawn)))
+        self.assertEqual(self.fails(2, "topology", "--dot", "--without", self.drives[0])["exit_code"], 2)
+
+    def test_what_a_loss_is_said_to_do_is_what_it_does(self):
+        self.label()
+        for number, policy in enumerate(("4+2", "2+1", "1+1", "4+2")):
+            self.put(f"f{number}", 300_000 + number, "--policy", policy)
+        zone = self.good("topology", "--without", "zone=house-0").summary
+        self.assertEqual([zone["drives"], zone["then"]["lost"]], [2, 0])
+        same = self.good("topology", "--without", self.drives[0], "--without", self.drives[1], "--without", "zone=eu/house-0").summary
+        self.assertEqual(same, zone)
+        self.assertEqual(self.good("topology", "--without", "node:this").summary["then"]["lost"], zone["packs"])
+        self.assertEqual(self.good("topology", "--without", "region=us").summary["drives"], 3)
+        said = self.good("topology", "--without", self.drives[0], "--without", "zone=house-3", "--without", "zone=house-4").summary
+        self.assertEqual(said["now"], {"full": said["packs"], "below_full": 0, "at_margin": 0, "lost": 0})
+        shown = self.text("topology", "--without", self.drives[0], "--without", "zone=house-3", "--without", "zone=house-4")
+        self.assertIn("would be lost" if said["then"]["lost"] else "nothing would be lost", shown)
+        for drive in (self.drives[0], self.drives[4], self.drives[5]):
+            self.good("drive remove", drive, "--force", "--yes")
+        status = self.world.json("status").summary
+        self.assertEqual([status[k] for k in ("packs", "packs_lost", "packs_degraded")], [said["packs"], said["then"]["lost"], said["then"]["below_full"]])
+        repaired = self.world.json("repair").summary
+        self.assertEqual([repaired["packs_lost"], repaired["shards_repaired"], repaired["shards_unplaced"]],
+                         [said["then"]["lost"], said["shards_to_repair"] - said["shards_unplaced"], said["shards_unplaced"]])
+
+    def test_what_is_none_of_the_drives_is_told(self):
+        self.put("f")
+        self.fails(5, "topology", "--without", "zone=house-0")
+        self.fails(5, "topology", "--without", self.world.path("nowhere"))
+        self.fails(5, "topology", "--without", "node:" + "5a" * 32)
+        self.fails(5, "topology", "--without", "zone=")
+
+    def test_a_rebalance_brings_data_apart_once_drives_are_labelled(self):
+        for number in range(4):
+            self.put(f"f{number}", 300_000, "--policy", "4+2")
+        self.label()
+        shares = lambda: {s["name"]: s for s in self.good("distribution").items if s["level"] == "zone"}
+        crowd = shares()["eu/house-0"]
+        foreseen = self.good("rebalance", "--dry-run").summary["shards_moved"]
+        moved = self.good("rebalance").summary["shards_moved"]
+        self.assertEqual([foreseen, moved], [crowd["shards"] - crowd["packs"]] * 2)
+        self.assertEqual({(s["shards"], s["packs_needed"]) for s in shares().values()}, {(shares()["us/house-3"]["packs"], 0)})
+        self.assertEqual(self.good("distribution").summary["margin_zones"], 2)
+
+    def test_where_files_are_is_told_by_path_and_tag(self):
+        self.label()
+        self.put("f", 300_000)
+        self.put("g", 300_001)
+        self.good("tag", "/g", "kind=tax")
+        one = self.good("distribution", "/f")
+        self.assertEqual([one.summary[k] for k in ("files", "margin", "shards_bad")], [1, 2, 0])
+        self.assertEqual(sum(s["shards"] for s in one.items if s["level"] == "drive"), one.summary["shards"])
+        self.assertEqual(self.good("distribution", "/*").summary["files"], 2)
+        self.assertEqual(self.good("distribution", "--tag", "kind=tax").summary["files"], 1)
+        self.assertEqual(self.good("distribution", "--tag", "kind=photo").summary["files"], 0)
+        self.fails(2, "distribution", "--tag", "=tax")
+        self.fails(5, "distribution", "/nowhere")
+        shown = self.text("distribution", "/f")
+        self.assertIn("1 file in ", shown)
+        self.assertIn("2 zones", shown)
+        self.assertIn("eu/house-1", shown)
+        self.assertNotIn("operator", shown)
+
+    def test_a_drive_that_replaces_another_is_where_that_was(self):
+        self.label()
+        self.put("f")
+        self.good("drive replace", self.drives[2], self.world.path("new"))
+        of = {d["folder"]: d for d in self.good("drive list").items}
+        self.assertEqual([of[self.world.path("new")][k] for k in ("region", "zone")], ["eu", "house-1"])
+        self.assertNotIn(self.drives[2], of)
 
 
 class Advice(unittest.TestCase):

@@ -228,7 +228,7 @@ TEST_CASE("read-only drives get nothing, and are named as the reason where they 
   CHECK(count_of(*placed) == 5);
   CHECK(!set_of(*placed).contains(drives[2].id));
   auto others = std::vector{drives[0].id, drives[1].id, drives[3].id, drives[4].id, drives[5].id};
-  CHECK(!place_one(drives, others, domain_level::drive, pack, 1000));
+  CHECK(!place_one(drives, others, four_two, pack, 1000));
 
   drives[3].read_only = true;
   CHECK(code() == errc::read_only);
@@ -298,18 +298,18 @@ TEST_CASE("a single shard goes to the next best drive", "[placement]") {
   for (const auto& drive : placed)
     taken.push_back(drive.value());
 
-  auto next = place_one(drives, taken, domain_level::drive, pack, 1000);
+  auto next = place_one(drives, taken, four_two, pack, 1000);
   REQUIRE(next);
   CHECK(!set_of(placed).contains(*next));
   // The order is that of `place`: seven shards would have put the seventh there.
   CHECK(place(drives, {5, 2, domain_level::drive}, pack, 1000)->at(6) == next);
 
   taken.push_back(*next);
-  auto last = place_one(drives, taken, domain_level::drive, pack, 1000);
+  auto last = place_one(drives, taken, four_two, pack, 1000);
   REQUIRE(last);
   taken.push_back(*last);
-  CHECK(!place_one(drives, taken, domain_level::drive, pack, 1000));
-  CHECK(!place_one({}, {}, domain_level::block, pack, 0));
+  CHECK(!place_one(drives, taken, four_two, pack, 1000));
+  CHECK(!place_one({}, {}, {10, 2, domain_level::block}, pack, 0));
 }
 
 TEST_CASE("at level block a single shard goes where the fewest are", "[placement]") {
@@ -319,9 +319,9 @@ TEST_CASE("at level block a single shard goes where the fewest are", "[placement
   auto drives = make_equal_drives(random, 3);
   std::vector<drive_id> taken{drives[0].id, drives[0].id, drives[1].id, drives[2].id, drives[2].id};
   for (int round = 0; round < 20; ++round)
-    CHECK(place_one(drives, taken, domain_level::block, random.make(32), 1000) == drives[1].id);
+    CHECK(place_one(drives, taken, {3, 2, domain_level::block}, random.make(32), 1000) == drives[1].id);
   drives[1].bytes_free = 10;
-  auto other = place_one(drives, taken, domain_level::block, random.make(32), 1000);
+  auto other = place_one(drives, taken, {3, 2, domain_level::block}, random.make(32), 1000);
   REQUIRE(other);
   CHECK(*other != drives[1].id);
 }
