@@ -24,9 +24,9 @@ int64_t now_s() {
 }
 
 outcome<invite> read_file(const std::string& path) {
-  auto raw = read_whole(*system_files(), path, invite_size_max);
+  auto raw = read_named_file(path, invite_size_max);
   if (!raw)
-    return refuse(failure{raw.error()});
+    return refuse(raw.error());
   auto read = read_invite(*raw);
   if (!read)
     return refuse(failure{read.error().within("read " + path)});
@@ -173,9 +173,9 @@ outcome<int> run_invite_create(session& s) {
     return refuse(errc::invalid_argument, "nobody can dial this node, so that it is no seed",
                   "name a node that is reached with --seed ID@ADDRESS, as 'datamesh node status' shows it there");
   if (auto list = s.set.text("members"); !list.empty()) {
-    auto raw = read_whole(*system_files(), absolute_path(list), member_list_size_max);
+    auto raw = read_named_file(absolute_path(list), member_list_size_max);
     if (!raw)
-      return refuse(failure{raw.error()});
+      return refuse(raw.error());
     what.members = *raw;
   } else if (own.members) {
     return refuse(errc::usage, "this mesh is closed, and the new node has to know its list of members", "name it with --members LIST");

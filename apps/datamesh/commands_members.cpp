@@ -38,9 +38,9 @@ outcome<operator_key> open_key(session& s) {
   if (file.empty())
     return refuse(errc::usage, "--operator-key is missing: lists are signed", "datamesh members key KEYFILE, which makes one");
   auto path = absolute_path(file);
-  auto sealed = read_whole(*system_files(), path, key_file_max);
+  auto sealed = read_named_file(path, key_file_max);
   if (!sealed)
-    return refuse(failure{sealed.error()});
+    return refuse(sealed.error());
   if (auto whose = operator_key::inspect(*sealed); !whose)
     return refuse(failure{whose.error().within("read " + path)});
   auto password = read_operator_password(s, false);
@@ -57,9 +57,9 @@ outcome<operator_key> open_key(session& s) {
 }
 
 outcome<signed_members> read_list(const std::string& path) {
-  auto raw = read_whole(*system_files(), path, member_list_size_max);
+  auto raw = read_named_file(path, member_list_size_max);
   if (!raw)
-    return refuse(failure{raw.error()});
+    return refuse(raw.error());
   auto list = read_members(*raw);
   if (!list)
     return refuse(failure{list.error().within("read " + path)});

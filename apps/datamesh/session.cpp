@@ -390,6 +390,16 @@ int tell_failures(session& s, const std::vector<item_failure>& failures, uint64_
   return s.out.fail(s.line.path, why);
 }
 
+outcome<bytes> read_named_file(const std::string& path, uint64_t size_max) {
+  auto raw = read_whole(*system_files(), path, size_max);
+  if (raw)
+    return std::move(*raw);
+  failure why{raw.error()};
+  if (why.code == errc::not_found)
+    why.next = "ls -l " + shell_word(path.substr(0, std::max<size_t>(path.rfind('/'), 1)));
+  return refuse(std::move(why));
+}
+
 std::string counted(uint64_t n, std::string_view one, std::string_view many) {
   return fmt::format("{} {}", grouped(n), n == 1 ? one : many);
 }

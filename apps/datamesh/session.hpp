@@ -222,6 +222,9 @@ struct items_told {
 /// none, 3 when other items were done, else that of what failed.
 int tell_failures(session& s, const std::vector<item_failure>& failures, uint64_t count, const items_told& told);
 
+/// A small file that the command line names, whole. One that is not there is looked for in its folder.
+[[nodiscard]] outcome<bytes> read_named_file(const std::string& path, uint64_t size_max);
+
 /// "1 file", "2,000 files".
 [[nodiscard]] std::string counted(uint64_t n, std::string_view one, std::string_view many);
 

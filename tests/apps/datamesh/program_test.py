@@ -157,6 +157,8 @@ class WithoutNode(unittest.TestCase):
         self.assertTrue(made["complete"])
         self.members("init", "list", "--network", mesh, code=1)
         self.assertEqual(self.members("add", "list", one, two, "--label", "M\u00fcller").summary["members"], 2)
+        for command in (("members", "show"), ("invite", "show"), ("invite", "accept")):
+            self.assertIn("  next: ls -l " + self.world.path("work"), self.world.run(*command, "none").errors)
         told = self.world.json("members show", "list")
         self.assertEqual([(item["node"], item["label"]) for item in told.items], [(one, "M\u00fcller"), (two, "M\u00fcller")])
         self.assertEqual(told.summary["number"], 2)
