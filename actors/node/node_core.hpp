@@ -118,6 +118,7 @@ private:
                                                            std::vector<std::string>& away);
   [[nodiscard]] result<void> check_not_here(const vault_id& vault, const char* attempt, const std::string& name) const;
   [[nodiscard]] result<uint64_t> relist(const storage::drive_entry& drive, const vault_id& vault);
+  [[nodiscard]] result<uint64_t> relist_until(clock::monotonic_time until, const storage::drive_entry& drive, const vault_id& vault);
   void name_peers(const std::vector<std::string>& folders);
   void tell_vaults(const drive_id& drive, bool holds, std::unique_lock<std::mutex>& guard);
   void start_supervisor();

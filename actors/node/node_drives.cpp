@@ -22,6 +22,8 @@ constexpr auto peer_found_in = std::chrono::seconds{40};
 /// ... and asked so long for its room: it may be opening what it keeps.
 constexpr auto peer_told_in = std::chrono::seconds{30};
 constexpr auto peer_looked_at = std::chrono::milliseconds{100};
+/// How long a node that has a link may take to open what it keeps.
+constexpr auto peer_opens_in = std::chrono::seconds{5};
 
 const char* name_of(storage::drive_state state) {
   switch (state) {
@@ -273,7 +275,7 @@ void node_core::ask_peers(vault_runtime& vault) {
   auto changed = false;
   for (const auto& drive : *drives->all())
     if (network::peer_of(drive.folder) && drive.is_there())
-      if (auto listed = relist(drive, vault.context->id); listed && *listed > 0) {
+      if (auto listed = relist_until(env.clock->monotonic() + peer_opens_in, drive, vault.context->id); listed && *listed > 0) {
         vault.context->names->doubt(drive.id);
         changed = true;
       }
@@ -351,10 +353,7 @@ result<storage::drive_entry> node_core::reach_peer(const peer_id& peer, const st
   // It may have been a drive of these vaults before, here or elsewhere. A vault that is not open is
   // told when it is made anew.
   for (const auto& [owner, signer] : owners) {
-    auto listed = relist(entry, owner);
-    // It may be opening what it keeps anew.
-    for (; !listed && listed.error().code() == errc::unavailable && env.clock->monotonic() < until; listed = relist(entry, owner))
-      std::this_thread::sleep_for(peer_looked_at);
+    auto listed = relist_until(until, entry, owner);
     if (!listed)
       return refuse(listed.error());
   }
@@ -393,6 +392,14 @@ result<drive_report> node_core::add_peer(const std::string& folder) {
   auto use = entry->store->usage();
   tell_vaults(entry->id, !use || use->shard_count > 0, guard);
   return report_of(*entry);
+}
+
+/// The node may be opening what it keeps anew.
+result<uint64_t> node_core::relist_until(clock::monotonic_time until, const storage::drive_entry& drive, const vault_id& vault) {
+  auto listed = relist(drive, vault);
+  for (; !listed && listed.error().code() == errc::unavailable && env.clock->monotonic() < until; listed = relist(drive, vault))
+    std::this_thread::sleep_for(peer_looked_at);
+  return listed;
 }
 
 result<uint64_t> node_core::relist(const storage::drive_entry& drive, const vault_id& vault) {
