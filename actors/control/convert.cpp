@@ -422,6 +422,12 @@ result<std::vector<peer_report>> read(const v1::PeerReports& list) {
   return peers;
 }
 
+result<hosting> read_hosting(uint32_t from) {
+  if (from > static_cast<uint32_t>(hosting::draining))
+    return fail(errc::invalid_argument, "read how a node serves others", std::to_string(from));
+  return static_cast<hosting>(from);
+}
+
 void write(v1::RoomReports& list, const std::vector<room_report>& rooms) {
   for (const auto& from : rooms) {
     auto& to = *list.add_rooms();
@@ -433,6 +439,8 @@ void write(v1::RoomReports& list, const std::vector<room_report>& rooms) {
       to.set_shards(*from.shards);
     if (from.compared_ns)
       to.set_compared_ns(*from.compared_ns);
+    if (from.stuck)
+      to.set_stuck(*from.stuck);
   }
 }
 
@@ -442,13 +450,15 @@ result<std::vector<room_report>> read(const v1::RoomReports& list) {
     auto owner = read_id<vault_id>(from.owner());
     if (!owner)
       return fail(owner.error());
-    room_report to{*owner, from.granted(), {}, {}, {}};
+    room_report to{*owner, from.granted(), {}, {}, {}, {}};
     if (from.has_used())
       to.used = from.used();
     if (from.has_shards())
       to.shards = from.shards();
     if (from.has_compared_ns())
       to.compared_ns = from.compared_ns();
+    if (from.has_stuck())
+      to.stuck = from.stuck();
     rooms.push_back(to);
   }
   return rooms;

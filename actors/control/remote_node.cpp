@@ -501,6 +501,19 @@ public:
       return fail(got.error());
     return got->message.has_rooms() ? read(got->message.rooms()) : misfit<std::vector<room_report>>();
   }
+  result<void> set_hosting(hosting how) override {
+    v1::ControlRequest request;
+    request.set_set_hosting(static_cast<uint32_t>(how));
+    return done(std::move(request));
+  }
+  result<hosting> hosts() const override {
+    v1::ControlRequest request;
+    request.mutable_rooms();
+    auto got = to_->ask(std::move(request));
+    if (!got)
+      return fail(got.error());
+    return got->message.has_rooms() ? read_hosting(got->message.rooms().hosting()) : misfit<hosting>();
+  }
   result<created_vault> create_vault(const new_vault& what) override {
     v1::ControlRequest request;
     auto* create = request.mutable_create_vault();

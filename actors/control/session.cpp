@@ -372,6 +372,7 @@ result<session::reply> session::on_node(const v1::ControlRequest& request, byte_
   case request_case::kPeers:
     return made<reply>(node_.peers(), [](reply& to, const std::vector<peer_report>& from) { write(*to.message.mutable_peers(), from); });
   case request_case::kAllow:
+  case request_case::kSetHosting:
   case request_case::kRooms:
     return on_rooms(request);
   default:
@@ -382,9 +383,21 @@ result<session::reply> session::on_node(const v1::ControlRequest& request, byte_
 /// Whom the operator gives room, and how much, is his affair.
 result<session::reply> session::on_rooms(const v1::ControlRequest& request) {
   if (!is_operator())
-    return fail(errc::permission_denied, request.has_allow() ? "give room on the daemon's node" : "ask who has room on the daemon's node");
-  if (request.has_rooms())
-    return made<reply>(node_.rooms(), [](reply& to, const std::vector<room_report>& from) { write(*to.message.mutable_rooms(), from); });
+    return fail(errc::permission_denied,
+                request.has_rooms() ? "ask who has room on the daemon's node" : "say who has room on the daemon's node");
+  if (request.has_set_hosting()) {
+    auto how = read_hosting(request.set_hosting());
+    return how ? made<reply>(node_.set_hosting(*how)) : fail(how.error());
+  }
+  if (request.has_rooms()) {
+    auto how = node_.hosts();
+    if (!how)
+      return fail(how.error());
+    return made<reply>(node_.rooms(), [&](reply& to, const std::vector<room_report>& from) {
+      write(*to.message.mutable_rooms(), from);
+      to.message.mutable_rooms()->set_hosting(static_cast<uint32_t>(*how));
+    });
+  }
   auto owner = read_id<vault_id>(request.allow().owner());
   return owner ? made<reply>(node_.allow(*owner, request.allow().bytes())) : fail(owner.error());
 }

@@ -77,6 +77,11 @@ public:
     return parts_.guests->remember(siblings);
   }
 
+  [[nodiscard]] result<void> let_go(const v1::LetGoOfGuest& request) const {
+    auto by = read_ticket(as_view(request.ticket()));
+    return by ? parts_.guests->let_go(*by) : fail(by.error());
+  }
+
   [[nodiscard]] result<void> expire() const {
     return parts_.guests->expire().map([](uint64_t) {});
   }
@@ -122,6 +127,7 @@ guest_keeper_actor::behavior_type keep(keeper_pointer, const keeper_parts& parts
       [=](const v1::RemoveGuests& request) { return answer(does.remove(request)); },
       [=](const v1::KeepRoster& request) { return answer(does.keep(request)); },
       [=](const v1::RememberSiblings& request) { return answer(does.remember(request)); },
+      [=](const v1::LetGoOfGuest& request) { return answer(does.let_go(request)); },
       [=](const v1::ExpireGuests&) { return answer(does.expire()); },
       [=](caf::close_atom) { return answer(does.flush()); },
   };

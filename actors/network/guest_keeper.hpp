@@ -15,7 +15,7 @@ using guest_keeper_actor = caf::typed_actor<
     // A shard that came whole: a receipt.
     caf::replies_to<v1::KeepGuest, bytes>::with<v1::PeerAnswer, bytes>, caf::replies_to<v1::RemoveGuests>::with<v1::PeerAnswer, bytes>,
     caf::replies_to<v1::KeepRoster>::with<v1::PeerAnswer, bytes>, caf::replies_to<v1::RememberSiblings>::with<v1::Done>,
-    caf::replies_to<v1::ExpireGuests>::with<v1::Done>,
+    caf::replies_to<v1::LetGoOfGuest>::with<v1::Done>, caf::replies_to<v1::ExpireGuests>::with<v1::Done>,
     // Writes what indexes hold in memory, before it ends.
     caf::replies_to<caf::close_atom>::with<v1::Done>>;
 

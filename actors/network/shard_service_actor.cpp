@@ -214,6 +214,8 @@ result<void> shard_service::begin(const peer_id& from, uint64_t upload, const ti
     auto room = room_of(by.owner);
     if (due > room || charge_of(header.pack.shape) > room - due)
       return fail(errc::no_space, attempted, "what was granted to " + by.owner.brief());
+    if (board_->how() != hosting::open)
+      return fail(errc::no_space, attempted, "this node takes nothing new");
   }
   return intake_.begin(from, upload, by, header, env_.clock->monotonic());
 }
@@ -324,12 +326,16 @@ served shard_service::on(const asker& by, const find_room& what, const v1::PeerR
   auto shown = check_permit(by, what.permit);
   if (!shown)
     return to_caf(shown.error());
-  return answer_with(room_found{room_of(shown->owner), guests_->usage(shown->owner).bytes});
+  // What is not taken is no room.
+  auto used = guests_->usage(shown->owner).bytes;
+  return answer_with(room_found{board_->how() == hosting::open ? room_of(shown->owner) : used, used});
 }
 
 // -- requests of the rest of the node ----------------------------------------------------------
 
 caf::result<v1::Done> shard_service::set(const v1::SetGrants& request) {
+  if (request.hosting() > static_cast<uint32_t>(hosting::draining))
+    return to_caf(error{errc::invalid_argument, "serve others in a way that is unknown"});
   grants fresh;
   for (const auto& one : request.grant()) {
     if (one.owner().size() != vault_id::size || fresh.size() == grants_max)
@@ -337,6 +343,8 @@ caf::result<v1::Done> shard_service::set(const v1::SetGrants& request) {
     fresh[vault_id::from(as_view(one.owner()))] = one.room();
   }
   room_ = std::move(fresh);
+  if (auto how = static_cast<hosting>(request.hosting()); how != board_->how())
+    board_->set(how);
   return v1::Done{};
 }
 

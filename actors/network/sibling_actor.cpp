@@ -19,7 +19,8 @@ using storage::ask;
 using storage::ask_with;
 using storage::shard_header;
 
-constexpr auto attempted = "make up for a shard that no node keeps any more";
+constexpr auto making = "make up for a shard that no node keeps any more";
+constexpr auto handing = "hand a shard over";
 /// How long another node may take for an answer, and what our own actors may take beyond it.
 constexpr auto node_answers_in = seconds{10};
 constexpr auto grace = seconds{5};
@@ -58,6 +59,8 @@ struct sibling_plan {
 struct round_tally {
   bool awaited = false; ///< A node did not answer, and may yet.
   uint64_t made = 0;
+  uint64_t handed = 0;  ///< To other nodes, of a node that is drained.
+  uint64_t stuck = 0;   ///< Of these, what none of them took.
   uint64_t not_now = 0; ///< Losses that this node could not make up for, though it was its turn.
   std::optional<error> why;
 };
@@ -80,6 +83,12 @@ public:
     std::erase_if(rosters, [&](const roster& one) { return !one.names(way_->self); });
     watch(rosters);
     auto now = parts_.env.clock->wall();
+    auto how = parts_.board->how();
+    if (std::exchange(how_, how) != how)
+      for (auto& [owner, plan] : plans_)
+        plan.due = now;
+    if (how == hosting::paused)
+      return;
     for (const auto& one : rosters) {
       auto& plan = plans_[one.owner];
       if (plan.number != one.number)
@@ -146,6 +155,8 @@ private:
       after = mine->back().shard;
     }
     plan.pause = tally.awaited ? std::min<clock::wall_time::duration>(2 * plan.pause, sibling_round_max) : sibling_round_again;
+    if (how_ == hosting::draining)
+      return tell_handed(of, tally);
     if (!tally.awaited && !parts_.board->stopped())
       parts_.board->compared(of.owner, plan.begun);
     if (tally.made > 0)
@@ -158,6 +169,22 @@ private:
                   fmt::format("{} of vault {} are missing and could not be made up for: {}",
                               tally.not_now == 1 ? "1 shard" : fmt::format("{} shards", tally.not_now), of.owner.brief(),
                               tally.why->message()),
+                  tally.why->code());
+  }
+
+  void tell_handed(const roster& of, const round_tally& tally) const {
+    if (parts_.board->stopped())
+      return;
+    parts_.board->stuck(of.owner, tally.stuck);
+    if (tally.handed > 0)
+      parts_.tell(severity::info,
+                  fmt::format("handed {} of vault {} over to other nodes",
+                              tally.handed == 1 ? "1 shard" : fmt::format("{} shards", tally.handed), of.owner.brief()),
+                  std::nullopt);
+    if (tally.stuck > 0)
+      parts_.tell(severity::warning,
+                  fmt::format("{} of vault {} could not be handed over: {}",
+                              tally.stuck == 1 ? "1 shard" : fmt::format("{} shards", tally.stuck), of.owner.brief(), tally.why->message()),
                   tally.why->code());
   }
 
@@ -187,6 +214,8 @@ private:
       return;
     remember(seen);
     challenge(seen);
+    if (how_ == hosting::draining)
+      return hand_over(seen, tally);
     if (tally.awaited)
       return;
     std::set<pack_id> packs;
@@ -252,26 +281,86 @@ private:
       say(severity::warning, kept.error().within("remember what other nodes keep"));
   }
 
+  /// The node has to show a block, some one of the shard's.
+  [[nodiscard]] result<void> prove(const peer_id& node, const ticket& by, uint64_t chance) {
+    auto request = request_to<v1::ProveAtPeer>(node);
+    request.set_ticket(std::string{as_text(by.raw)});
+    auto blocks = (by.size + storage::block_size - 1) / storage::block_size;
+    request.set_block(static_cast<uint32_t>(chance % blocks));
+    caf::scoped_actor self{sys_};
+    auto shown = ask_with<v1::Done, bytes>(self.ptr(), way_->shards, node_answers_in + grace, std::move(request));
+    return shown ? result<void>{} : fail(shown.error());
+  }
+
   /// Each has to show a block of what it says that it keeps. A shard of which it can not does not count.
   void challenge(sibling_view& seen) {
-    caf::scoped_actor self{sys_};
     for (auto& [node, tickets] : seen.listed) {
       std::array<std::byte, 8> chance{};
       if (tickets.empty() || parts_.board->stopped() || !parts_.env.random->fill(chance))
         continue;
       auto number = std::bit_cast<uint64_t>(chance);
       auto which = tickets.begin() + static_cast<ptrdiff_t>(number % tickets.size());
-      auto request = request_to<v1::ProveAtPeer>(node);
-      request.set_ticket(std::string{as_text(which->raw)});
-      auto blocks = (which->size + storage::block_size - 1) / storage::block_size;
-      request.set_block(static_cast<uint32_t>((number >> 32) % blocks));
-      auto shown = ask_with<v1::Done, bytes>(self.ptr(), way_->shards, node_answers_in + grace, std::move(request));
+      auto shown = prove(node, *which, number >> 32);
       if (shown)
         continue;
       auto code = shown.error().code();
       if (code == errc::shard_missing || code == errc::shard_damaged || code == errc::protocol_violated)
         tickets.erase(which);
     }
+  }
+
+  // -- a node that is drained -----------------------------------------------------------------------
+
+  void hand_over(const sibling_view& seen, round_tally& tally) {
+    for (const auto& by : seen.mine) {
+      if (parts_.board->stopped() || parts_.board->how() != hosting::draining)
+        return;
+      auto done = hand_over(seen, by);
+      ++(done ? tally.handed : tally.stuck);
+      if (!done)
+        tally.why = done.error();
+    }
+  }
+
+  /// It is let go of when the other node has shown that it has it.
+  [[nodiscard]] result<void> hand_over(const sibling_view& seen, const ticket& by) {
+    auto takers = find_takers(seen, by.shard);
+    if (takers.empty())
+      return fail(errc::unavailable, handing, "no other node that its owner named answers and has nothing of the pack");
+    auto header = parts_.guests->read_header(by);
+    if (!header)
+      return fail(header.error().within(handing));
+    auto body = read_whole(by, header->pack.shape);
+    if (!body)
+      return fail(body.error().within(handing));
+    auto taken = give({by, {}, std::move(takers), 0}, *header, *body);
+    if (!taken)
+      return fail(taken.error().within(handing));
+    if (!*taken)
+      return fail(errc::conflict, handing, "the other node knows that its owner deleted it, or a later ticket");
+    std::array<std::byte, 8> chance{};
+    if (auto filled = parts_.env.random->fill(chance); !filled)
+      return filled;
+    if (auto shown = prove(**taken, by, std::bit_cast<uint64_t>(chance)); !shown)
+      return fail(shown.error().within(handing));
+    v1::LetGoOfGuest gone;
+    gone.set_ticket(std::string{as_text(by.raw)});
+    caf::scoped_actor self{sys_};
+    auto let_go = ask<v1::Done>(self.ptr(), parts_.keeper, kept_in, std::move(gone));
+    return let_go ? result<void>{} : fail(let_go.error().within(handing));
+  }
+
+  [[nodiscard]] result<bytes> read_whole(const ticket& by, const storage::geometry& shape) const {
+    std::vector<std::byte> body;
+    body.reserve(shape.shard_length);
+    for (uint32_t first = 0; first < shape.block_count(); first += blocks_at_once) {
+      auto piece = parts_.guests->read_blocks(by, first, std::min(blocks_at_once, shape.block_count() - first));
+      if (!piece)
+        return piece;
+      auto view = piece->view();
+      body.insert(body.end(), view.begin(), view.end());
+    }
+    return bytes::take(std::move(body));
   }
 
   // -- one shard ---------------------------------------------------------------------------------
@@ -288,20 +377,23 @@ private:
     auto own = std::ranges::find(seen.mine, loss.lost.shard.pack, [](const ticket& by) { return by.shard.pack; });
     auto header = parts_.guests->read_header(*own);
     if (!header)
-      return fail(header.error().within(attempted));
+      return fail(header.error().within(making));
     auto shape = header->pack.shape;
     if (loss.lost.shard.index >= shape.shard_count() || loss.lost.size != shape.shard_length)
-      return fail(errc::format_damaged, attempted, loss.lost.shard.pack.brief());
+      return fail(errc::format_damaged, making, loss.lost.shard.pack.brief());
     std::vector<source> sources{{std::nullopt, *own, {}}};
     for (const auto& one : loss.sources)
       sources.push_back({one.node, one.by, {}});
     if (loss.takers.empty())
-      return fail(errc::unavailable, attempted, "no other node of the roster answers");
+      return fail(errc::unavailable, making, "no other node of the roster answers");
     auto body = rebuild(shape, loss.lost.shard.index, std::move(sources));
     if (!body)
-      return fail(body.error().within(attempted));
+      return fail(body.error().within(making));
     shard_header made{header->pack, loss.lost.shard.index, storage::hash_blocks(*body)};
-    return give(loss, made, *body);
+    auto taker = give(loss, made, *body);
+    if (!taker)
+      return fail(taker.error().within(making));
+    return taker->has_value();
   }
 
   /// Of as many pieces as fit into a request each. A source that fails is not asked again.
@@ -317,7 +409,7 @@ private:
       for (auto one = sources.begin(); one != sources.end() && pieces.size() < shape.k;) {
         auto piece = read(*one, first, count);
         if (parts_.board->stopped())
-          return fail(errc::unavailable, attempted);
+          return fail(errc::unavailable, making);
         if (piece && piece->size() == out.size()) {
           indexes.push_back(one->by.shard.index);
           pieces.push_back(std::move(*piece));
@@ -327,7 +419,7 @@ private:
         }
       }
       if (pieces.size() < shape.k)
-        return fail(errc::damaged, attempted, fmt::format("{} of {} answer", pieces.size(), shape.k));
+        return fail(errc::damaged, making, fmt::format("{} of {} answer", pieces.size(), shape.k));
       std::vector<byte_view> views{pieces.begin(), pieces.end()};
       if (auto done = code.reconstruct(indexes, views, std::span{&index, 1}, std::span{&out, 1}); !done)
         return fail(done.error());
@@ -353,9 +445,9 @@ private:
     return std::move(found->second);
   }
 
-  /// To the first that takes it. One that has it by then says so.
-  [[nodiscard]] result<bool> give(const shard_loss& loss, const shard_header& header, const bytes& body) {
-    result<bool> given = fail(errc::unavailable, attempted);
+  /// To the first that takes it, or has it by then; none where its owner does not want it any more.
+  [[nodiscard]] result<std::optional<peer_id>> give(const shard_loss& loss, const shard_header& header, const bytes& body) {
+    result<std::optional<peer_id>> given = fail(errc::unavailable, "give a shard to another node");
     for (const auto& node : loss.takers) {
       if (parts_.board->stopped())
         break;
@@ -366,11 +458,11 @@ private:
       caf::scoped_actor self{sys_};
       auto stored = ask<v1::StoredAtPeer>(self.ptr(), way_->shards, stored_in, std::move(request), body);
       if (stored)
-        return true;
+        return node;
       // It knows of a deletion, or of a later ticket.
       if (stored.error().code() == errc::conflict)
-        return false;
-      given = fail(stored.error().within(attempted));
+        return std::nullopt;
+      given = fail(stored.error());
     }
     return given;
   }
@@ -386,6 +478,7 @@ private:
   sibling_parts parts_;
   token_bucket pace_;
   std::optional<peer_access::way> way_;
+  hosting how_ = hosting::open;
   std::map<peer_id, sibling> known_;
   std::map<vault_id, sibling_plan> plans_;
 };

@@ -1,11 +1,13 @@
 // Looks after what a node keeps for owners whose keys it does not have: asks the other nodes of an
 // owner's roster what they keep of the packs of which a shard is here, challenges them, and brings
-// what no node keeps any more to one that has none of the pack. docs/formats/ticket.md, "Siblings".
+// what no node keeps any more to one that has none of the pack. Of a node that is drained it brings
+// what is here to the others instead. docs/formats/ticket.md, "Siblings".
 //
 // It works on a thread of its own, one shard after the other. It ends by its board and an exit
 // message. End it before the actors that it asks.
 #pragma once
 
+#include "datamesh/mesh.hpp"
 #include "network/guest_keeper.hpp"
 #include "network/peer_access.hpp"
 
@@ -41,6 +43,28 @@ public:
     std::lock_guard guard{mutex_};
     return stopped_;
   }
+  /// Holds from the next step on.
+  void set(hosting how) {
+    std::lock_guard guard{mutex_};
+    how_ = how;
+    stuck_.clear();
+  }
+  [[nodiscard]] hosting how() const {
+    std::lock_guard guard{mutex_};
+    return how_;
+  }
+  /// So many of the owner's shards were offered to others and not taken, in the last round of a node
+  /// that is drained.
+  void stuck(const vault_id& owner, uint64_t shards) {
+    std::lock_guard guard{mutex_};
+    if (how_ == hosting::draining)
+      stuck_[owner] = shards;
+  }
+  [[nodiscard]] std::optional<uint64_t> stuck(const vault_id& owner) const {
+    std::lock_guard guard{mutex_};
+    auto found = stuck_.find(owner);
+    return found == stuck_.end() ? std::nullopt : std::optional{found->second};
+  }
   /// False when it was stopped meanwhile.
   [[nodiscard]] bool wait(std::chrono::nanoseconds time) {
     std::unique_lock lock{mutex_};
@@ -62,6 +86,8 @@ private:
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   bool stopped_ = false;
+  hosting how_ = hosting::open;
+  std::map<vault_id, uint64_t> stuck_;
   std::map<vault_id, clock::wall_time> compared_;
 };
 

@@ -77,6 +77,8 @@ public:
 
   [[nodiscard]] virtual result<void> allow(const vault_id& owner, uint64_t bytes) = 0;
   [[nodiscard]] virtual result<std::vector<room_report>> rooms() const = 0;
+  [[nodiscard]] virtual result<void> set_hosting(hosting how) = 0;
+  [[nodiscard]] virtual result<hosting> hosts() const = 0;
 
   [[nodiscard]] virtual result<created_vault> create_vault(const new_vault& what) = 0;
   [[nodiscard]] virtual result<std::vector<vault_facts>> vaults() const = 0;

@@ -25,8 +25,9 @@ constexpr auto close_max = std::chrono::seconds{70};
 constexpr auto silent_grace = std::chrono::seconds{2};
 constexpr auto glance = std::chrono::milliseconds{100};
 
-v1::SetGrants message_of(const network::grants& room) {
+v1::SetGrants message_of(const network::grants& room, hosting how) {
   v1::SetGrants message;
+  message.set_hosting(static_cast<uint32_t>(how));
   for (const auto& [owner, bytes] : room) {
     auto& grant = *message.add_grant();
     grant.set_owner(std::string{owner.text()});
@@ -115,8 +116,12 @@ void guest_host::serve(network::mesh_member& mesh) {
   auto room = parts_.home->grants();
   if (!room)
     parts_.tell(severity::error, "nobody has room on this node: " + room.error().message(), room.error().code());
+  auto how = parts_.home->hosts();
+  if (!how)
+    parts_.tell(severity::error, "this node takes nothing from others: " + how.error().message(), how.error().code());
   std::lock_guard guard{mutex_};
   mesh_ = &mesh;
+  how_ = how.value_or(hosting::paused);
   if (room)
     room_ = std::move(*room);
   makes_folders_ = !room_.empty();
@@ -189,6 +194,7 @@ void guest_host::begin_service(const drive_list& over) {
     granted = room_.size();
     // From here on a change of grants is told to it.
     board_ = std::make_shared<network::sibling_board>();
+    board_->set(how_);
     service = service_ = network::spawn_shard_service(
         sys_, {parts_.env, mesh_->identity(), std::move(store), mesh_->network(), room_, {}, 2, parts_.peers, board_, parts_.tell});
   }
@@ -252,23 +258,45 @@ result<void> guest_host::allow(const vault_id& owner, uint64_t bytes) {
     return {};
   if (auto written = parts_.home->set_grants(*room); !written)
     return fail(written.error().within(attempted, owner.hex()));
-  network::shard_service_actor service;
   {
     std::lock_guard guard{mutex_};
     room_ = *room;
     makes_folders_ = !room_.empty();
     due_ = true;
-    service = service_;
     changed_.notify_all();
+  }
+  auto told = tell_service();
+  return told ? told : fail(told.error().within(attempted, owner.hex()));
+}
+
+result<void> guest_host::set_hosting(hosting how) {
+  std::lock_guard one_at_a_time{changes_};
+  if (auto written = parts_.home->set_hosts(how); !written)
+    return fail(written.error().within("change how the node serves others"));
+  {
+    std::lock_guard guard{mutex_};
+    how_ = how;
+  }
+  return tell_service();
+}
+
+/// What it is to know, where there is one.
+result<void> guest_host::tell_service() {
+  network::shard_service_actor service;
+  v1::SetGrants message;
+  {
+    std::lock_guard guard{mutex_};
+    service = service_;
+    message = message_of(room_, how_);
   }
   if (!service)
     return {};
   caf::scoped_actor asks{sys_};
-  auto told = storage::ask<v1::Done>(asks.ptr(), service, answer_max, message_of(*room));
+  auto told = storage::ask<v1::Done>(asks.ptr(), service, answer_max, std::move(message));
   std::lock_guard guard{mutex_};
   // One that ended meanwhile is followed by one that knows.
   if (!told && service_ == service)
-    return fail(told.error().within(attempted, owner.hex()));
+    return fail(told.error());
   return {};
 }
 
@@ -313,6 +341,7 @@ result<std::vector<room_report>> guest_host::rooms() {
     }
     if (auto when = board ? board->last_compared(owner) : std::nullopt)
       one.compared_ns = when->time_since_epoch().count();
+    one.stuck = board ? board->stuck(owner) : std::nullopt;
     rooms.push_back(one);
   }
   return rooms;

@@ -56,6 +56,8 @@ public:
 
   /// Durable when it succeeds, and known to the service. See `node::allow`.
   [[nodiscard]] result<void> allow(const vault_id& owner, uint64_t bytes);
+  /// Durable when it succeeds, and known to the service.
+  [[nodiscard]] result<void> set_hosting(hosting how);
   /// See `node::rooms`.
   [[nodiscard]] result<std::vector<room_report>> rooms();
 
@@ -80,6 +82,7 @@ private:
   [[nodiscard]] result<std::unique_ptr<network::guest_store>> open_store(const drive_list& over);
   [[nodiscard]] result<std::map<vault_id, network::guest_usage>> count();
   [[nodiscard]] bool await_idle(std::unique_lock<std::mutex>& lock);
+  [[nodiscard]] result<void> tell_service();
 
   caf::actor_system& sys_;
   guest_parts parts_;
@@ -94,6 +97,7 @@ private:
   bool stopping_ = false;
   bool makes_folders_ = false;                    ///< Somebody was granted room.
   network::grants room_;                          ///< What the service was told, or will be.
+  hosting how_ = hosting::open;                   ///< This, too.
   network::shard_service_actor service_;          ///< None while nothing is served.
   std::shared_ptr<network::guest_store> store_;   ///< That of the service.
   std::shared_ptr<network::sibling_board> board_; ///< Of the service.

@@ -58,6 +58,18 @@ std::vector<std::string_view> lines_of(std::string_view text) {
   return lines;
 }
 
+/// The file `hosting`, whole.
+std::string_view hosting_line(hosting how) {
+  switch (how) {
+  case hosting::paused:
+    return "paused\n";
+  case hosting::draining:
+    return "draining\n";
+  default:
+    return "open\n";
+  }
+}
+
 } // namespace
 
 // Without the lock another process may have written meanwhile.
@@ -281,6 +293,26 @@ result<void> node_home::set_grants(const network::grants& what) {
   if (auto writable = check_writable(grants_file()); !writable)
     return writable;
   return network::write_grants(*env_.files, grants_file(), what);
+}
+
+std::string node_home::hosting_file() const {
+  return join_path(folder_, "hosting");
+}
+
+result<hosting> node_home::hosts() const {
+  auto text = read_whole(*env_.files, hosting_file(), small_file_max);
+  if (!text && text.error().code() == errc::not_found)
+    return hosting::open;
+  if (!text)
+    return fail(text.error());
+  for (auto how : {hosting::open, hosting::paused, hosting::draining})
+    if (as_text(*text) == hosting_line(how))
+      return how;
+  return fail(errc::format_damaged, "read how the node serves others", hosting_file());
+}
+
+result<void> node_home::set_hosts(hosting how) {
+  return write(hosting_file(), as_view(hosting_line(how)));
 }
 
 result<std::vector<std::string>> node_home::vault_names() const {

@@ -82,6 +82,10 @@ public:
   [[nodiscard]] result<network::grants> grants() const;
   /// Durable when it succeeds. As `network::write_grants`, and `read_only`.
   [[nodiscard]] result<void> set_grants(const network::grants& what);
+  /// `open` where there is no such file; `format_damaged` where it says something else.
+  [[nodiscard]] result<hosting> hosts() const;
+  /// Durable when it succeeds. `read_only`.
+  [[nodiscard]] result<void> set_hosts(hosting how);
 
   /// `name_invalid` unless 1..64 letters, digits, '.', '_' or '-', and not a dot first.
   [[nodiscard]] static result<void> check_vault_name(const std::string& name);
@@ -119,6 +123,7 @@ private:
   [[nodiscard]] result<void> write(const std::string& path, byte_view content, uint32_t mode = 0600) const;
   [[nodiscard]] std::string drives_file() const;
   [[nodiscard]] std::string grants_file() const;
+  [[nodiscard]] std::string hosting_file() const;
   [[nodiscard]] std::string labels_file() const;
   [[nodiscard]] std::string removed_folder() const;
   [[nodiscard]] result<void> keep_removal_list(const std::string& name, const std::string& path);

@@ -54,6 +54,8 @@ public:
 
   [[nodiscard]] result<void> allow(const vault_id& owner, uint64_t bytes) override;
   [[nodiscard]] result<std::vector<room_report>> rooms() const override;
+  [[nodiscard]] result<void> set_hosting(hosting how) override;
+  [[nodiscard]] result<hosting> hosts() const override;
 
   [[nodiscard]] result<created_vault> create_vault(const new_vault& what) override;
   [[nodiscard]] result<std::vector<vault_facts>> vaults() const override;
@@ -119,6 +121,14 @@ result<void> local_node::allow(const vault_id& owner, uint64_t bytes) {
 
 result<std::vector<room_report>> local_node::rooms() const {
   return core_->guests().rooms();
+}
+
+result<void> local_node::set_hosting(hosting how) {
+  return core_->guests().set_hosting(how);
+}
+
+result<hosting> local_node::hosts() const {
+  return core_->home.hosts();
 }
 
 result<created_vault> local_node::create_vault(const new_vault& what) {
@@ -264,6 +274,14 @@ result<void> node::allow(const vault_id& owner, uint64_t bytes) {
 
 result<std::vector<room_report>> node::rooms() const {
   return impl_->door->rooms();
+}
+
+result<void> node::set_hosting(hosting how) {
+  return impl_->door->set_hosting(how);
+}
+
+result<hosting> node::hosts() const {
+  return impl_->door->hosts();
 }
 
 result<created_vault> node::create_vault(const new_vault& what) {

@@ -620,6 +620,29 @@ std::vector<command_spec> mesh_commands() {
              .example = "datamesh node allow 5a2c19e07b3d4f6881a0c2e4d6f8091b2a3c4d5e6f708192a3b4c5d6e7f80911 100G",
              .arguments = {{.name = "OWNER", .kind = kind::text}, {.name = "SIZE", .kind = kind::size}},
              .options = {dry_run},
+             .groups = group_node},
+            {.name = "drain",
+             .summary = "Hand what this node keeps for others over to other nodes",
+             .text =
+                 "Before a machine goes for good, or for long. Nothing new is taken, and each shard is brought to another node that its "
+                 "owner uses and that has nothing of its pack; it goes here when that one has shown a block of it. No owner is needed, "
+                 "nor a key. What no other node takes stays, and is offered again each hour; its owner can move it. This node's own "
+                 "vaults are left alone.\n\n"
+                 "It goes on after a restart, until 'node resume' or 'node pause'.",
+             .example = "datamesh node drain --wait",
+             .options = {{.name = "wait", .text = "Return when nothing is left here, or nobody takes the rest."}, dry_run},
+             .groups = group_node},
+            {.name = "pause",
+             .summary = "Take nothing new from others",
+             .text = "What is here is served, and deleted when its owner says so. While it is paused, the node does not look after what "
+                     "others lost. It stays so after a restart, until 'node resume'.",
+             .example = "datamesh node pause",
+             .options = {dry_run},
+             .groups = group_node},
+            {.name = "resume",
+             .summary = "Take again what others were granted, after 'node pause' or 'node drain'",
+             .example = "datamesh node resume",
+             .options = {dry_run},
              .groups = group_node}}},
       {.name = "peers",
        .summary = "List the other nodes of the mesh that this one knows",

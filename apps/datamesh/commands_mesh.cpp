@@ -26,6 +26,8 @@ std::string tell_rooms(session& s, const node& n) {
     line.add("owner", room.owner.hex()).add("granted", room.granted).add("used", room.used).add("shards", room.shards);
     if (room.compared_ns)
       line.time("compared", *room.compared_ns);
+    if (room.stuck)
+      line.add("stuck", *room.stuck);
     s.out.line(line);
     table.row({room.owner.hex(), s.out.size(room.granted), room.used ? s.out.size(*room.used) : "?",
                room.shards ? grouped(*room.shards) : "?", room.compared_ns ? s.out.time(*room.compared_ns) : "-"});
@@ -46,6 +48,11 @@ int tell_no_mesh(session& s, json_line line) {
   s.out.print("This node is in no mesh{}.\nNext: set 'mesh_network' and its like in datameshd.toml, and {} datameshd; see datameshd(8)",
               s.by_daemon() ? "" : ": no daemon holds it, and only a daemon is a member of one", s.by_daemon() ? "restart" : "start");
   return 0;
+}
+
+std::string_view word_of(hosting how) {
+  constexpr std::array words{"open", "paused", "draining"};
+  return words.at(static_cast<size_t>(how));
 }
 
 std::string state_of(const mesh_report& mesh) {
@@ -94,7 +101,10 @@ outcome<int> run_node_status(session& s) {
     return told;
   }
   const auto& own = **mesh;
+  auto how = (*n)->hosts();
   line.add("member", true).add("daemon", s.by_daemon()).add("id", own.self.hex());
+  if (how)
+    line.add("hosting", word_of(*how));
   if (own.network)
     line.add("network", own.network->hex());
   line.add("local", own.local)
@@ -136,6 +146,9 @@ outcome<int> run_node_status(session& s) {
     s.out.print("Members   {}", members_of(s, *own.members));
   if (!own.announces.empty())
     s.out.print("Seed      {}@{}", own.self.hex(), printable(own.announces.front()));
+  if (how && *how != hosting::open)
+    s.out.print("Others    {}", s.out.paint(tone::warning, *how == hosting::paused ? "paused: nothing new is taken; datamesh node resume"
+                                                                                   : "draining: what is here goes to other nodes"));
   page_rooms(s, rooms);
   return 0;
 }

@@ -88,6 +88,13 @@ struct peer_report {
   std::optional<int64_t> linked_since_ns; ///< When the oldest of them opened; nanoseconds since the epoch.
 };
 
+/// How a node serves the owners to whom it granted room.
+enum class hosting : uint8_t {
+  open = 0,     ///< Takes what was granted.
+  paused = 1,   ///< Takes nothing new, and looks after nothing; what is here is served, and deleted when its owner says so.
+  draining = 2, ///< Takes nothing new, and hands what is here over to the other nodes that its owner named.
+};
+
 /// The room that one owner has on this node, and what he keeps in it.
 struct room_report {
   vault_id owner;       ///< Of a vault that may be on any node: its id is the key that it signs with.
@@ -99,6 +106,8 @@ struct room_report {
   /// When all of it was last compared with what the owner's other nodes keep, since this one was
   /// started: ns since 1970. Nothing where the owner named no others, or one of them is awaited.
   std::optional<int64_t> compared_ns;
+  /// Of a node that is drained: shards that no other node took when they were last offered.
+  std::optional<uint64_t> stuck;
 };
 
 } // namespace datamesh

@@ -702,6 +702,11 @@ public:
   [[nodiscard]] result<void> allow(const vault_id& owner, uint64_t bytes);
   /// All who were granted something, or have something here, in the order of ids.
   [[nodiscard]] result<std::vector<room_report>> rooms() const;
+  /// Durable when it answers, and holds from then on, over restarts. What is handed over goes to nodes
+  /// that have nothing of its pack, with the ticket of its owner, one shard after the other; it is
+  /// let go of here when the other node has shown a block of it. `rooms` tells what is left.
+  [[nodiscard]] result<void> set_hosting(hosting how);
+  [[nodiscard]] result<hosting> hosts() const;
 
   // Vaults.
   [[nodiscard]] result<created_vault> create_vault(const new_vault& what);

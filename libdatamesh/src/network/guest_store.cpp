@@ -792,6 +792,28 @@ result<uint32_t> guest_store::remove(const deletion& what, uint64_t room) {
   return removed;
 }
 
+result<void> guest_store::let_go(const ticket& by) {
+  constexpr auto attempted = "let go of what another node keeps now";
+  if (auto sure = impl_->be_sure(); !sure)
+    return fail(sure.error());
+  auto held = impl_->find(by.shard, by.owner);
+  if (!held)
+    return fail(held.error().within(attempted));
+  if (!*held || !same((*held)->kept.by.raw, by.raw))
+    return {};
+  const auto& drive = impl_->drives[(*held)->drive];
+  write_batch changes;
+  changes.erase(ticket_key(by.shard, by.owner));
+  changes.erase(owner_key(by.owner, by.shard));
+  auto freed = static_cast<int64_t>(impl_->charge(drive, by.shard));
+  if (auto written = impl_->write(drive, changes); !written)
+    return fail(written.error().within(attempted));
+  impl_->count(by.owner, -1, 0, -freed);
+  if (auto dropped = drive.drop_shard(by.shard); !dropped)
+    impl_->tell("A shard that another node keeps now is left to the next start.", drive.shards->folder(), 1);
+  return {};
+}
+
 result<uint64_t> guest_store::impl::expire(const guest_drive& drive) {
   std::vector<ticket> due;
   auto latest = now() - expired_kept;

@@ -7,8 +7,8 @@
 // goes before the shard does. What an interruption leaves without a ticket goes when the
 // store is opened.
 //
-// Thread rule: `renew`, `store`, `remove`, `keep`, `remember`, `expire`, `flush` from one writer thread; const
-// members from any thread meanwhile.
+// Thread rule: `renew`, `store`, `remove`, `let_go`, `keep`, `remember`, `expire`, `flush` from one writer thread;
+// const members from any thread meanwhile.
 #pragma once
 
 #include "datamesh/base/environment.hpp"
@@ -83,6 +83,10 @@ public:
   /// how many shards those were. `permission_denied` or `no_space` where nothing of that pack
   /// is here, and no room to remember it.
   [[nodiscard]] result<uint32_t> remove(const deletion& what, uint64_t room);
+
+  /// Another node has that shard: it is removed here, and nothing remembered. Does nothing where it
+  /// is not here, or is kept by another ticket than this very one.
+  [[nodiscard]] result<void> let_go(const ticket& by);
 
   /// From now on the owner's roster is that one, durably, on every drive that takes it; answers
   /// whether it was not before. `conflict` for one with a lower number, or with the same number and

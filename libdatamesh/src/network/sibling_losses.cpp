@@ -45,6 +45,18 @@ std::map<pack_id, pack_view> view_of(const sibling_view& seen) {
 
 } // namespace
 
+std::vector<peer_id> find_takers(const sibling_view& seen, const shard_key& shard) {
+  std::vector<peer_id> takers;
+  for (const auto& [node, tickets] : seen.listed) {
+    if (std::ranges::find(tickets, shard, &ticket::shard) != tickets.end())
+      return {node};
+    if (std::ranges::none_of(tickets, [&](const ticket& by) { return by.shard.pack == shard.pack; }))
+      takers.push_back(node);
+  }
+  sort_by_weight(takers, shard);
+  return takers;
+}
+
 std::vector<shard_loss> find_losses(const sibling_view& seen) {
   auto packs = view_of(seen);
   auto day = static_cast<uint64_t>(std::chrono::floor<std::chrono::days>(seen.now).time_since_epoch().count());

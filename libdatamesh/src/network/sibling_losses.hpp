@@ -37,4 +37,8 @@ struct sibling_view {
 /// not stand in the way for longer.
 [[nodiscard]] std::vector<shard_loss> find_losses(const sibling_view& seen);
 
+/// Who may be given a shard of this node: a node that has this very one, or else those without any
+/// of the pack, in the order in which they are asked.
+[[nodiscard]] std::vector<peer_id> find_takers(const sibling_view& seen, const shard_key& shard);
+
 } // namespace datamesh::network

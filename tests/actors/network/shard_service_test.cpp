@@ -200,6 +200,29 @@ TEST_CASE("who was granted nothing, or no more, stores nothing", "[shard_service
   CHECK(test.asker.remove(test.keeper.id(), test.deletion_of(test.owner, small[0].header.pack.id, 1))->shards == 2);
 }
 
+TEST_CASE("a node that is paused or drained takes nothing new, and renews, reads and deletes what it has", "[shard_service]") {
+  service_test test;
+  auto pack = make_pack(test.random, small_guest);
+  REQUIRE(test.store(pack[0]));
+  v1::SetGrants grant;
+  grant.add_grant()->set_owner(text_of(test.owner.owner.view()));
+  grant.mutable_grant(0)->set_room(plenty);
+  grant.set_hosting(static_cast<uint32_t>(hosting::draining) + 1);
+  CHECK(code_of(ask<v1::Done>(test.world.self, test.keeper.service, grant)) == errc::invalid_argument);
+  auto allowed = test.permit_for(test.owner, test.asker.place.id());
+  CHECK(test.asker.room(test.keeper.id(), allowed)->granted() == plenty);
+  grant.set_hosting(static_cast<uint32_t>(GENERATE(hosting::paused, hosting::draining)));
+  ask<v1::Done>(test.world.self, test.keeper.service, grant).value();
+  CHECK(code_of(test.store(pack[1])) == errc::no_space);
+  CHECK(test.asker.room(test.keeper.id(), allowed)->granted() == charge_of(small_guest));
+  CHECK(test.store(pack[0], 2));
+  CHECK(test.asker.read(test.keeper.id(), test.ticket_of(test.owner, pack[0]), 0, 1));
+  CHECK(test.asker.remove(test.keeper.id(), test.deletion_of(test.owner, pack[0].header.pack.id, 2))->shards == 1);
+  grant.set_hosting(static_cast<uint32_t>(hosting::open));
+  ask<v1::Done>(test.world.self, test.keeper.service, grant).value();
+  CHECK(test.store(pack[1], 3));
+}
+
 TEST_CASE("room is held for what is on its way, and given back when it is not sent", "[shard_service]") {
   intake_limits intake;
   service_test test{charge_of(large_guest), intake};

@@ -294,3 +294,84 @@ TEST_CASE("a node is no drive of its own, nor where it gives no room, nor twice,
   house alone{1};
   CHECK(code_of(alone.node().add_drive(s.name_of(s.own))) == errc::invalid_argument);
 }
+
+TEST_CASE("a node that is drained hands all over to others, without the owner", "[peers][hosting]") {
+  // Six other nodes for six shards: there is always one without any of a pack.
+  street s{7};
+  s.lend_all();
+  s.keep_ids();
+  auto text = noise(8, 6 * mib);
+  s.own.put_text("/x", text);
+  must(s.own.vault().flush());
+  auto kept = [&] {
+    uint64_t shards = 0;
+    for (size_t i = 0; i < s.peers.size(); ++i)
+      shards += s.kept_at(i).shards.value_or(0);
+    return shards;
+  };
+  auto before = kept();
+  auto& leaving = *s.peers[0];
+  REQUIRE(s.kept_at(0).shards.value_or(0) > 0);
+  auto with_owner = GENERATE(true, false);
+  if (!with_owner)
+    s.own.close();
+  must(leaving.node().set_hosting(hosting::draining));
+  REQUIRE(comes_to_be([&] { return s.kept_at(0).shards == 0; }));
+  CHECK(kept() == before);
+  // It stays so, and takes nothing, after a restart, too.
+  leaving.close();
+  leaving.reopen();
+  CHECK(must(leaving.node().hosts()) == hosting::draining);
+  if (!with_owner)
+    s.own.reopen();
+  for (size_t i = 0; i < s.peers.size(); ++i)
+    REQUIRE(comes_to_be([&] { return s.state_of(i) == "ok"; }));
+  auto checked = must(s.own.vault().verify({.deep = true}));
+  CHECK(checked.shards_missing == 0);
+  CHECK(checked.shards_damaged == 0);
+  CHECK(s.own.get_text("/x") == text);
+  CHECK(must(s.own.vault().status()).overall == answer::safe);
+  s.own.put_text("/y", text.substr(mib));
+  CHECK(s.kept_at(0).shards == 0);
+  must(leaving.node().set_hosting(hosting::open));
+  CHECK(must(leaving.node().hosts()) == hosting::open);
+}
+
+TEST_CASE("a node keeps what nobody else can take, and says how much", "[peers][hosting]") {
+  street s;
+  s.lend_all();
+  s.keep_ids();
+  auto text = noise(9, 2 * mib);
+  s.own.put_text("/x", text);
+  must(s.own.vault().flush());
+  auto kept = s.kept_at(0).shards.value_or(0);
+  REQUIRE(kept > 0);
+  must(s.peers[0]->node().set_hosting(hosting::draining));
+  // All others have a shard of each pack.
+  REQUIRE(comes_to_be([&] { return s.kept_at(0).stuck == kept; }));
+  CHECK(s.kept_at(0).shards == kept);
+  CHECK(must(s.own.vault().verify({.deep = true})).shards_missing == 0);
+  CHECK(s.own.get_text("/x") == text);
+  must(s.peers[0]->node().set_hosting(hosting::paused));
+  CHECK_FALSE(s.kept_at(0).stuck);
+}
+
+TEST_CASE("a node that is paused serves and deletes what it has, and takes nothing new", "[peers][hosting]") {
+  street s;
+  s.lend_all();
+  s.keep_ids();
+  auto text = noise(10, 2 * mib);
+  s.own.put_text("/x", text);
+  must(s.own.vault().flush());
+  for (auto& peer : s.peers)
+    must(peer->node().set_hosting(hosting::paused));
+  auto kept = s.kept_at(0).shards.value_or(0);
+  CHECK_FALSE(put_text(s.own.vault(), "/y", noise(11, 3 * mib)));
+  CHECK(s.kept_at(0).shards == kept);
+  CHECK(s.own.get_text("/x") == text);
+  must(s.peers[0]->node().set_hosting(hosting::open));
+  must(s.peers[1]->node().set_hosting(hosting::open));
+  must(s.peers[2]->node().set_hosting(hosting::open));
+  REQUIRE(comes_to_be([&] { return put_text(s.own.vault(), "/y", noise(11, 3 * mib)).has_value(); }));
+  CHECK(s.own.get_text("/y") == noise(11, 3 * mib));
+}

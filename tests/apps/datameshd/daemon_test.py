@@ -901,6 +901,31 @@ class Mesh(unittest.TestCase):
         # The room is nobody's any more, and nothing of others is there: the drive may go.
         self.assertNotIn("kept for others", world.run("drive", "remove", world.path("drive")).errors)
 
+    def test_how_others_are_served_is_said_by_a_command_and_holds_after_a_restart(self):
+        world = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(world.close)
+        os.mkdir(world.path("drive"))
+        self.assertEqual(world.run("init", "--drive", world.path("drive")).code, 0)
+        self.assertEqual(world.json("node pause", "--dry-run").summary["dry_run"], True)
+        self.assertFalse(os.path.exists(world.path("data", "datamesh", "hosting")))
+        # Without the daemon, for when it is there.
+        self.assertEqual(world.json("node pause").summary["hosting"], "paused")
+        daemon = self.member(world=world)
+        self.assertEqual(world.json("node status").summary["hosting"], "paused")
+        self.assertIn("datamesh node resume", world.run("node", "status").text)
+        told = world.json("node drain", "--wait")
+        self.assertEqual(told.summary, {"message_type": "summary", "dry_run": False, "hosting": "draining", "owners": 0, "shards": 0, "stuck": 0})
+        self.assertEqual(daemon.end(), 0, daemon.said())
+        again = self.member(world=world)
+        self.assertEqual(world.json("node status").summary["hosting"], "draining")
+        self.assertEqual(again.end(), 0, again.said())
+        world.write("data/datamesh/hosting", "nothing of the kind\n")
+        mended = self.member(world=world)
+        mended.wait_to_say("takes nothing from others")
+        self.assertIn("hosting", world.run("node", "status").errors)
+        self.assertEqual(world.run("node", "resume").code, 0)
+        self.assertEqual(world.json("node status").summary["hosting"], "open")
+
     def test_an_owner_is_named_by_the_id_that_vault_list_shows(self):
         world = World(PROGRAM, os.path.join(ROOT, "docs"))
         self.addCleanup(world.close)
@@ -973,7 +998,7 @@ class Mesh(unittest.TestCase):
 
     def test_a_store_over_six_nodes_is_built_as_the_document_shows(self):
         scripts = self.scripts_of("Six nodes, one store")
-        self.assertEqual(len(scripts), 5, scripts)
+        self.assertEqual(len(scripts), 6, scripts)
         prefix = free_ports()
         scripts = [script.replace("720$1", f"{prefix}$1").replace("7201", f"{prefix}1") for script in scripts]
         world = World(PROGRAM, os.path.join(ROOT, "docs"))

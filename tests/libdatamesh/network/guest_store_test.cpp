@@ -179,6 +179,39 @@ TEST_CASE("a deletion removes a pack's shards, is remembered, and refuses the ti
     CHECK(listed.path.find(gone.pack.hex()) == std::string::npos);
 }
 
+TEST_CASE("what was let go of is gone, its room is free, and it may come back", "[guest_store]") {
+  store_test test;
+  auto pack = make_pack(test.random, small_guest);
+  auto by = test.by(pack[0]);
+  REQUIRE(test.store(pack[0]));
+  REQUIRE(test.store(pack[1]));
+  // Another ticket than that by which it is here, or a shard that is not: nothing is done.
+  CHECK(test.guests().let_go(test.by(pack[0], 2)));
+  CHECK(test.guests().let_go(test.by(pack[2])));
+  CHECK(test.guests().let_go(test.other.ticket_for(pack[0], 1, test.house.later())));
+  CHECK(test.guests().usage(test.owner.owner) == used(2, 0, 2 * charge_of(small_guest)));
+  CHECK(test.guests().let_go(by));
+  CHECK(test.guests().let_go(by));
+  for (auto restarted : {false, true}) {
+    if (restarted)
+      REQUIRE(test.house.open());
+    CHECK(test.guests().usage(test.owner.owner) == used(1, 0, charge_of(small_guest)));
+    CHECK(refusal(test.guests().read_header(by)) == errc::shard_missing);
+  }
+  CHECK(test.store(pack[0]));
+  CHECK(test.is_whole(pack[0], by));
+}
+
+TEST_CASE("a shard of two owners stays for the one when the other's is let go of", "[guest_store]") {
+  store_test test;
+  auto pack = make_pack(test.random, small_guest);
+  auto others = test.other.ticket_for(pack[0], 1, test.house.later());
+  REQUIRE(test.store(pack[0]));
+  REQUIRE(test.guests().store(guest_of(pack[0], others), plenty));
+  CHECK(test.guests().let_go(test.by(pack[0])));
+  CHECK(test.is_whole(pack[0], others));
+}
+
 TEST_CASE("an old deletion that is sent again removes nothing of what was stored since", "[guest_store]") {
   store_test test;
   auto pack = make_pack(test.random, small_guest);

@@ -100,6 +100,18 @@ TEST_CASE("what nobody could keep any more, or nobody remembers, is no loss", "[
   CHECK(find_losses(seen).empty());
 }
 
+TEST_CASE("a shard is given to a node that has it already, or else to one without any of the pack", "[sibling_losses]") {
+  neighbours n;
+  auto seen = n.seen_by(0, {1, 2, 4, 5});
+  auto takers = find_takers(seen, n.tickets[0].shard);
+  CHECK(std::set<peer_id>{takers.begin(), takers.end()} == std::set<peer_id>{n.nodes[4], n.nodes[5]});
+  // In the same order as for whoever would make it again.
+  seen.listed[n.nodes[5]] = {n.tickets[0]};
+  CHECK(find_takers(seen, n.tickets[0].shard) == std::vector{n.nodes[5]});
+  CHECK(find_takers(n.seen_by(0, {1, 2, 3}), n.tickets[0].shard).empty());
+  CHECK(find_takers(n.seen_by(0, {}), n.tickets[0].shard).empty());
+}
+
 TEST_CASE("of several tickets for a lost shard the latest is used", "[sibling_losses]") {
   neighbours n;
   auto seen = n.seen_by(0, {1, 2, 4});
