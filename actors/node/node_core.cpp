@@ -1,6 +1,7 @@
 #include "node/node_core.hpp"
 
 #include "crypto/identity.hpp"
+#include "crypto/thread_memory.hpp"
 #include "network/link_messages.hpp"
 #include "network/mesh_member.hpp"
 #include "network/peer_access.hpp"
@@ -39,6 +40,15 @@ environment complete(environment env) {
   return env;
 }
 
+/// The system waits for a thread of an actor until this, and not until it has ended.
+struct thread_end final : caf::thread_hook {
+  void init(caf::actor_system&) override {}
+  void thread_started() override {}
+  void thread_terminates() override {
+    crypto::free_thread_memory();
+  }
+};
+
 } // namespace
 
 // -- node ------------------------------------------------------------------------------------
@@ -50,6 +60,7 @@ node_core::node_core(node_options o, environment e) : options(std::move(o)), env
   // Idle workers wait on a condition. Those that steal poll and sleep up to 10 ms,
   // and most of our messages come from detached actors while they do.
   config_->set("scheduler.policy", caf::atom("sharing"));
+  config_->add_thread_hook<thread_end>();
 }
 
 result<std::shared_ptr<node_core>> node_core::open(node_options options, bool create) {
