@@ -91,8 +91,10 @@ public:
       return;
     for (const auto& one : rosters) {
       auto& plan = plans_[one.owner];
-      if (plan.number != one.number)
+      if (plan.number != one.number) {
+        parts_.board->no_longer_stuck(one.owner);
         plan = {one.number, now + siblings_awaited, {one.nodes.begin(), one.nodes.end()}, {}};
+      }
       plan.missed.erase(way_->self);
       // A clock that was put back does not stop it.
       if (now < plan.due && plan.due - now <= sibling_round_max && !answers_now(plan, now))

@@ -60,6 +60,11 @@ public:
     if (how_ == hosting::draining)
       stuck_[owner] = shards;
   }
+  /// He named other nodes since.
+  void no_longer_stuck(const vault_id& owner) {
+    std::lock_guard guard{mutex_};
+    stuck_.erase(owner);
+  }
   [[nodiscard]] std::optional<uint64_t> stuck(const vault_id& owner) const {
     std::lock_guard guard{mutex_};
     auto found = stuck_.find(owner);
