@@ -861,7 +861,7 @@ class Mesh(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         seen = json.loads(done.stdout)
         self.assertEqual(seen.pop("network", None), None)
-        self.assertEqual(seen, {key: value for key, value in own.items() if key != "network"})
+        self.assertEqual(seen, {key: value for key, value in own.items() if key not in ("network", "hosting")})
         self.assertNotIn(own["network"].encode(), as_nobody("node", "status").stdout)
         self.assertEqual(daemon.world.run("node", "allow", self.OWNER, "1G").code, 0)
         self.assertNotIn(self.OWNER.encode(), as_nobody("node", "status").stdout)
@@ -1008,7 +1008,9 @@ class Mesh(unittest.TestCase):
         shell.stdin.close()
         said = shell.stdout.read()
         self.assertTrue(said.endswith("over\n"), said)
-        report = json.loads([line for line in said.splitlines() if line.startswith("{")][-1])
+        reports = [line for line in said.splitlines() if line.startswith("{")]
+        self.assertTrue(reports, said)
+        report = json.loads(reports[-1])
         self.assertEqual(report["policy"], "4+2", said)
         self.assertEqual(report["answer"], "safe", said)
 
