@@ -19,6 +19,11 @@ constexpr size_t paces_kept = 1024;
 constexpr size_t reached_max = 4;
 /// Unsent bytes with which a closed link is dropped instead.
 constexpr size_t farewell_bytes_max = 256 << 10;
+/// What a link may hold, with one request, so that it is served while others hold too much. An answer is large,
+/// and counts only when it is there: more than one would let strangers gain by it.
+constexpr size_t modest_bytes = 64 << 10;
+/// Without a byte either way for so long, a link that holds as much as that goes before those over which bytes move.
+constexpr auto stuck_after = std::chrono::seconds{1};
 
 /// A request that the peer takes no credit for yet, or has not answered.
 struct pending_request {
@@ -78,6 +83,7 @@ struct entry {
   link_time paused{};  ///< Until when the peer has sent too much.
   link_time stalled{}; ///< Since when it takes no more.
   link_time used{};    ///< When something was asked over it last, by either side.
+  link_time moved{};   ///< When bytes last came or went.
   link_time scheduled = link_time::max();
   size_t held = 0;
   uint64_t items = 0; ///< Of the link, that its peer's pace has.
@@ -92,6 +98,12 @@ struct entry {
   }
   [[nodiscard]] bool is_open() const noexcept {
     return link && link->is_open();
+  }
+  [[nodiscard]] bool is_modest() const noexcept {
+    return held <= modest_bytes && link->owed() <= 1;
+  }
+  [[nodiscard]] bool is_stuck(link_time now) const noexcept {
+    return held >= modest_bytes && now >= moved + stuck_after;
   }
 };
 
@@ -369,7 +381,8 @@ bool link_hub::impl::is_reached(const peer_id& peer, const endpoint& at) {
 void link_hub::impl::take(entry& e, link_request& what) {
   count_held(e);
   e.used = now();
-  if (closing || held > options.held_max / 2)
+  // Who takes little is not to suffer from those who take much.
+  if (closing || (held > options.held_max / 2 && !e.is_modest()))
     return (void) e.link->answer(what.id, closing ? errc::unavailable : errc::capacity_exceeded);
   owner.on_request({e.number(), what.id}, e.facts.peer, what.deadline, std::move(what.message), std::move(what.body));
 }
@@ -484,6 +497,8 @@ void link_hub::impl::flush(entry& e) {
     auto size = out.size();
     auto sent = by.send(e.number(), out);
     e.link->drop_output(sent, now());
+    if (sent > 0)
+      e.moved = now();
     if (sent < size) {
       e.wire = wire_state::stalled;
       e.stalled = now();
@@ -522,9 +537,13 @@ void link_hub::impl::count_held(entry& e) {
   e.held = size;
 }
 
-// Those who hold most pay for all. It ends at once: what it holds is to be free.
+// Those who hold most pay for all, and before them those who only hold. It ends at once: what it
+// holds is to be free.
 void link_hub::impl::relieve() {
-  auto most = std::ranges::max_element(entries, {}, [](const auto& each) { return each.second.held; });
+  auto at = now();
+  auto most = std::ranges::max_element(entries, {}, [at](const auto& each) {
+    return std::pair{each.second.is_stuck(at), each.second.held};
+  });
   auto& e = most->second;
   lose(e, error{errc::capacity_exceeded, "keep a link", "all links together hold too much, and this one most"});
   settle(e.number());
@@ -661,6 +680,7 @@ void link_hub::received(socket_id socket, byte_view data) {
     return;
   if (!e->link)
     self.open_link(*e);
+  e->moved = self.now();
   if (e->link)
     e->link->received(data, self.now());
   if (e->is_open())

@@ -30,7 +30,8 @@ struct hub_options {
   size_t waiting_max = 256;
   size_t waiting_bytes_max = 8 << 20;
   /// What all peers together make us hold. From half of it on requests are answered
-  /// `capacity_exceeded`; beyond it, the links that hold most are closed.
+  /// `capacity_exceeded`, but for those of links that hold little; beyond it, the links that hold
+  /// most are closed, and first those of them over which nothing moves.
   size_t held_max = 64 << 20;
   /// Open links; when there are more, the one that nobody used for longest goes, if that is
   /// `unused_after` or more.

@@ -621,6 +621,10 @@ size_t peer_link::held() const noexcept {
   return self.tls.output_size() + reading + self.theirs.bytes;
 }
 
+size_t peer_link::owed() const noexcept {
+  return impl_->incoming.size();
+}
+
 bool peer_link::wants_input() const noexcept {
   return !impl_->closed && impl_->tls.output_size() <= output_high;
 }

@@ -111,6 +111,8 @@ public:
   /// Bytes that the peer makes us hold: unsent, of a frame that is not whole, of
   /// requests that are not answered.
   [[nodiscard]] size_t held() const noexcept;
+  /// Requests of the peer that are not answered.
+  [[nodiscard]] size_t owed() const noexcept;
 
   [[nodiscard]] bool is_open() const noexcept;
   /// @pre is_open()

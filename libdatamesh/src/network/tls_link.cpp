@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include <cstring>
 #include <mutex>
 
 namespace datamesh::network {
@@ -202,13 +203,24 @@ private:
 /// What a BIO of memory may keep when it is empty. It never shrinks by itself.
 constexpr size_t idle_max = 4 << 10;
 
-// A link that once carried much must not hold on to the memory of it.
-void shrink_empty(BIO* of) noexcept {
+// A link that once carried much must not hold on to the memory of it, nor one whose peer took most
+// of what there was and then stopped.
+void shrink(BIO* of) noexcept {
   BUF_MEM* held = nullptr;
-  if (BIO_get_mem_ptr(of, &held) != 1 || held == nullptr || held->max <= idle_max || BIO_ctrl_pending(of) != 0)
+  if (BIO_get_mem_ptr(of, &held) != 1 || held == nullptr)
     return;
-  if (auto* fresh = BUF_MEM_new(); fresh != nullptr)
-    BIO_set_mem_buf(of, fresh, BIO_CLOSE);
+  auto left = BIO_ctrl_pending(of);
+  if (held->max <= idle_max + left + left / 2)
+    return;
+  auto* fresh = BUF_MEM_new();
+  if (fresh == nullptr)
+    return;
+  if (left > 0) {
+    if (BUF_MEM_grow(fresh, left) != left)
+      return BUF_MEM_free(fresh);
+    std::memcpy(fresh->data, held->data, left);
+  }
+  BIO_set_mem_buf(of, fresh, BIO_CLOSE);
 }
 
 } // namespace
@@ -321,7 +333,7 @@ void tls_link::drop_output(size_t count) noexcept {
       break;
     count -= part;
   }
-  shrink_empty(impl_->out);
+  shrink(impl_->out);
 }
 
 std::vector<std::byte> tls_link::take_output() {
@@ -373,7 +385,7 @@ result<size_t> tls_link::read(byte_span out) {
     return got;
   switch (SSL_get_error(self.session.get(), 0)) {
   case SSL_ERROR_WANT_READ:
-    shrink_empty(self.in);
+    shrink(self.in);
     return 0;
   case SSL_ERROR_ZERO_RETURN:
     return fail(self.break_down(errc::unavailable, "read from a link", "the peer closed it"));

@@ -859,6 +859,58 @@ TEST_CASE("a node that holds too much already refuses what it is asked", "[link_
   CHECK_FALSE(p.one.told.answers.contains(later));
 }
 
+TEST_CASE("who takes little is served while others hold too much", "[link_hub]") {
+  auto tight = usual();
+  tight.held_max = 4 << 20;
+  two_places p{usual(), tight};
+  place other{p.net, 3, at(3)};
+  p.open();
+  other.connect(p.two);
+  p.net.run();
+  // All but a few bytes of the half.
+  std::string body(1 << 20, 'b');
+  p.one.ask(p.two, "keep this", body);
+  p.one.ask(p.two, "keep this", std::string_view{body}.substr(20));
+  p.net.run();
+  auto taken = p.two.told.requests.size();
+  REQUIRE(taken == 2);
+  other.ask(p.two, "a few words");
+  p.net.run();
+  REQUIRE(p.two.told.requests.size() == taken + 1);
+  // One at a time, and no large one.
+  auto second = other.ask(p.two, "and some more");
+  p.net.run();
+  CHECK(other.failure(second) == errc::capacity_exceeded);
+  p.two.hub.answer(p.two.told.requests.back().key, "", {});
+  auto large = other.ask(p.two, "take this", body);
+  p.net.run();
+  CHECK(other.failure(large) == errc::capacity_exceeded);
+}
+
+TEST_CASE("when links hold too much, one goes over which nothing moves before one over which much does", "[link_hub]") {
+  auto tight = usual();
+  tight.held_max = 4 << 20;
+  two_places p{tight, usual()};
+  place idle{p.net, 3, at(3)};
+  p.open();
+  idle.connect(p.one);
+  p.net.run();
+  idle.ask(p.one, "keep this", std::string(512 << 10, 'b'), 1h);
+  p.net.run();
+  p.net.pass(2s);
+  for (int i = 0; i < 4; ++i)
+    p.two.ask(p.one, "large");
+  p.net.run();
+  REQUIRE(p.one.told.requests.size() == 5);
+  p.two.wire.read(1, false);
+  std::string body(1 << 20, 'b');
+  for (size_t i = 1; i < 5; ++i)
+    p.one.hub.answer(p.one.told.requests[i].key, "", as_view(body));
+  p.net.run();
+  REQUIRE(p.one.told.downs.size() == 1);
+  CHECK(p.one.told.downs[0].what.peer == idle.id());
+}
+
 TEST_CASE("a node that closes tells all, once, and takes nothing more", "[link_hub]") {
   two_places p;
   place third{p.net, 3, at(3)};

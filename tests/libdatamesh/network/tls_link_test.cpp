@@ -1,5 +1,6 @@
 #include "network/tls_link.hpp"
 
+#include "tests/libdatamesh/network/allocated.hpp"
 #include "tests/libdatamesh/network/node.hpp"
 
 #include <catch2/catch.hpp>
@@ -426,4 +427,20 @@ TEST_CASE("a session is not taken up again", "[tls_link]") {
   CHECK_FALSE(other.meet(link));
   REQUIRE(link.established());
   CHECK(SSL_SESSION_is_resumable(SSL_get_session(other.session)) == 0);
+}
+
+TEST_CASE("what was sent of much is not held on to while the rest waits", "[tls_link]") {
+  test_node a{1};
+  test_node b{2};
+  wire w{a, b, b.id()};
+  w.carry();
+  REQUIRE(w.dialer.established());
+  auto before = allocated_bytes();
+  REQUIRE(w.dialer.write(as_view(std::string(4 << 20, 'x'))));
+  auto sealed = std::string{as_text(w.dialer.output())};
+  auto rest = size_t{100'000};
+  while (w.dialer.output_size() > rest)
+    w.dialer.drop_output(std::min(w.dialer.output_size() - rest, size_t{300'000}));
+  CHECK(allocated_bytes() - before - sealed.capacity() < 4 * rest);
+  CHECK(as_text(w.dialer.output()) == std::string_view{sealed}.substr(sealed.size() - rest));
 }
