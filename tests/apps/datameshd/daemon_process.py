@@ -13,7 +13,7 @@ LIMIT = 60
 class Daemon:
     """datameshd with the settings that it is given; it is ready when it has been made."""
 
-    def __init__(self, program: str, world, config: str = "", closed: int | None = None):
+    def __init__(self, program: str | list[str], world, config: str = "", closed: int | None = None):
         self.world = world
         self.config = world.write("config/datamesh/datameshd.toml", config)
         self.notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -23,7 +23,7 @@ class Daemon:
         self.notices.bind(path)
         self.log = open(world.path("log"), "ab+")
         self.process = subprocess.Popen(
-            [program], env={**world.environment, "NOTIFY_SOCKET": path, "WATCHDOG_USEC": "300000"}, stderr=self.log, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+            [program] if isinstance(program, str) else program, env={**world.environment, "NOTIFY_SOCKET": path, "WATCHDOG_USEC": "300000"}, stderr=self.log, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
             preexec_fn=None if closed is None else lambda: os.close(closed),
         )
         self.heard: queue.Queue[str] = queue.Queue()
