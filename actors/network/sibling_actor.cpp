@@ -158,7 +158,7 @@ private:
     }
     plan.pause = tally.awaited ? std::min<clock::wall_time::duration>(2 * plan.pause, sibling_round_max) : sibling_round_again;
     if (how_ == hosting::draining)
-      return tell_handed(of, tally);
+      return tell_handed(of, tally, plan);
     if (!tally.awaited && !parts_.board->stopped())
       parts_.board->compared(of.owner, plan.begun);
     if (tally.made > 0)
@@ -174,16 +174,19 @@ private:
                   tally.why->code());
   }
 
-  void tell_handed(const roster& of, const round_tally& tally) const {
+  void tell_handed(const roster& of, const round_tally& tally, const sibling_plan& plan) const {
     if (parts_.board->stopped())
       return;
-    parts_.board->stuck(of.owner, tally.stuck);
+    // One that does not answer yet may take it.
+    auto is_sure = !tally.awaited || plan.pause > siblings_awaited;
+    if (is_sure)
+      parts_.board->stuck(of.owner, tally.stuck);
     if (tally.handed > 0)
       parts_.tell(severity::info,
                   fmt::format("handed {} of vault {} over to other nodes",
                               tally.handed == 1 ? "1 shard" : fmt::format("{} shards", tally.handed), of.owner.brief()),
                   std::nullopt);
-    if (tally.stuck > 0)
+    if (tally.stuck > 0 && is_sure)
       parts_.tell(severity::warning,
                   fmt::format("{} of vault {} could not be handed over: {}",
                               tally.stuck == 1 ? "1 shard" : fmt::format("{} shards", tally.stuck), of.owner.brief(), tally.why->message()),
