@@ -9,7 +9,7 @@ namespace datamesh::test {
 /// Asks until it is so, for as long as that may take.
 template <class Holds>
 bool comes_to_be(Holds holds) {
-  for (auto end = std::chrono::steady_clock::now() + std::chrono::seconds{60}; std::chrono::steady_clock::now() < end;
+  for (auto end = std::chrono::steady_clock::now() + std::chrono::minutes{2}; std::chrono::steady_clock::now() < end;
        std::this_thread::yield())
     if (holds())
       return true;
