@@ -6,6 +6,8 @@
 #include "datamesh/v1/control.pb.h"
 #include "datamesh/v1/link.pb.h"
 #include "datamesh/v1/pack.pb.h"
+#include "network/beacon.hpp"
+#include "network/certificate.hpp"
 #include "network/discovery_message.hpp"
 #include "network/grants.hpp"
 #include "network/invite.hpp"
@@ -386,6 +388,31 @@ void links() {
   put("link", "stray_pong", whole | 3, as_view(link_frame(6, ping.SerializeAsString())));
 }
 
+void beacons() {
+  using namespace datamesh::network;
+  test::seeded_random random{5};
+  auto seed = crypto::key256::random(random).value();
+  auto key = crypto::ed25519_public(seed).value();
+  auto mesh = network_id::from(as_view("a mesh for the tests of beacons."));
+  auto sign = [&](byte_view message) {
+    return crypto::ed25519_sign(seed, message);
+  };
+  beacon here{peer_of(key).value(), key, 1'767'225'600'000, {{{{192, 168, 1, 7}, false}, 7000}, {*parse_ip6("fd00::7"), 7000}}};
+  auto whole = seal_beacon(mesh, here, sign, random).value();
+  auto opened = std::get<unsealed_beacon>(unseal_beacon(mesh, whole).value());
+  std::string content{as_text(opened.content)};
+  std::string signature{as_text(byte_view{opened.signature})};
+  put("beacon", "here", 0, whole);
+  put("beacon", "question", 0, seal_question(mesh, random).value());
+  put("beacon", "half", 0, whole.view().first(whole.size() / 2));
+  put("beacon", "of_another_mesh", 0, seal_question(network_id{}, random).value());
+  put("beacon", "content", 1, as_view(content + signature));
+  put("beacon", "content_of_a_question", 1, as_view(std::string{"\2\0\0\0", 4}));
+  put("beacon", "unsigned", 1, as_view(content + std::string(64, 'x')));
+  content[1] = 4;
+  put("beacon", "fewer_addresses", 1, as_view(content + signature));
+}
+
 void discovery_messages() {
   using namespace datamesh::network;
   test::seeded_random random{3};
@@ -527,6 +554,8 @@ void texts() {
   put("daemon_config", "mesh",
       "mesh_network = 'the photos of the millers, 2026'\nmesh_listen = ['0.0.0.0:7000', \"[::]:7000\"]\nmesh_announce = ['9.9.9.9:7000']\n"
       "mesh_seeds = ['/ip4/9.9.9.8/tcp/7000']\nmesh_local = false\n");
+  put("daemon_config", "lan",
+      "mesh_network = 'the photos of the millers, 2026'\nmesh_listen = ['0.0.0.0:7000']\nmesh_local = true\nmesh_lan = true\n");
   put("daemon_config", "mesh_without_name", "mesh_local = true\nmesh_seeds = ['127.0.0.1:7000']\n");
   put("daemon_config", "members",
       "mesh_network = 'the photos of the millers, 2026'\nmesh_seeds = ['/dns6/mesh.example/tcp/7000']\nmesh_members = "
@@ -558,6 +587,7 @@ int main(int argc, char** argv) {
   control_replies();
   control_files();
   links();
+  beacons();
   discovery_messages();
   tickets();
   member_lists();

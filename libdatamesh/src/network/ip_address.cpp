@@ -244,6 +244,11 @@ bool is_host(const ip_address& ip) noexcept {
   return !any_covers(nobody, ip);
 }
 
+bool is_loopback(const ip_address& ip) noexcept {
+  static constexpr ip_address loopback_v6{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, true};
+  return ip.v6 ? ip == loopback_v6 : ip.raw[0] == 127;
+}
+
 bool is_public(const ip_address& ip) noexcept {
   auto carrier = carrier_of(ip);
   return is_host(carrier) && !any_covers(own_prefixes, carrier) && !any_covers(reserved_prefixes, carrier);

@@ -47,6 +47,8 @@ struct text_problem {
 /// documentation, or reserved (RFC 6890).
 [[nodiscard]] bool is_public(const ip_address& ip) noexcept;
 
+[[nodiscard]] bool is_loopback(const ip_address& ip) noexcept;
+
 struct ip_prefix {
   ip_address base;
   unsigned bits = 0;
