@@ -332,6 +332,13 @@ void write(v1::MeshReply& to, const std::optional<mesh_report>& report) {
   row.set_nodes_alive(report->nodes_alive);
   if (report->file_failure)
     write(*row.mutable_file_failure(), *report->file_failure);
+  if (report->lan) {
+    auto& lan = *row.mutable_lan();
+    for (const auto& one : report->lan->interfaces)
+      lan.add_interfaces(one);
+    if (report->lan->failure)
+      write(*lan.mutable_failure(), *report->lan->failure);
+  }
   if (!report->members)
     return;
   const auto& from = *report->members;
@@ -390,6 +397,11 @@ result<std::optional<mesh_report>> read(const v1::MeshReply& from) {
     to.file_failure = read(row.file_failure());
   if (row.has_members())
     to.members = read_members_report(row.members());
+  if (row.has_lan()) {
+    to.lan = lan_report{read_texts(row.lan().interfaces()), {}};
+    if (row.lan().has_failure())
+      to.lan->failure = read(row.lan().failure());
+  }
   return to;
 }
 
@@ -426,6 +438,34 @@ result<hosting> read_hosting(uint32_t from) {
   if (from > static_cast<uint32_t>(hosting::draining))
     return fail(errc::invalid_argument, "read how a node serves others", std::to_string(from));
   return static_cast<hosting>(from);
+}
+
+void write(v1::NeighbourReports& list, const std::vector<neighbour_report>& neighbours) {
+  for (const auto& from : neighbours) {
+    auto& to = *list.add_neighbours();
+    if (from.id)
+      to.set_id(std::string{from.id->text()});
+    for (const auto& at : from.addresses)
+      to.add_addresses(at);
+    to.set_heard_ns(from.heard_ns);
+  }
+}
+
+result<std::vector<neighbour_report>> read(const v1::NeighbourReports& list) {
+  std::vector<neighbour_report> neighbours;
+  for (const auto& from : list.neighbours()) {
+    neighbour_report to;
+    if (from.has_id()) {
+      auto id = read_id<peer_id>(from.id());
+      if (!id)
+        return fail(id.error());
+      to.id = *id;
+    }
+    to.addresses = read_texts(from.addresses());
+    to.heard_ns = from.heard_ns();
+    neighbours.push_back(std::move(to));
+  }
+  return neighbours;
 }
 
 void write(v1::RoomReports& list, const std::vector<room_report>& rooms) {

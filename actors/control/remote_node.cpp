@@ -484,6 +484,14 @@ public:
       return fail(got.error());
     return got->message.has_peers() ? read(got->message.peers()) : misfit<std::vector<peer_report>>();
   }
+  result<std::vector<neighbour_report>> neighbours() const override {
+    v1::ControlRequest request;
+    request.mutable_neighbours();
+    auto got = to_->ask(std::move(request));
+    if (!got)
+      return fail(got.error());
+    return got->message.has_neighbours() ? read(got->message.neighbours()) : misfit<std::vector<neighbour_report>>();
+  }
   result<void> reload_members() override {
     return fail(errc::unavailable, "read the list of members again", "the daemon does so on SIGHUP");
   }

@@ -371,6 +371,9 @@ result<session::reply> session::on_node(const v1::ControlRequest& request, byte_
     });
   case request_case::kPeers:
     return made<reply>(node_.peers(), [](reply& to, const std::vector<peer_report>& from) { write(*to.message.mutable_peers(), from); });
+  case request_case::kNeighbours:
+    return made<reply>(node_.neighbours(),
+                       [](reply& to, const std::vector<neighbour_report>& from) { write(*to.message.mutable_neighbours(), from); });
   case request_case::kAllow:
   case request_case::kSetHosting:
   case request_case::kRooms:

@@ -107,6 +107,7 @@ public:
   [[nodiscard]] caf::result<v1::RecordPublished> publish(const v1::PublishRecord& request);
   [[nodiscard]] caf::result<v1::Done> withdraw(const v1::WithdrawRecord& request);
   [[nodiscard]] caf::result<v1::NodeList> list() const;
+  void heard(const v1::NodeHeard& what);
   [[nodiscard]] caf::result<v1::Done> close();
 
 private:
@@ -443,6 +444,18 @@ caf::result<v1::NodeList> finder::list() const {
   return answer;
 }
 
+void finder::heard(const v1::NodeHeard& what) {
+  auto id = read_id<peer_id>(what.node().peer(), "hear of a node");
+  if (!id || closing_)
+    return;
+  contact who{*id, {}};
+  for (const auto& address : what.node().address())
+    if (auto at = network::from_proto(address))
+      who.addresses.push_back(*at);
+  engine_.heard_of(who);
+  go_on();
+}
+
 // A lookup counts until it has ended, whoever waits for it.
 void finder::expire_waiting() {
   auto at = now().now;
@@ -712,6 +725,7 @@ discovery_core::behavior_type discover(finder_pointer self, const discovery_part
       [=](const v1::PublishRecord& request) { return self->state.does->publish(request); },
       [=](const v1::WithdrawRecord& request) { return self->state.does->withdraw(request); },
       [=](const v1::ListNodes&) { return self->state.does->list(); },
+      [=](const v1::NodeHeard& what) { self->state.does->heard(what); },
       [=](caf::close_atom) { return self->state.does->close(); },
       [=](const v1::DiscoveryWake& wake) { self->state.does->wake(wake.number()); },
       [=](const v1::SeedFound& what) { self->state.does->seed_found(what); },

@@ -54,6 +54,8 @@ using discovery_actor = caf::typed_actor<
     // wait or are kept, and what `open_record` fails with.
     caf::replies_to<v1::PublishRecord>::with<v1::RecordPublished>, caf::replies_to<v1::WithdrawRecord>::with<v1::Done>,
     caf::replies_to<v1::ListNodes>::with<v1::NodeList>,
+    // A node that may be there. It is asked for a sign of life, if there is room for it.
+    caf::reacts_to<v1::NodeHeard>,
     // Keeps what it knows, and ends. Who waits is answered `unavailable`.
     caf::replies_to<caf::close_atom>::with<v1::Done>>;
 

@@ -1,7 +1,9 @@
 #include "network/mesh_member.hpp"
 
+#include "network/asio_lan.hpp"
 #include "network/asio_transport.hpp"
 #include "network/discovery_actor.hpp"
+#include "network/lan_actor.hpp"
 #include "network/members_actor.hpp"
 #include "network/peer_access.hpp"
 #include "network/peer_router.hpp"
@@ -36,6 +38,7 @@ struct mesh_facts {
   uint32_t alive = 0;
   std::optional<error> file_failure;
   std::optional<error> members_failure;
+  std::optional<error> lan_failure;
   members_actor members; ///< None in an open mesh.
 };
 
@@ -150,6 +153,8 @@ struct mesh_member::impl {
   std::shared_ptr<peer_access> lent;
   std::shared_ptr<membership> members;
   members_actor keeper;
+  lan_actor lan{};
+  std::shared_ptr<const clock> time{};
 };
 
 mesh_member::mesh_member(std::unique_ptr<impl> with) : impl_(std::move(with)) {}
@@ -185,7 +190,7 @@ result<std::unique_ptr<mesh_member>> mesh_member::start(caf::actor_system& sys, 
   discovery_setup setup;
   setup.mesh = parts.settings.mesh;
   setup.rules = parts.settings.rules();
-  setup.told = parts.settings.told(at);
+  setup.told = parts.settings.told(at, interfaces_of_machine().value_or(std::vector<lan_interface>{}));
   setup.seeds = parts.settings.seeds;
   setup.saved_at = parts.saved_at;
   made->own = {made->identity->id(), setup.mesh, parts.settings.local, texts_of(at), texts_of(setup.told), 0, 0, 0, {}};
@@ -207,6 +212,8 @@ result<std::unique_ptr<mesh_member>> mesh_member::start(caf::actor_system& sys, 
   self.discovery = *discovery;
   if (auto served = member->serve(peer_part::discovery, caf::actor_cast<caf::actor>(*discovery)); !served)
     return fail(served.error());
+  if (parts.settings.lan)
+    member->begin_lan(parts, at);
   return member;
 }
 
@@ -223,6 +230,22 @@ result<void> mesh_member::keep_members(const member_parts& parts) {
     self.facts->members = self.keeper;
   }
   return serve(peer_part::members, caf::actor_cast<caf::actor>(self.keeper));
+}
+
+void mesh_member::begin_lan(const member_parts& parts, const std::vector<endpoint>& listens) {
+  auto& self = *impl_;
+  self.time = parts.env.clock;
+  auto failed = [facts = self.facts, tell = parts.tell](const std::optional<error>& why) {
+    if (why)
+      tell(severity::warning, "nobody is heard on the local network: " + why->message(), why->code());
+    else
+      tell(severity::info, "the local network is heard again", std::nullopt);
+    std::lock_guard guard{facts->mutex};
+    facts->lan_failure = why;
+  };
+  const auto& settings = parts.settings;
+  self.lan = spawn_lan_actor(self.sys, {parts.env, self.identity, settings.mesh, settings.rules(), listens, settings.announce,
+                                        self.discovery, parts.members, make_asio_lan(), std::move(failed)});
 }
 
 result<bool> mesh_member::offer_members(const bytes& list) {
@@ -255,11 +278,18 @@ const network_id& mesh_member::network() const noexcept {
 
 mesh_report mesh_member::report() const {
   auto now = impl_->own;
+  if (impl_->lan) {
+    now.lan.emplace();
+    if (auto list = ask_lan())
+      now.lan->interfaces.assign(list->interface().begin(), list->interface().end());
+  }
   std::lock_guard guard{impl_->facts->mutex};
   now.links = impl_->facts->links.size();
   now.nodes_known = impl_->facts->nodes;
   now.nodes_alive = impl_->facts->alive;
   now.file_failure = impl_->facts->file_failure;
+  if (now.lan)
+    now.lan->failure = impl_->facts->lan_failure;
   if (impl_->members) {
     auto newest = impl_->members->newest();
     const auto& list = newest->list;
@@ -302,12 +332,50 @@ result<std::vector<peer_report>> mesh_member::peers() const {
   return peers;
 }
 
+namespace {
+
+neighbour_report report_of(const v1::NeighbourList::Row& row, clock::wall_time now) {
+  neighbour_report one;
+  auto since = std::chrono::milliseconds{static_cast<int64_t>(row.since_ms())};
+  one.heard_ns = (now - since).time_since_epoch().count();
+  if (row.peer().size() == peer_id::size)
+    one.id = peer_id::from(as_view(row.peer()));
+  for (const auto& address : row.address())
+    if (auto ip = ip_from(as_view(address.address())))
+      one.addresses.push_back(one.id ? endpoint{*ip, static_cast<uint16_t>(address.port())}.text() : to_string(*ip));
+  return one;
+}
+
+} // namespace
+
+result<v1::NeighbourList> mesh_member::ask_lan() const {
+  if (!impl_->lan)
+    return fail(errc::unavailable, "list who is on the local network, since 'mesh_lan' is not set");
+  caf::scoped_actor asks{impl_->sys};
+  auto list = storage::ask<v1::NeighbourList>(asks.ptr(), impl_->lan, answer_max, v1::ListNeighbours{});
+  return list ? std::move(list) : fail(list.error().within("list who is on the local network"));
+}
+
+result<std::vector<neighbour_report>> mesh_member::neighbours() const {
+  auto list = ask_lan();
+  if (!list)
+    return fail(list.error());
+  std::vector<neighbour_report> all;
+  for (const auto& row : list->row())
+    all.push_back(report_of(row, impl_->time->wall()));
+  return all;
+}
+
 void mesh_member::close() {
   auto& self = *impl_;
   if (!self.links)
     return;
   caf::scoped_actor asks{self.sys};
   // Sources first: discovery asks over the links.
+  if (self.lan) {
+    asks->send_exit(self.lan, caf::exit_reason::user_shutdown);
+    asks->wait_for(self.lan);
+  }
   if (self.lent)
     self.lent->close();
   if (self.discovery) {

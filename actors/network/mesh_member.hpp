@@ -5,7 +5,7 @@
 #pragma once
 
 #include "datamesh/base/environment.hpp"
-#include "messages.hpp"
+#include "network/link_messages.hpp"
 #include "network/member_list.hpp"
 #include "network/mesh_settings.hpp"
 #include "network/peer_part.hpp"
@@ -46,6 +46,8 @@ public:
   [[nodiscard]] mesh_report report() const;
   /// In the order of ids. `timed_out` when discovery does not answer.
   [[nodiscard]] result<std::vector<peer_report>> peers() const;
+  /// Those of this mesh in the order of ids, then others; `unavailable` where the settings say no.
+  [[nodiscard]] result<std::vector<neighbour_report>> neighbours() const;
 
   /// A list of members of the operator of this node; answers whether it is newer. Fails as
   /// `judge_after` does; `unavailable` in an open mesh.
@@ -65,6 +67,8 @@ public:
 private:
   struct impl;
   [[nodiscard]] result<void> keep_members(const member_parts& parts);
+  [[nodiscard]] result<v1::NeighbourList> ask_lan() const;
+  void begin_lan(const member_parts& parts, const std::vector<endpoint>& listens);
   explicit mesh_member(std::unique_ptr<impl> with);
   std::unique_ptr<impl> impl_;
 };

@@ -73,6 +73,7 @@ public:
 
   [[nodiscard]] virtual result<std::optional<mesh_report>> mesh() const = 0;
   [[nodiscard]] virtual result<std::vector<peer_report>> peers() const = 0;
+  [[nodiscard]] virtual result<std::vector<neighbour_report>> neighbours() const = 0;
   [[nodiscard]] virtual result<void> reload_members() = 0;
 
   [[nodiscard]] virtual result<void> allow(const vault_id& owner, uint64_t bytes) = 0;

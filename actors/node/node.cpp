@@ -50,6 +50,7 @@ public:
 
   [[nodiscard]] result<std::optional<mesh_report>> mesh() const override;
   [[nodiscard]] result<std::vector<peer_report>> peers() const override;
+  [[nodiscard]] result<std::vector<neighbour_report>> neighbours() const override;
   [[nodiscard]] result<void> reload_members() override;
 
   [[nodiscard]] result<void> allow(const vault_id& owner, uint64_t bytes) override;
@@ -109,6 +110,13 @@ result<std::vector<peer_report>> local_node::peers() const {
   if (member == nullptr)
     return fail(errc::unavailable, "list the nodes of a mesh, since this node is in none");
   return member->peers();
+}
+
+result<std::vector<neighbour_report>> local_node::neighbours() const {
+  const auto* member = core_->mesh();
+  if (member == nullptr)
+    return fail(errc::unavailable, "list who is on the local network, since this node is in no mesh");
+  return member->neighbours();
 }
 
 result<void> local_node::reload_members() {
@@ -262,6 +270,10 @@ result<std::optional<mesh_report>> node::mesh() const {
 
 result<std::vector<peer_report>> node::peers() const {
   return impl_->door->peers();
+}
+
+result<std::vector<neighbour_report>> node::neighbours() const {
+  return impl_->door->neighbours();
 }
 
 result<void> node::reload_members() {

@@ -34,6 +34,7 @@ const std::vector<std::string_view> keys{"home",
                                          "mesh_announce",
                                          "mesh_seeds",
                                          "mesh_local",
+                                         "mesh_lan",
                                          "mesh_members"};
 
 std::string wrong(const std::string& key, const char* due) {
@@ -119,6 +120,10 @@ std::string read_mesh(const std::string& key, const toml::node& node, mesh_optio
     to.local = yes.value_or(false);
     return yes ? "" : wrong(key, "true or false");
   }
+  if (key == "mesh_lan") {
+    to.lan = node.value_exact<bool>();
+    return to.lan ? "" : wrong(key, "true or false");
+  }
   auto text = node.value_exact<std::string>();
   to.network = text.value_or("");
   return text && !text->empty() ? "" : wrong(key, "the name or the id of a mesh in quotes");
@@ -181,7 +186,7 @@ cli::outcome<void> check_mesh(const toml::table& parsed, const std::string& file
     return refuse_at(file, node != nullptr ? node->source().begin.line : 1, why);
   };
   if (!parsed.contains("mesh_network")) {
-    for (const auto* key : {"mesh_listen", "mesh_announce", "mesh_seeds", "mesh_local", "mesh_members"})
+    for (const auto* key : {"mesh_listen", "mesh_announce", "mesh_seeds", "mesh_local", "mesh_lan", "mesh_members"})
       if (parsed.contains(key))
         return refuse_key(key, fmt::format("'{}' needs 'mesh_network', which says what mesh it is", key));
     return {};
@@ -252,6 +257,7 @@ std::vector<std::string> need_restart(const daemon_config& old, const daemon_con
   compare("mesh_announce", old.mesh.announce == next.mesh.announce);
   compare("mesh_seeds", old.mesh.seeds == next.mesh.seeds);
   compare("mesh_local", old.mesh.local == next.mesh.local);
+  compare("mesh_lan", old.mesh.lan == next.mesh.lan);
   compare("mesh_members", old.mesh.members == next.mesh.members);
   return names;
 }

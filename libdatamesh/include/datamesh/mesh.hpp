@@ -40,6 +40,9 @@ struct mesh_options {
   /// A mesh within one house: its nodes may have loopback, private and link-local addresses,
   /// and many of one network. Otherwise those are not taken, whoever names them.
   bool local = false;
+  /// Whether it says on the local network that it is there, and asks whom it hears there (docs/formats/beacon.md).
+  /// When nobody says: in a local mesh, unless it listens at loopback addresses alone, or nowhere.
+  std::optional<bool> lan{};
   /// Closes the mesh: the file of a list of members that its operators signed (datamesh/members.hpp). Only
   /// nodes on it are let in. The newest list that was ever seen counts and is kept in the home; where
   /// one is there the mesh is closed without a file, too.
@@ -59,6 +62,20 @@ struct members_report {
   std::optional<error> failure{};      ///< Why a list was not taken, or not kept, the last time.
 };
 
+/// How a member is found on the local network.
+struct lan_report {
+  std::vector<std::string> interfaces{}; ///< By which others hear it now.
+  std::optional<error> failure{};        ///< Why it hears nobody.
+};
+
+/// Somebody who was heard on the local network of late.
+struct neighbour_report {
+  std::optional<peer_id> id{}; ///< None where it is of another mesh, or makes that up: what it says can not be read.
+  /// Where it says that it is reached; without an id, the address that it was heard from, without a port.
+  std::vector<std::string> addresses{};
+  int64_t heard_ns = 0; ///< The last time; nanoseconds since the epoch.
+};
+
 /// What a member knows of itself and of its mesh.
 struct mesh_report {
   peer_id self;
@@ -71,6 +88,7 @@ struct mesh_report {
   uint64_t nodes_alive = 0;                ///< Of these, the ones that did not leave the last request unanswered.
   std::optional<error> file_failure;       ///< Why the file of known nodes was not read or written, the last time.
   std::optional<members_report> members{}; ///< None in an open mesh.
+  std::optional<lan_report> lan{};         ///< None where it is not looked for on the local network.
 
   /// True while another node answers.
   [[nodiscard]] bool joined() const noexcept {

@@ -688,6 +688,9 @@ public:
   /// Other nodes of the mesh that this one knows or has a link with, in the order of ids;
   /// `unavailable` where it is in no mesh.
   [[nodiscard]] result<std::vector<peer_report>> peers() const;
+  /// Who was heard on the local network of late, those of this mesh first and in the order of ids;
+  /// `unavailable` where it is in no mesh, or listens to nobody there (`mesh_options::lan`).
+  [[nodiscard]] result<std::vector<neighbour_report>> neighbours() const;
   /// Reads the file `mesh_options::members` again. A newer list holds from then on, is kept, and is told
   /// to the others; links with whom it leaves out are ended. An older one, and one that the operators of
   /// the present one did not sign, changes nothing: `conflict`, `authentication_failed`. `unavailable`

@@ -1,6 +1,7 @@
 #include "network/mesh_settings.hpp"
 
 #include "crypto/hash.hpp"
+#include "network/neighbourhood.hpp"
 
 #include <fmt/format.h>
 
@@ -22,6 +23,10 @@ bool is_hex(char c) noexcept {
 
 bool is_any(const ip_address& ip) noexcept {
   return ip.raw == ip_address{}.raw;
+}
+
+bool is_beyond_loopback(const endpoint& at) noexcept {
+  return !is_loopback(at.ip);
 }
 
 constexpr auto not_public = "is not reached from everywhere; in a mesh within one house, say that it is local";
@@ -55,6 +60,9 @@ result<void> check_told(const mesh_settings& settings) {
     return {};
   auto rules = settings.rules();
   for (const auto& at : settings.listen) {
+    // Then its addresses are those of its interfaces, which are as good as any other in a local mesh.
+    if (is_any(at.ip) && settings.local && settings.lan)
+      continue;
     if (is_any(at.ip))
       return wrong(fmt::format("{} is every address of the machine: announce the one that others reach it at", at.text()));
     if (!rules.admits(at.ip))
@@ -84,8 +92,17 @@ ip_rules mesh_settings::rules() const {
   return local ? ip_rules::local() : ip_rules{};
 }
 
-std::vector<endpoint> mesh_settings::told(const std::vector<endpoint>& at) const {
-  auto all = announce.empty() ? at : announce;
+std::vector<endpoint> mesh_settings::told(const std::vector<endpoint>& at, const std::vector<lan_interface>& interfaces) const {
+  auto all = announce;
+  if (announce.empty())
+    for (const auto& one : at) {
+      if (!is_any(one.ip))
+        all.push_back(one);
+      else
+        for (const auto& each : interfaces)
+          for (const auto& where : told_on(each, {one}, {}))
+            all.push_back(where);
+    }
   all.resize(std::min(all.size(), contact_addresses_max));
   return all;
 }
@@ -126,12 +143,13 @@ tl::expected<mesh_settings, mesh_mistake> read_mesh_options(const mesh_options& 
     return read_seed(text, rules);
   };
   auto good = read_all(mesh_part::listen, from.listen, to.listen, listen_max, parse_listen_address)
+                  .map([&] { to.lan = from.lan.value_or(to.local && std::ranges::any_of(to.listen, is_beyond_loopback)); })
                   .and_then([&] { return read_all(mesh_part::announce, from.announce, to.announce, contact_addresses_max, reached); })
                   .and_then([&] { return read_all(mesh_part::seeds, from.seeds, to.seeds, seeds_max, seed); })
                   .and_then([&] { return check_told(to).map_error(of(mesh_part::listen)); });
   if (!good)
     return tl::unexpected{good.error()};
-  if (to.listen.empty() && to.seeds.empty())
+  if (to.listen.empty() && to.seeds.empty() && !to.lan)
     return tl::unexpected{of(mesh_part::network)(
         error{errc::invalid_argument, attempted, "it listens nowhere and has no seed, so it would never meet another node"})};
   return to;

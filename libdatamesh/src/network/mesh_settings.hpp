@@ -6,6 +6,7 @@
 
 #include "datamesh/mesh.hpp"
 #include "network/contact.hpp"
+#include "network/lan_wire.hpp"
 #include "network/network_id.hpp"
 #include "network/peer_address.hpp"
 
@@ -20,13 +21,15 @@ inline constexpr size_t mesh_name_max = 128;
 struct mesh_settings {
   network_id mesh;
   bool local = false;
+  bool lan = false; ///< It says on the local network that it is there, and hears who else is.
   std::vector<endpoint> listen;
   std::vector<endpoint> announce; ///< Empty where that is where it listens.
   std::vector<peer_spec> seeds;   ///< By IP address or name.
 
   [[nodiscard]] ip_rules rules() const;
-  /// What others are told when the node listens at *at*.
-  [[nodiscard]] std::vector<endpoint> told(const std::vector<endpoint>& at) const;
+  /// What others are told when the node listens at *at*. In place of all addresses of the machine, those of
+  /// *interfaces* but loopback.
+  [[nodiscard]] std::vector<endpoint> told(const std::vector<endpoint>& at, const std::vector<lan_interface>& interfaces) const;
 };
 
 /// The id of the mesh that *text* names. `invalid_argument` tells what would be right.

@@ -42,6 +42,7 @@ mesh_place::mesh_place(mesh_world& world, uint64_t number, const mesh_place_opti
   auto wire = std::shared_ptr{asio_transport::listen({options.at}, env.clock).value()};
   at_ = wire->addresses().at(0);
   auto identity = std::make_shared<tls_identity>(tls_identity::make(node_.seed, env.clock, *env.random).value());
+  identity_ = identity;
   router_ = spawn_peer_router(world.sys);
   auto handler = options.handler ? options.handler : peer_handler_actor{router_};
   links = spawn_link_actor(world.sys, {wire, env.clock, identity, crowded(world.mesh), handler, {}});

@@ -82,6 +82,9 @@ public:
   [[nodiscard]] const network::endpoint& at() const {
     return at_;
   }
+  [[nodiscard]] const std::shared_ptr<network::tls_identity>& identity() const {
+    return identity_;
+  }
   [[nodiscard]] network::peer_spec spec(bool with_id = true) const;
 
   [[nodiscard]] result<v1::LookedUp> look_up(const network::point& target, uint32_t kind = 0);
@@ -100,6 +103,7 @@ private:
   mesh_world& world_;
   test_node node_;
   network::endpoint at_;
+  std::shared_ptr<network::tls_identity> identity_;
   network::peer_router_actor router_;
   bool open_ = true;
 };

@@ -13,7 +13,45 @@ mesh_options options(std::vector<std::string> listen, std::vector<std::string> a
   return {some_name, std::move(listen), std::move(announce), std::move(seeds), local};
 }
 
+mesh_options with_lan(mesh_options of, bool on) {
+  of.lan = on;
+  return of;
+}
+
+mesh_options silent(mesh_options of) {
+  return with_lan(std::move(of), false);
+}
+
 } // namespace
+
+TEST_CASE("a node is found on the local network where its mesh is a local one and it listens there, or as it is said", "[mesh_settings]") {
+  auto lan = [](const mesh_options& from) {
+    return read_mesh_options(from).value().lan;
+  };
+  CHECK(lan(options({"192.168.1.7:4433"}, {}, {}, true)));
+  CHECK(lan(options({"127.0.0.1:4433", "0.0.0.0:4433"}, {}, {}, true)));
+  CHECK_FALSE(lan(options({"127.0.0.1:4433", "[::1]:4433"}, {}, {}, true)));
+  CHECK_FALSE(lan(options({}, {}, {"192.168.1.7:4433"}, true)));
+  CHECK_FALSE(lan(options({"9.9.9.9:4433"}, {}, {}, false)));
+  CHECK_FALSE(lan(silent(options({"192.168.1.7:4433"}, {}, {}, true))));
+  CHECK(lan(with_lan(options({"127.0.0.1:4433"}, {}, {}, true), true)));
+  CHECK(lan(with_lan(options({"9.9.9.9:4433"}, {}, {}, false), true)));
+  // It hears others, and needs no seed.
+  CHECK(lan(with_lan(options({}, {}, {}, true), true)));
+}
+
+TEST_CASE("a node of a local mesh that listens everywhere is told by the addresses of its interfaces", "[mesh_settings]") {
+  auto read = read_mesh_options(options({"0.0.0.0:4433", "[::]:4434"}, {}, {}, true)).value();
+  lan_interface loopback{1, "lo", true, {parse_ip4("127.0.0.1").value(), parse_ip6("::1").value()}};
+  lan_interface wire{2, "eth0", false, {parse_ip4("192.168.1.7").value(), parse_ip6("fd00::7").value()}};
+  auto at = [](const char* ip, uint16_t port) {
+    auto v4 = parse_ip4(ip);
+    return endpoint{v4 ? *v4 : parse_ip6(ip).value(), port};
+  };
+  CHECK(read.told(read.listen, {loopback, wire}) == std::vector{at("192.168.1.7", 4433), at("fd00::7", 4434)});
+  CHECK(read.told(read.listen, {loopback}).empty());
+  CHECK(read.told({at("127.0.0.1", 1), at("0.0.0.0", 4433)}, {loopback, wire}) == std::vector{at("127.0.0.1", 1), at("192.168.1.7", 4433)});
+}
 
 TEST_CASE("a mesh is named by its id, or by a name that leads to the same id everywhere", "[mesh_settings]") {
   std::string hex(64, 'b');
@@ -40,13 +78,13 @@ TEST_CASE("a node is told to others where it listens, unless something else is s
   REQUIRE(here);
   CHECK(here->listen == std::vector{endpoint::v4({127, 0, 0, 1}, 0), parse_listen_address("[::1]:4433").value()});
   auto bound = std::vector{endpoint::v4({127, 0, 0, 1}, 7777)};
-  CHECK(here->told(bound) == bound);
+  CHECK(here->told(bound, {}) == bound);
   auto said = read_mesh_options(options({"0.0.0.0:4433", "[::]:4433"}, {"9.9.9.9:4433"}, {}, false));
   REQUIRE(said);
-  CHECK(said->told(said->listen) == std::vector{endpoint::v4({9, 9, 9, 9}, 4433)});
+  CHECK(said->told(said->listen, {}) == std::vector{endpoint::v4({9, 9, 9, 9}, 4433)});
   auto dials = read_mesh_options(options({}, {}, {"9.9.9.9:4433"}, false));
   REQUIRE(dials);
-  CHECK(dials->told({}).empty());
+  CHECK(dials->told({}, {}).empty());
   CHECK(here->rules().admits(parse_ip4("192.168.1.7").value()));
   CHECK_FALSE(said->rules().admits(parse_ip4("192.168.1.7").value()));
 }
@@ -75,8 +113,10 @@ TEST_CASE("settings of a mesh with which it would not come about are refused, an
       {options({"host.example:1"}, {}, {}, false), mesh_part::listen, "a name"},
       {options({"9.9.9.9"}, {}, {}, false), mesh_part::listen, "port is missing"},
       {options(crowd, {}, {}, false), mesh_part::listen, "at most 16"},
-      {options({"0.0.0.0:4433"}, {}, {}, true), mesh_part::listen, "announce"},
-      {options({"[::]:4433"}, {}, {}, true), mesh_part::listen, "announce"},
+      {silent(options({"0.0.0.0:4433"}, {}, {}, true)), mesh_part::listen, "announce"},
+      {silent(options({"[::]:4433"}, {}, {}, true)), mesh_part::listen, "announce"},
+      {options({"[::]:4433"}, {}, {}, false), mesh_part::listen, "announce"},
+      {silent(options({}, {}, {}, true)), mesh_part::network, "never meet"},
       {options({"192.168.1.7:4433"}, {}, {}, false), mesh_part::listen, "not reached from everywhere"},
       {options({"0.0.0.0:4433"}, {"192.168.1.7:4433"}, {}, false), mesh_part::announce, "not reached from everywhere"},
       {options({"0.0.0.0:4433"}, {"host.example:4433"}, {}, false), mesh_part::announce, "a name"},
