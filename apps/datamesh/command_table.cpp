@@ -591,6 +591,59 @@ std::vector<command_spec> members_commands() {
   };
 }
 
+std::vector<command_spec> preset_commands() {
+  return {
+      {.name = "list",
+       .summary = "List the presets that there are",
+       .text = "'local', 'public' and 'test' come with the program. Those that were saved are files in presets/ beside datameshd.toml.",
+       .example = "datamesh preset list"},
+      {.name = "show",
+       .summary = "Show what a preset sets",
+       .text = "Of one that was saved this is the mesh, too: in an open mesh, whoever knows that is let in.",
+       .example = "datamesh preset show local",
+       .arguments = {{.name = "NAME", .kind = kind::text}}},
+      {.name = "save",
+       .summary = "Save the daemon's settings of its mesh under a name",
+       .text = "What datameshd.toml sets of 'mesh_network' and its like. To give it to somebody, make an invite: "
+               "'datamesh invite create FILE --preset NAME'.",
+       .example = "datamesh preset save house",
+       .arguments = {{.name = "NAME", .kind = kind::text}},
+       .options = {{.name = "from", .kind = kind::path, .placeholder = "CONFIG", .text = "Save these settings, not the daemon's."},
+                   {.name = "force", .letter = 'f', .text = "Replace a preset of that name."},
+                   dry_run}},
+      {.name = "remove",
+       .summary = "Remove a preset that was saved",
+       .text = "The daemon's settings stay as they are.",
+       .example = "datamesh preset remove house",
+       .arguments = {{.name = "NAME", .kind = kind::text}},
+       .options = {dry_run}},
+      {.name = "use",
+       .summary = "Write what a preset sets into the settings of the daemon",
+       .text =
+           "In place of all settings of a mesh that are there; all else in datameshd.toml stays. Where the preset names no mesh, the one "
+           "that is there stays, with its list of members, or there is a new one. 'public' needs --seed, unless seeds are there, and "
+           "--announce.",
+       .example = "datamesh preset use local --dry-run\n"
+                  "datamesh preset use public --announce 9.9.9.9:7000 --seed mesh.example.org:7000",
+       .arguments = {{.name = "NAME", .kind = kind::text}},
+       .options = {{.name = "listen",
+                    .kind = kind::text,
+                    .placeholder = "ADDRESS",
+                    .text = "Listen there, not where the preset says.",
+                    .repeated = true},
+                   {.name = "announce",
+                    .kind = kind::text,
+                    .placeholder = "ADDRESS",
+                    .text = "Where others reach this node, when that is not where it listens.",
+                    .repeated = true},
+                   {.name = "seed", .kind = kind::text, .placeholder = "ADDRESS", .text = "A node to ask first.", .repeated = true},
+                   {.name = "first", .text = "There is no other node of this mesh yet."},
+                   {.name = "to", .kind = kind::path, .placeholder = "CONFIG", .text = "Write these settings instead of the daemon's."},
+                   {.name = "force", .letter = 'f', .text = "Replace settings of a mesh that are there already."},
+                   dry_run}},
+  };
+}
+
 std::vector<command_spec> mesh_commands() {
   return {
       {.name = "node",
@@ -650,6 +703,28 @@ std::vector<command_spec> mesh_commands() {
                "the other did. A node that nobody can dial is shown while it has a link.",
        .example = "datamesh peers",
        .groups = group_node},
+      {.name = "discover",
+       .summary = "Show who is on the local network",
+       .text = "Asks the daemon whom it hears. Where none does, because there is none or 'mesh_lan' is off, the command asks the nodes of "
+               "the mesh that the daemon's settings name, and listens for a while; where it does not know the mesh, it listens alone, "
+               "and nodes say that they are there every ten seconds or so.\n\n"
+               "PEER tells whether this node has a link with it, knows it, or neither. Of a node of another mesh there is no more than "
+               "the address that it was heard from. Who is heard is not believed: he is dialed, and shows his key.",
+       .example = "datamesh discover\ndatamesh discover --timeout 15 --json",
+       .options =
+           {{.name = "timeout",
+             .kind = kind::number,
+             .placeholder = "SECONDS",
+             .text = "How long to listen, where no daemon does.",
+             .fallback = "5",
+             .least = 1,
+             .most = 300},
+            {.name = "from", .kind = kind::path, .placeholder = "CONFIG", .text = "Take the mesh from these settings, not the daemon's."}},
+       .groups = group_node},
+      {.name = "preset",
+       .summary = "Keep settings of a mesh under a name, and use them",
+       .example = "datamesh preset use local",
+       .children = preset_commands()},
       {.name = "members",
        .summary = "Say who is let into a closed mesh",
        .example = "datamesh members show /etc/datamesh/members",
@@ -673,6 +748,10 @@ std::vector<command_spec> mesh_commands() {
                           .placeholder = "ID@ADDRESS",
                           .text = "A node to ask first, as 'datamesh node status' shows it there.",
                           .repeated = true},
+                         {.name = "preset",
+                          .kind = kind::text,
+                          .placeholder = "NAME",
+                          .text = "Into the mesh of this preset, with its seeds, as far as it names them."},
                          {.name = "members", .kind = kind::path, .placeholder = "LIST", .text = "The list of members of a closed mesh."},
                          {.name = "force", .letter = 'f', .text = "Replace FILE when it is there already."}},
              .groups = group_node},

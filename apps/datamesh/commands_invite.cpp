@@ -2,22 +2,16 @@
 #include "datamesh/invite.hpp"
 #include "datamesh/members.hpp"
 
+#include "daemon_file.hpp"
 #include "display.hpp"
 #include "drive_folders.hpp"
+#include "presets.hpp"
 #include "session.hpp"
 #include "toml.hpp"
-
-#include <algorithm>
-
-#include <grp.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 namespace datamesh::cli {
 
 namespace {
-
-constexpr uint64_t config_size_max = 1 << 20;
 
 int64_t now_s() {
   return wall_now_ns() / 1'000'000'000;
@@ -62,80 +56,16 @@ void print_facts(session& s, const invite& what) {
   s.out.print("Holds     {}", what.is_over(now_s()) ? "no more" : "until " + s.out.time(what.expires_s * 1'000'000'000));
 }
 
-/// The settings of datameshd, where it looks for them by itself.
-std::string daemon_config_file() {
-  auto paths = standard_paths(process_variables(), geteuid());
-  const auto& file = paths.machine_config_file.empty() ? paths.config_file : paths.machine_config_file;
-  return file.substr(0, file.rfind('/')) + "/datameshd.toml";
-}
-
-/// A basic string of TOML; what is JSON is that, too.
-std::string listed(const std::vector<std::string>& texts) {
-  std::vector<std::string> quoted;
-  for (const auto& one : texts)
-    quoted.push_back(json_quoted(one));
-  return fmt::format("[{}]", fmt::join(quoted, ", "));
-}
-
-/// *text* without the lines that set what begins with `mesh_`; refused without *force* where there are some.
-outcome<std::string> without_mesh(const std::string& text, const std::string& file, bool force, const std::string& again) {
-  auto parsed = parse_toml(text, file);
-  if (!parsed)
-    return refuse(errc::config_invalid, fmt::format("{}, line {}: {}", printable(file), parsed.error().line, parsed.error().what),
-                  "datameshd --check-config");
-  std::vector<bool> drop(static_cast<size_t>(std::ranges::count(text, '\n')) + 2, false);
-  for (const auto& [key, node] : *parsed) {
-    if (!key.str().starts_with("mesh_"))
-      continue;
-    auto where = node.source();
-    if (!force)
-      return refuse(errc::already_exists, fmt::format("{}, line {}: '{}' is set already", printable(file), where.begin.line, key.str()),
-                    again + ", when these settings may go");
-    for (auto line = where.begin.line; line <= where.end.line && line < drop.size(); ++line)
-      drop[line] = true;
-  }
-  std::string kept;
-  size_t line = 1;
-  for (size_t begin = 0; begin < text.size(); ++line) {
-    auto end = std::min(text.find('\n', begin), text.size() - 1) + 1;
-    if (!drop[line])
-      kept += text.substr(begin, end - begin);
-    begin = end;
-  }
-  if (!kept.empty() && kept.back() != '\n')
-    kept += '\n';
-  return kept;
-}
-
 std::string mesh_lines(session& s, const invite& what, const std::string& list_path) {
-  std::string lines = fmt::format("mesh_network = {}\nmesh_seeds = {}\n", json_quoted(what.network.hex()), listed(what.seeds));
+  std::string lines = fmt::format("mesh_network = {}\nmesh_seeds = {}\n", json_quoted(what.network.hex()), toml_list(what.seeds));
   if (what.local)
     lines += "mesh_local = true\n";
   for (const auto* option : {"listen", "announce"})
     if (s.set.given(option))
-      lines += fmt::format("mesh_{} = {}\n", option, listed(s.set.list(option)));
+      lines += fmt::format("mesh_{} = {}\n", option, toml_list(s.set.list(option)));
   if (!list_path.empty())
     lines += fmt::format("mesh_members = {}\n", json_quoted(list_path));
   return lines;
-}
-
-/// As the file that was there, or for the daemon and nobody else: who knows an open mesh is let in.
-outcome<void> write_settings(const std::string& path, const std::string& text) {
-  struct stat before {};
-  auto there = ::stat(path.c_str(), &before) == 0;
-  const auto* group = there || geteuid() != 0 ? nullptr : ::getgrnam("datamesh");
-  auto files = system_files();
-  if (auto made = make_folders(*files, parent_path(path), 0755); !made)
-    return refuse(failure{made.error()});
-  auto mode = there ? before.st_mode & 0777 : group != nullptr ? 0640u : 0600u;
-  if (auto written = write_whole(*files, path, as_view(text), mode); !written)
-    return refuse(failure{written.error()});
-  auto owned = there              ? ::chown(path.c_str(), before.st_uid, before.st_gid)
-               : group != nullptr ? ::chown(path.c_str(), geteuid(), group->gr_gid)
-                                  : 0;
-  if (owned != 0)
-    return refuse(failure{from_errno(errno, "let the daemon read", path)});
-  return {};
 }
 
 } // namespace
@@ -160,7 +90,19 @@ outcome<int> run_invite_create(session& s) {
   what.made_s = now_s();
   what.expires_s = what.made_s + static_cast<int64_t>(s.set.number("lasts"));
   auto seeds = s.set.list("seed");
-  if (seeds.empty())
+  if (auto name = s.set.text("preset"); !name.empty()) {
+    auto preset = find_preset(name);
+    if (!preset)
+      return refuse(preset.error());
+    if (auto id = preset->network.empty() ? result<network_id>{what.network} : mesh_id_of(preset->network))
+      what.network = *id;
+    else
+      return refuse(failure{id.error()});
+    what.local = preset->local;
+    if (seeds.empty())
+      seeds = preset->seeds;
+  }
+  if (seeds.empty() && what.network == *own.network)
     for (const auto& at : own.announces)
       seeds.push_back(own.self.hex() + "@" + at);
   for (const auto& text : seeds) {
@@ -177,7 +119,7 @@ outcome<int> run_invite_create(session& s) {
     if (!raw)
       return refuse(raw.error());
     what.members = *raw;
-  } else if (own.members) {
+  } else if (own.members && what.network == *own.network) {
     return refuse(errc::usage, "this mesh is closed, and the new node has to know its list of members", "name it with --members LIST");
   }
   auto made = sign_invite(what, (*n)->home());
@@ -219,10 +161,10 @@ outcome<int> run_invite_accept(session& s) {
     return refuse(errc::authentication_failed, "the invite is signed by node " + what->from.hex(), "ask whoever sent it for another one");
   auto path = s.set.text("to").empty() ? daemon_config_file() : absolute_path(s.set.text("to"));
   auto files = system_files();
-  auto before = read_whole(*files, path, config_size_max);
-  if (!before && before.error().code() != errc::not_found)
-    return refuse(failure{before.error()});
-  auto rest = without_mesh(before ? std::string{as_text(*before)} : std::string{}, path, s.set.flag("force"), s.as_typed() + " --force");
+  auto before = read_daemon_file(path);
+  if (!before)
+    return refuse(before.error());
+  auto rest = without_mesh(*before, path, s.set.flag("force"), s.as_typed() + " --force");
   if (!rest)
     return refuse(rest.error());
   auto list_path = what->members.empty() ? std::string{} : parent_path(path) + "/members." + what->network.brief();
@@ -237,7 +179,7 @@ outcome<int> run_invite_accept(session& s) {
       if (!made)
         return refuse(failure{made.error()});
     }
-    if (auto done = write_settings(path, *rest + lines); !done)
+    if (auto done = write_daemon_file(path, *rest + lines); !done)
       return refuse(done.error());
   }
   s.out.line(facts_of(*what).add("dry_run", s.dry_run()).name("file", path));

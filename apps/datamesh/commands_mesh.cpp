@@ -67,6 +67,14 @@ std::string listed(const std::vector<std::string>& texts, std::string_view none)
   return texts.empty() ? std::string{none} : printable(fmt::format("{}", fmt::join(texts, ", ")));
 }
 
+std::string lan_of(const mesh_report& own) {
+  if (!own.lan)
+    return "not looked for";
+  if (own.lan->failure)
+    return "nobody is heard: " + printable(own.lan->failure->message());
+  return own.lan->interfaces.empty() ? "hears others, and is heard on no interface" : "heard on " + listed(own.lan->interfaces, "");
+}
+
 /// "list 4: 12 nodes, signed by 2 of 3 operators, until 2027-01-01T00:00:00Z"
 std::string members_of(const session& s, const members_report& list) {
   return fmt::format("list {}: {}, signed by {} of {}{}", list.number, counted(list.members, "node", "nodes"), list.threshold,
@@ -126,6 +134,11 @@ outcome<int> run_node_status(session& s) {
     if (list.failure)
       line.add("members_error", facts_of(list.failure->code()).name).add("members_reason", list.failure->message());
   }
+  line.add("lan", own.lan.has_value());
+  if (own.lan)
+    line.add("lan_interfaces", own.lan->interfaces);
+  if (own.lan && own.lan->failure)
+    line.add("lan_error", facts_of(own.lan->failure->code()).name).add("lan_reason", own.lan->failure->message());
   if (own.file_failure)
     line.add("error", facts_of(own.file_failure->code()).name).add("reason", own.file_failure->message());
   // The summary is the last line.
@@ -142,6 +155,7 @@ outcome<int> run_node_status(session& s) {
   s.out.print("Links     {}", grouped(own.links));
   s.out.print("Listens   {}", listed(own.listens, "nowhere: this node only dials"));
   s.out.print("Announces {}", listed(own.announces, "nothing: others can not dial this node"));
+  s.out.print("LAN       {}", lan_of(own));
   if (own.members)
     s.out.print("Members   {}", members_of(s, *own.members));
   if (!own.announces.empty())

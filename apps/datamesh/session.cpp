@@ -120,6 +120,11 @@ outcome<node*> session::open_node() {
   return adopt(std::move(*opened));
 }
 
+void session::close_node() {
+  vault_.reset();
+  node_.reset();
+}
+
 node* session::adopt(std::unique_ptr<node> made, bool by_daemon) {
   node_ = std::move(made);
   by_daemon_ = by_daemon;
@@ -444,6 +449,12 @@ command_function find_command(std::string_view path) {
       {"node pause", run_node_pause},
       {"node resume", run_node_resume},
       {"peers", run_peers},
+      {"discover", run_discover},
+      {"preset list", run_preset_list},
+      {"preset show", run_preset_show},
+      {"preset save", run_preset_save},
+      {"preset remove", run_preset_remove},
+      {"preset use", run_preset_use},
       {"members key", run_members_key},
       {"members init", run_members_init},
       {"members add", run_members_add},

@@ -42,6 +42,8 @@ public:
 
   /// Opens the node once; where a daemon holds it, through the daemon.
   [[nodiscard]] outcome<node*> open_node();
+  /// Lets the node go, so that others may open it.
+  void close_node();
   /// Takes over a node that was just made.
   node* adopt(std::unique_ptr<node> made, bool by_daemon = false);
   /// True when the node that was opened is one that a daemon holds.
@@ -159,6 +161,12 @@ outcome<int> run_node_drain(session&);
 outcome<int> run_node_pause(session&);
 outcome<int> run_node_resume(session&);
 outcome<int> run_peers(session&);
+outcome<int> run_discover(session&);
+outcome<int> run_preset_list(session&);
+outcome<int> run_preset_show(session&);
+outcome<int> run_preset_save(session&);
+outcome<int> run_preset_remove(session&);
+outcome<int> run_preset_use(session&);
 outcome<int> run_members_key(session&);
 outcome<int> run_members_init(session&);
 outcome<int> run_members_add(session&);

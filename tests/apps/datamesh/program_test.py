@@ -57,6 +57,12 @@ MINIMAL = {
     "node pause": [],
     "node resume": [],
     "peers": [],
+    "discover": ["--timeout", "1"],
+    "preset list": [],
+    "preset show": ["x"],
+    "preset save": ["x"],
+    "preset remove": ["x"],
+    "preset use": ["x"],
     "members key": ["k"],
     "members init": ["l"],
     "members add": ["l", "5a" * 32],
@@ -87,7 +93,7 @@ MINIMAL = {
     "help": ["nonsense"],
     "version": [],
 }
-NEED_NO_NODE = {"config show", "config check", "config set", "completion", "version"}
+NEED_NO_NODE = {"discover", "preset list", "config show", "config check", "config set", "completion", "version"}
 ESCAPE = b"\x1b"
 
 
@@ -426,6 +432,111 @@ class WithoutNode(unittest.TestCase):
         program.stderr.close()
         self.assertIn(program.wait(), (0, -signal.SIGPIPE))
         self.assertEqual(err, b"")
+
+
+class Presets(unittest.TestCase):
+    """Settings of a mesh under a name; no node is needed."""
+
+    def setUp(self):
+        self.world = World(PROGRAM, DOCS)
+        self.addCleanup(self.world.close)
+        self.config = self.world.path("config", "datamesh", "datameshd.toml")
+        os.makedirs(os.path.dirname(self.config), exist_ok=True)
+
+    def good(self, command, *arguments):
+        told = self.world.json(command, *arguments)
+        self.assertEqual(told.code, 0, told.all)
+        return told
+
+    def refused(self, code, error, command, *arguments):
+        told = self.world.json(command, *arguments)
+        self.assertEqual((told.code, told.failure["error"]), (code, error), told.all)
+
+    def read(self, path=None):
+        with open(path or self.config, encoding="utf-8") as file:
+            return file.read()
+
+    def test_three_come_with_the_program_and_stay(self):
+        told = self.good("preset list")
+        self.assertEqual([(one["name"], one["local"], one["lan"]) for one in told.items], [("local", True, True), ("public", False, False), ("test", True, False)])
+        self.assertTrue(all(one["built_in"] and "network" not in one for one in told.items))
+        self.assertEqual(self.good("preset show", "public").summary["needs_seeds"], True)
+        shown = self.world.run("preset", "show", "local")
+        self.assertEqual((shown.code, shown.text), (0, 'mesh_listen = ["0.0.0.0:7000"]\nmesh_local = true\nmesh_lan = true\n'))
+        self.refused(2, "DM-INVALID-ARGUMENT", "preset remove", "local")
+        self.world.write("config/datamesh/datameshd.toml", "mesh_local = true\n")
+        self.refused(1, "DM-ALREADY-EXISTS", "preset save", "test", "--force")
+
+    def test_a_preset_that_is_used_takes_the_place_of_the_settings_of_the_mesh_alone(self):
+        self.world.write("config/datamesh/datameshd.toml", '# mine\nscrub = false\n')
+        tried = self.good("preset use", "test", "--dry-run").summary
+        self.assertEqual((tried["dry_run"], tried["file"], self.read()), (True, self.config, "# mine\nscrub = false\n"))
+        made = self.good("preset use", "test").summary["network"]
+        self.assertRegex(made, "^[0-9a-f]{64}$")
+        lines = f'# mine\nscrub = false\nmesh_network = "{made}"\nmesh_listen = ["127.0.0.1:7000"]\nmesh_local = true\nmesh_lan = false\n'
+        self.assertEqual(self.read(), lines)
+        self.refused(1, "DM-ALREADY-EXISTS", "preset use", "local")
+        self.assertEqual(self.read(), lines)
+        # The mesh stays.
+        self.assertEqual(self.good("preset use", "local", "--force", "--listen", "192.168.1.7:7000").summary["network"], made)
+        self.assertIn('mesh_listen = ["192.168.1.7:7000"]\nmesh_local = true\nmesh_lan = true\n', self.read())
+        self.assertEqual(self.read().count("mesh_network"), 1)
+
+    def test_a_new_file_of_settings_is_for_its_owner_alone(self):
+        self.good("preset use", "local", "--to", "house.toml")
+        self.assertEqual(os.stat(self.world.path("work", "house.toml")).st_mode & 0o777, 0o600)
+
+    def test_a_list_of_members_stays_with_its_mesh(self):
+        self.world.write("config/datamesh/datameshd.toml", f'mesh_network = "{"1a" * 32}"\nmesh_members = "/etc/members"\nmesh_local = true\n')
+        self.assertEqual(self.good("preset use", "local", "--force").summary["members_file"], "/etc/members")
+        self.world.write("work/other.toml", f'mesh_network = "{"2b" * 32}"\nmesh_local = true\n')
+        self.good("preset save", "other", "--from", "other.toml")
+        told = self.good("preset use", "other", "--force").summary
+        self.assertEqual((told["network"], told.get("members_file")), ("2b" * 32, None))
+
+    def test_public_wants_a_seed_and_an_address(self):
+        announce = ("--announce", "9.9.9.9:7000")
+        self.refused(2, "DM-USAGE", "preset use", "public", *announce)
+        self.refused(2, "DM-USAGE", "preset use", "public", "--seed", "mesh.example:7000")
+        self.assertFalse(os.path.exists(self.config))
+        self.assertEqual(self.good("preset use", "public", "--first", *announce).summary["seeds"], [])
+        told = self.good("preset use", "public", "--force", "--seed", "mesh.example:7000", *announce).summary
+        self.assertEqual((told["seeds"], told["local"], told["lan"]), (["mesh.example:7000"], False, False))
+        # Seeds that are there will do.
+        self.assertEqual(self.good("preset use", "public", "--force", *announce).summary["seeds"], ["mesh.example:7000"])
+
+    def test_settings_are_saved_shown_used_and_removed(self):
+        self.refused(5, "DM-NOT-FOUND", "preset save", "house")
+        text = f'mesh_network = "{"3c" * 32}"\nmesh_listen = ["192.168.1.7:7000"]\nmesh_seeds = ["192.168.1.8:7000"]\nmesh_local = true\n'
+        self.world.write("config/datamesh/datameshd.toml", "scrub = false\n" + text)
+        self.good("preset save", "house", "--dry-run")
+        self.assertEqual([one["name"] for one in self.good("preset list").items], ["local", "public", "test"])
+        self.good("preset save", "house")
+        saved = self.world.path("config", "datamesh", "presets", "house.toml")
+        self.assertEqual((self.read(saved), os.stat(saved).st_mode & 0o777), (text, 0o600))
+        self.refused(1, "DM-ALREADY-EXISTS", "preset save", "house")
+        self.good("preset save", "house", "--force")
+        self.assertEqual(self.world.run("preset", "show", "house").text, text)
+        self.assertEqual([one["name"] for one in self.good("preset list").items][3:], ["house"])
+        self.good("preset use", "test", "--force")
+        self.good("preset use", "house", "--force")
+        self.assertEqual(self.read(), "scrub = false\n" + text)
+        self.good("preset remove", "house", "--dry-run")
+        self.good("preset remove", "house")
+        self.refused(5, "DM-NOT-FOUND", "preset remove", "house")
+        self.refused(5, "DM-NOT-FOUND", "preset show", "house")
+
+    def test_names_and_files_that_are_none_are_refused(self):
+        self.world.write("config/datamesh/datameshd.toml", "mesh_local = true\n")
+        for name in ("../x", ".x", "a/b", "", "x" * 65, "a b"):
+            with self.subTest(name):
+                self.assertEqual(self.world.json("preset save", name).failure["error"], "DM-NAME-INVALID")
+        for text in ("mesh_local = 1\n", "mesh_listen = [1]\n", "mesh_none = true\n", "mesh_local = \n"):
+            with self.subTest(text):
+                self.world.write("config/datamesh/datameshd.toml", text)
+                self.assertEqual(self.world.json("preset save", "x").failure["error"], "DM-CONFIG-INVALID")
+                self.world.write("config/datamesh/presets/y.toml", text)
+                self.assertEqual(self.world.json("preset use", "y").failure["error"], "DM-CONFIG-INVALID")
 
 
 class StandardStreams(unittest.TestCase):

@@ -815,7 +815,9 @@ class Mesh(unittest.TestCase):
             (3, "mesh_listen", good + 'mesh_listen = "127.0.0.1:1"'),
             (3, "mesh_listen", good + "mesh_listen = [1]"),
             (3, "mesh_listen", good + 'mesh_listen = ["127.0.0.1"]'),
-            (3, "mesh_listen", good + 'mesh_listen = ["0.0.0.0:7000"]'),
+            (3, "mesh_listen", good + 'mesh_listen = ["0.0.0.0:7000"]\nmesh_lan = false'),
+            (3, "mesh_lan", good + 'mesh_lan = "on"\nmesh_listen = ["127.0.0.1:7000"]'),
+            (1, "mesh_lan", "mesh_lan = true"),
             (4, "mesh_announce", good + 'mesh_listen = ["0.0.0.0:7000"]\nmesh_announce = ["host.example:7000"]'),
             (3, "mesh_seeds", good + 'mesh_seeds = ["/dns5/host.example/tcp/7000"]'),
             (3, "mesh_members", good + 'mesh_members = "members.list"'),
@@ -978,6 +980,155 @@ class Mesh(unittest.TestCase):
         self.assertTrue(said.endswith("ended\n"), said)
         self.assertIn("joined: 1 other node answers", said)
         self.assertEqual(json.loads([line for line in said.splitlines() if line.startswith("{")][-1])["peers"], 1)
+
+    def lan_name(self) -> str:
+        """A mesh of this test alone: tests that run at once hear each other's beacons."""
+        return "a mesh on the local network " + os.urandom(8).hex()
+
+    def lan_member(self, name: str, listen: str = "127.0.0.1:0", more: str = "", program: str = "") -> Daemon:
+        world = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(world.close)
+        daemon = Daemon(program or DAEMON, world, f'mesh_network = "{name}"\nmesh_listen = ["{listen}"]\nmesh_local = true\n{more}')
+        self.addCleanup(daemon.end, signal.SIGKILL)
+        return daemon
+
+    def heard_by(self, daemon: Daemon, count: int = 1) -> list:
+        """Who of the mesh is heard, once it is so many: who was dialed first may hear the other later."""
+        while True:
+            items = [one for one in daemon.world.json("discover").items if one["same_mesh"]]
+            if len(items) >= count:
+                return items
+            daemon.wait_for("WATCHDOG=1")
+
+    def test_daemons_without_a_seed_find_each_other_on_the_local_network(self):
+        name, on = self.lan_name(), "mesh_lan = true\n"
+        first = self.lan_member(name, more=on)
+        silent = self.lan_member(name)
+        other = self.lan_member(self.lan_name(), more=on)
+        second = self.lan_member(name, more=on)
+        ids = [self.status(each)["id"] for each in (first, second)]
+        for daemon in (first, second):
+            daemon.wait_to_say("joined the mesh")
+        self.assertEqual([peer["id"] for peer in second.world.json("peers").items], ids[:1])
+        self.assertEqual((self.status(first)["lan"], self.status(first)["lan_interfaces"]), (True, ["lo"]))
+        self.assertIn("LAN       heard on lo\n", first.world.run("node", "status").text)
+        self.heard_by(first)
+        found = first.world.json("discover")
+        self.assertEqual(found.code, 0, found.all)
+        self.assertEqual([one["id"] for one in found.items if one["same_mesh"]], ids[1:])
+        one = found.items[0]
+        self.assertEqual((one["known"], one["linked"], one["addresses"]), (True, True, self.status(second)["announces"]))
+        strangers = [one for one in found.items if not one["same_mesh"]]
+        # Other tests may run beside this one.
+        self.assertIn((None, ["127.0.0.1"]), [(one.get("id"), one["addresses"]) for one in strangers])
+        self.assertEqual((found.summary["of_mesh"], found.summary["mesh_known"], found.summary["node_listens"]), (1, True, True))
+        self.assertIn(ids[1], first.world.run("discover").text)
+        # Who was told not to, and who is of another mesh, met nobody.
+        self.assertFalse(self.status(silent)["lan"])
+        self.assertIn("LAN       not looked for\n", silent.world.run("node", "status").text)
+        for each in (silent, other):
+            self.assertFalse(self.status(each)["joined"])
+
+    def test_who_is_on_the_local_network_is_seen_without_a_node(self):
+        name = self.lan_name()
+        daemon = self.lan_member(name, more="mesh_lan = true\n")
+        own = self.status(daemon)
+        world = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(world.close)
+        world.write("work/other.toml", f'mesh_network = "{name}"\n')
+        found = world.json("discover", "--timeout", "3", "--from", "other.toml")
+        self.assertEqual(found.code, 0, found.all)
+        self.assertEqual([(one["id"], one["addresses"], one["linked"]) for one in found.items if one["same_mesh"]], [(own["id"], own["announces"], False)])
+        self.assertEqual((found.summary["mesh_known"], found.summary["node_listens"]), (True, False))
+        # Nodes say that they are there every ten seconds and a part by chance; more than that is waited for.
+        found = world.json("discover", "--timeout", "14")
+        self.assertNotIn(True, [one["same_mesh"] for one in found.items])
+        self.assertIn(["127.0.0.1"], [one["addresses"] for one in found.items])
+        self.assertFalse(found.summary["mesh_known"])
+        self.assertEqual(world.json("discover", "--timeout", "0").code, 2)
+
+    def test_a_forged_or_repeated_datagram_changes_nothing(self):
+        name = self.lan_name()
+        daemon = self.lan_member(name, more="mesh_lan = true\n")
+        group = ("239.255.68.77", 17468)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            out.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+            for number in range(3000):
+                size = (0, 1, 60, 240, 1200, 1201, 9000)[number % 7]
+                out.sendto((b"DMBEACN\x01" + os.urandom(size))[:size], group)
+        # The limit of that host is used up; it fills again.
+        second = self.lan_member(name, more="mesh_lan = true\n")
+        for each in (daemon, second):
+            each.wait_to_say("joined the mesh")
+        self.assertEqual([one["id"] for one in self.heard_by(daemon)], [self.status(second)["id"]])
+
+    def test_nodes_on_a_wire_between_two_machines_find_each_other(self):
+        if os.geteuid() != 0 or not shutil.which("ip") or subprocess.run(["unshare", "-n", "true"], stderr=subprocess.DEVNULL).returncode != 0:
+            self.skipTest("only root can make network namespaces")
+        machines = []
+        for _ in range(2):
+            process = subprocess.Popen(["unshare", "-n", "sh", "-c", "echo up; exec sleep 1000"], stdout=subprocess.PIPE)
+            self.addCleanup(process.wait)
+            self.addCleanup(process.stdout.close)
+            self.addCleanup(process.kill)
+            self.assertEqual(process.stdout.readline(), b"up\n")
+            machines.append(process.pid)
+        names = [f"dm{os.getpid() % 100000}{side}" for side in "ab"]
+        wire = ["ip", "link", "add", names[0], "netns", str(machines[0]), "type", "veth", "peer", "name", names[1], "netns", str(machines[1])]
+        if subprocess.run(wire, stderr=subprocess.DEVNULL).returncode != 0:
+            self.skipTest("the system makes no veth pair")
+        programs = []
+        for number, (machine, wire) in enumerate(zip(machines, names)):
+            inside = ["nsenter", "-t", str(machine), "-n"]
+            for command in (f"link set lo up", f"addr add 10.77.0.{number + 1}/24 dev {wire}", f"link set {wire} up"):
+                subprocess.run([*inside, "ip", *command.split()], check=True)
+            world = World(PROGRAM, os.path.join(ROOT, "docs"))
+            self.addCleanup(world.close)
+            program = world.write("datameshd", f'#!/bin/sh\nexec {" ".join(inside)} {DAEMON} "$@"\n')
+            os.chmod(program, 0o755)
+            programs.append(program)
+        # As a person would set it: no seed, no address, nothing of the local network.
+        name = self.lan_name()
+        both = [self.lan_member(name, listen="0.0.0.0:7000", program=program) for program in programs]
+        for number, daemon in enumerate(both):
+            daemon.wait_to_say("joined the mesh")
+            self.assertEqual(self.status(daemon)["lan_interfaces"], [names[number]])
+        found = self.heard_by(both[0])
+        self.assertEqual([(one["id"], one["addresses"]) for one in found], [(self.status(both[1])["id"], ["10.77.0.2:7000"])])
+
+    def test_a_mesh_that_finds_itself_is_made_as_the_document_shows(self):
+        scripts = self.scripts_of("Nodes that find each other on a LAN")
+        self.assertEqual(len(scripts), 3, scripts)
+        name, prefix = self.lan_name(), free_ports()
+        world = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(world.close)
+        shell = self.shell(world)
+        script = scripts[1].replace("730$n", f"{prefix}$n").replace("a try of a mesh that finds itself", name)
+        shell.stdin.write("trap 'kill $(jobs -p); wait; echo over' EXIT\n" + script + scripts[2])
+        shell.stdin.close()
+        said = shell.stdout.read()
+        self.assertTrue(said.endswith("over\n"), said)
+        found = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+        self.assertEqual(found[-1]["of_mesh"], 1, said)
+        self.assertIn("Removed the preset 'house'.", said)
+        with open(world.path("work", "house.toml"), encoding="utf-8") as file:
+            text = file.read()
+        self.assertRegex(text, r'\Amesh_network = "[0-9a-f]{64}"\nmesh_listen = \["0.0.0.0:7000"\]\nmesh_local = true\nmesh_lan = true\n\Z')
+        # What the first block shows is a mesh.
+        world.write("config/datamesh/datameshd.toml", scripts[0].replace("3f1c...", "3f1c" * 16))
+        done = subprocess.run([DAEMON, "--check-config"], env=world.environment, stderr=subprocess.PIPE)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_an_invite_hands_a_preset_on(self):
+        first = self.member()
+        own = self.status(first)
+        config = f'mesh_network = "{"7c" * 32}"\nmesh_seeds = ["{own["id"]}@/ip4/192.168.1.7/tcp/7000"]\nmesh_local = true\n'
+        first.world.write("work/other.toml", config)
+        self.assertEqual(first.world.json("preset save", "house", "--from", "other.toml").code, 0)
+        made = first.world.json("invite create", "house.invite", "--preset", "house")
+        self.assertEqual(made.code, 0, made.all)
+        self.assertEqual((made.summary["network"], made.summary["seeds"], made.summary["local"]), ("7c" * 32, [own["id"] + "@/ip4/192.168.1.7/tcp/7000"], True))
+        self.assertEqual(first.world.json("invite create", "none.invite", "--preset", "none").failure["error"], "DM-NOT-FOUND")
 
     def scripts_of(self, heading: str) -> list[str]:
         """The blocks of a part of the document."""
