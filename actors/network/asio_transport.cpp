@@ -24,6 +24,10 @@ using boost::system::error_code;
 constexpr size_t scratch_size = 64 << 10;
 constexpr int reads_at_once = 4;
 constexpr int backlog = 512;
+/// Bytes that the system takes ahead of what the peer has room for. Without a bound it takes some 2 MiB, of each who
+/// reads slowly.
+constexpr int ahead_max = 256 << 10;
+using ahead = asio::detail::socket_option::integer<IPPROTO_TCP, TCP_NOTSENT_LOWAT>;
 /// How long nobody is accepted after the system had no descriptor or memory for it.
 constexpr auto accept_pause = std::chrono::milliseconds{100};
 
@@ -57,6 +61,14 @@ size_t descriptors_max() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
     return SIZE_MAX;
   return static_cast<size_t>(limit.rlim_cur) / 10 * 9;
+}
+
+/// As each connected socket is to be.
+error_code set_up(tcp::socket& socket) {
+  error_code code;
+  if (!socket.non_blocking(true, code) && !socket.set_option(tcp::no_delay{true}, code))
+    socket.set_option(ahead{ahead_max}, code);
+  return code;
 }
 
 struct connection {
@@ -168,7 +180,7 @@ void asio_transport::impl::accept(tcp::acceptor& from) {
 void asio_transport::impl::take(tcp::socket&& socket) {
   error_code code;
   auto from = socket.remote_endpoint(code);
-  if (code || socket.non_blocking(true, code) || socket.set_option(tcp::no_delay{true}, code))
+  if (code || set_up(socket))
     return;
   auto number = ++last;
   auto& c = connections.try_emplace(number, context).first->second;
@@ -239,7 +251,10 @@ socket_id asio_transport::dial(const endpoint& to) {
   c.there = to;
   error_code code;
   auto where = to_asio(to);
-  if (c.socket.open(where.protocol(), code) || c.socket.non_blocking(true, code) || c.socket.set_option(tcp::no_delay{true}, code)) {
+  c.socket.open(where.protocol(), code);
+  if (!code)
+    code = set_up(c.socket);
+  if (code) {
     self.end_later(number, code, attempted);
     return number;
   }

@@ -5,6 +5,7 @@
 
 #include "datamesh/base/environment.hpp"
 
+#include <boost/asio/ip/tcp.hpp>
 #include <catch2/catch.hpp>
 
 #include <condition_variable>
@@ -230,6 +231,52 @@ TEST_CASE("a peer's process that ends is noticed", "[asio_transport]") {
   }
   REQUIRE(one.told.await([&] { return one.told.downs.size() == 1; }));
   CHECK(one.told.downs[0] == errc::unavailable);
+}
+
+TEST_CASE("little is held by the system for a peer that does not read", "[asio_transport]") {
+  /// Sends as much as is taken.
+  struct giver : transport_user, news {
+    giver() : wire(asio_transport::listen({loopback(false)}, system_environment().clock).value()) {
+      wire->start(*this);
+    }
+    ~giver() override {
+      wire->stop();
+    }
+    bool accepted(socket_id socket, const endpoint&) override {
+      writable(socket);
+      return true;
+    }
+    void connected(socket_id) override {}
+    void received(socket_id, byte_view) override {}
+    void writable(socket_id socket) override {
+      std::vector<std::byte> part(64 << 10);
+      size_t taken = 0;
+      do {
+        taken = wire->send(socket, part);
+        sent += taken;
+      } while (taken == part.size());
+      tell([&] { stalled = true; });
+    }
+    void ended(socket_id socket, const error&) override {
+      wire->close(socket);
+    }
+    void tick() override {}
+
+    std::unique_ptr<asio_transport> wire;
+    size_t sent = 0;
+    bool stalled = false;
+  };
+  giver gives;
+  auto at = gives.wire->addresses().at(0);
+  boost::asio::io_context context;
+  boost::asio::ip::tcp::socket reader{context};
+  reader.open(boost::asio::ip::tcp::v4());
+  reader.set_option(boost::asio::socket_base::receive_buffer_size{16 << 10});
+  reader.connect({boost::asio::ip::address_v4::loopback(), at.port});
+  REQUIRE(gives.await([&] { return gives.stalled; }));
+  gives.wire->stop();
+  CHECK(gives.sent >= 64 << 10);
+  CHECK(gives.sent <= 1 << 20);
 }
 
 TEST_CASE("a transport stops while it is busy", "[asio_transport]") {
