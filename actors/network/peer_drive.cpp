@@ -18,7 +18,7 @@ using std::chrono::seconds;
 constexpr std::string_view folder_prefix = "node:";
 /// What our own actors may take beyond what they were told.
 constexpr auto grace = seconds{10};
-/// A shard is sent in some thirty requests, four at a time.
+/// A shard is sent in thirty requests or more, four at a time.
 constexpr auto stored_in = 20 * peer_answers_in;
 /// Bytes that a node is taken to have room for until it says so, which it is asked when a vault is
 /// opened. One that has none refuses the shard.

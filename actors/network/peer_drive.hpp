@@ -23,8 +23,9 @@ namespace datamesh::network {
 
 /// How long a ticket is valid. A node remembers a deletion for longer.
 inline constexpr auto ticket_life = std::chrono::hours{24 * 60};
-/// How long the node may take for an answer.
-inline constexpr auto peer_answers_in = std::chrono::seconds{30};
+/// How long the node may take for an answer. What waits for its turn on a slow line takes its time; that a node is
+/// gone is found out sooner, by its silence (`silence_max`).
+inline constexpr auto peer_answers_in = std::chrono::seconds{120};
 
 struct peer_drive_options {
   std::string index_folder; ///< Made where there is none.

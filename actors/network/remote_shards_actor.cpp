@@ -3,6 +3,9 @@
 #include "network/peer_part.hpp"
 #include "storage/kept_promise.hpp"
 
+#include <algorithm>
+#include <map>
+
 namespace datamesh::network {
 
 namespace {
@@ -13,8 +16,30 @@ using storage::kept_promise;
 /// What an answer of our own actors may take beyond what they were told.
 constexpr auto grace = std::chrono::seconds{1};
 
+/// Blocks that are sent with one request: the more, the less it costs, and the longer waits who has something else to say
+/// on that link. So it goes by how long answers take.
+constexpr uint32_t blocks_at_first = 4;
+constexpr auto answered_soon = milliseconds{500};
+constexpr auto answered_late = milliseconds{2000};
+constexpr size_t lines_max = 4096;
+
 struct remote_state {
   static inline constexpr const char* name = "remote-shards";
+  std::map<peer_id, uint32_t> at_once; ///< By node; `blocks_at_first` where it is not named.
+
+  [[nodiscard]] uint32_t blocks_for(const peer_id& peer) const {
+    auto at = at_once.find(peer);
+    return at == at_once.end() ? blocks_at_first : at->second;
+  }
+  void answered(const peer_id& peer, std::chrono::nanoseconds in) {
+    auto now = blocks_for(peer);
+    if (at_once.size() >= lines_max)
+      at_once.clear();
+    if (in < answered_soon)
+      at_once[peer] = std::min(2 * now, blocks_at_once);
+    else if (in > answered_late)
+      at_once[peer] = std::max(now / 2, 1u);
+  }
 };
 using remote_pointer = remote_shards_actor::stateful_pointer<remote_state>;
 
@@ -96,11 +121,15 @@ private:
 
   void send() {
     auto blocks = header_.pack.shape.block_count();
-    for (; !ended_ && under_way_ < uploads_ahead && next_ < blocks; next_ += blocks_at_once) {
+    while (!ended_ && under_way_ < uploads_ahead && next_ < blocks) {
       ++under_way_;
+      auto first = next_;
+      auto count = to_.self->state.blocks_for(to_.peer);
+      next_ += count;
       to_.ask<blocks_taken>(
-          upload_blocks{number_, next_}, body_.slice(size_t{next_} * storage::block_size, blocks_bytes_max),
-          [self = shared_from_this()](const blocks_taken&, const bytes&) {
+          upload_blocks{number_, first}, body_.slice(size_t{first} * storage::block_size, size_t{count} * storage::block_size),
+          [self = shared_from_this(), asked = to_.self->clock().now()](const blocks_taken&, const bytes&) {
+            self->to_.self->state.answered(self->to_.peer, self->to_.self->clock().now() - asked);
             --self->under_way_;
             self->send();
           },

@@ -12,6 +12,9 @@ constexpr uint32_t protocol_version = 1;
 constexpr std::string_view hello_label = "EXPORTER-datamesh-hello";
 constexpr std::string_view hello_purpose = "datamesh hello 1";
 
+/// How long a ping may wait for what is to be sent before it. Whether anything moves is for the owner of the wire.
+constexpr auto ping_waits_max = std::chrono::minutes{10};
+
 /// Of the handshake and the hello.
 constexpr size_t early_max = handshake_bytes_max + (4 << 10);
 
@@ -139,7 +142,10 @@ struct peer_link::impl {
   link_time heard;                ///< When bytes last came.
   std::optional<uint64_t> pinged; ///< Whose pong is due.
   uint64_t pings = 0;
-  size_t early = 0; ///< Bytes that came before the link was open.
+  link_time ping_made{};
+  link_time ping_sent{};  ///< When its last byte was taken by the wire.
+  size_t ping_behind = 0; ///< Bytes that are to be sent up to its end.
+  size_t early = 0;       ///< Bytes that came before the link was open.
   uint64_t frames = 0;
   size_t partial = 0; ///< Bytes of the frame that is not whole.
   bool hello_sent = false;
@@ -172,6 +178,8 @@ struct peer_link::impl {
   void take_ping(byte_view header);
   void take_pong(byte_view header);
   void abandon(uint64_t id, asked& what, errc code);
+  void ping(link_time now);
+  [[nodiscard]] link_time silent_at() const;
 };
 
 peer_link::peer_link(std::unique_ptr<impl> with) : impl_(std::move(with)) {}
@@ -493,7 +501,7 @@ void peer_link::tick(link_time now) {
       self.end(error{errc::timed_out, "open a link"});
     return;
   }
-  if (now >= self.heard + silence_max)
+  if (now >= self.silent_at())
     return self.end(error{errc::timed_out, "hear from another node", self.tls.peer().brief()});
   for (auto& [id, what] : self.outgoing) {
     if (what.abandoned && now >= what.deadline + overdue_max)
@@ -503,12 +511,25 @@ void peer_link::tick(link_time now) {
     if (self.closed)
       return;
   }
-  if (now >= self.heard + ping_after && !self.pinged) {
-    self.pinged = ++self.pings;
-    v1::LinkPing message;
-    message.set_token(self.pings);
-    self.send_or_end(frame_type::ping, message);
-  }
+  if (now >= self.heard + ping_after && !self.pinged)
+    self.ping(now);
+}
+
+void peer_link::impl::ping(link_time now) {
+  pinged = ++pings;
+  v1::LinkPing message;
+  message.set_token(pings);
+  send_or_end(frame_type::ping, message);
+  ping_made = now;
+  ping_behind = tls.output_size();
+}
+
+/// When the peer is given up. On a slow line it can not answer a ping that waits behind other bytes.
+link_time peer_link::impl::silent_at() const {
+  if (!pinged)
+    return heard + silence_max;
+  auto answered = ping_behind > 0 ? ping_made + ping_waits_max : ping_sent + (silence_max - ping_after);
+  return std::max<link_time>(heard + silence_max, answered);
 }
 
 link_time peer_link::next_tick() const {
@@ -517,7 +538,7 @@ link_time peer_link::next_tick() const {
     return link_time::max();
   if (!self.open)
     return self.begun + handshake_time_max;
-  auto next = self.heard + (self.pinged ? silence_max : ping_after);
+  auto next = self.pinged ? self.silent_at() : self.heard + ping_after;
   for (const auto& [id, what] : self.outgoing)
     next = std::min(next, what.deadline + (what.abandoned ? overdue_max : link_time::duration{0}));
   return next;
@@ -604,9 +625,13 @@ void peer_link::drop_output(size_t count, link_time now) {
   if (count > 0 && !wants_input())
     self.heard = now;
   self.tls.drop_output(count);
+  if (self.ping_behind > 0 && (self.ping_behind -= std::min(count, self.ping_behind)) == 0)
+    self.ping_sent = now;
 }
 
 std::vector<std::byte> peer_link::take_output() {
+  impl_->ping_sent = impl_->ping_made;
+  impl_->ping_behind = 0;
   return impl_->tls.take_output();
 }
 

@@ -380,6 +380,46 @@ TEST_CASE("a quiet link is kept by pings and ends when nothing comes back", "[pe
   CHECK(p.acceptor.closed);
 }
 
+TEST_CASE("a peer is not silent while the ping that it is to answer waits for what is sent before it", "[peer_link]") {
+  pair_of_links p;
+  (void) p.ask("much", std::string(1 << 20, 'x'), 1h);
+  auto& link = p.dialer.link;
+  // A slow line, which takes a little each second.
+  for (int i = 0; i < 100; ++i) {
+    p.now += 1s;
+    link.drop_output(8 << 10, p.now);
+    link.tick(p.now);
+  }
+  p.dialer.look();
+  REQUIRE_FALSE(p.dialer.closed);
+  // Now it is on its way, and is answered or not.
+  link.drop_output(link.output().size(), p.now);
+  CHECK(link.next_tick() == p.now + (silence_max - ping_after));
+  p.now += silence_max - ping_after - 1ms;
+  link.tick(p.now);
+  p.dialer.look();
+  CHECK_FALSE(p.dialer.closed);
+  p.now += 1ms;
+  link.tick(p.now);
+  p.dialer.look();
+  REQUIRE(p.dialer.closed);
+  CHECK(p.dialer.closed->code() == errc::timed_out);
+}
+
+TEST_CASE("a ping that never gets its turn ends the link at last", "[peer_link]") {
+  pair_of_links p;
+  (void) p.ask("much", std::string(1 << 20, 'x'), 1h);
+  auto& link = p.dialer.link;
+  for (; !p.dialer.closed && p.now < link_time{} + 20min; p.dialer.look()) {
+    p.now += 1s;
+    link.drop_output(1, p.now);
+    link.tick(p.now);
+  }
+  REQUIRE(p.dialer.closed);
+  CHECK(p.dialer.closed->code() == errc::timed_out);
+  CHECK(p.now >= link_time{} + 10min);
+}
+
 TEST_CASE("a handshake that is not over in time ends", "[peer_link]") {
   test_node a{1};
   end_of_link e{a, link_side::acceptor, usual};
