@@ -88,6 +88,7 @@ std::vector<std::string> read_texts(const google::protobuf::RepeatedPtrField<std
 #define LIST_FIELDS(F) F(path) F(recursive) F(health) F(cursor) F(limit)
 #define DRIVE_FIELDS(F) F(folder) F(state) F(shards) F(shard_bytes) F(disk_total) F(disk_free)
 #define LABEL_FIELDS(F) F(region) F(zone) F(operated_by)
+#define RATE_FIELDS(F) F(up) F(down)
 #define STANDING_FIELDS(F) F(full) F(below_full) F(at_margin) F(lost)
 #define LOSS_FIELDS(F) F(packs) F(shards_gone) F(bytes_gone) F(shards_to_repair) F(bytes_to_write) F(bytes_to_read) F(shards_unplaced)
 #define SHARE_FIELDS(F) F(name) F(labelled) F(packs) F(shards) F(shards_bad) F(bytes) F(packs_needed)
@@ -108,6 +109,7 @@ DATAMESH_CONVERT(v1::ListPart, list_request, LIST_FIELDS)
 
 namespace {
 DATAMESH_CONVERT(v1::DriveLabels, drive_labels, LABEL_FIELDS)
+DATAMESH_CONVERT(v1::RateLimits, rate_limits, RATE_FIELDS)
 DATAMESH_CONVERT(v1::PackStanding, pack_standing, STANDING_FIELDS)
 } // namespace
 
@@ -339,6 +341,10 @@ void write(v1::MeshReply& to, const std::optional<mesh_report>& report) {
     if (report->lan->failure)
       write(*lan.mutable_failure(), *report->lan->failure);
   }
+  auto& traffic = *row.mutable_traffic();
+  traffic.set_sent(report->traffic.sent);
+  traffic.set_received(report->traffic.received);
+  write(*traffic.mutable_limits(), report->traffic.limits);
   if (!report->members)
     return;
   const auto& from = *report->members;
@@ -402,6 +408,7 @@ result<std::optional<mesh_report>> read(const v1::MeshReply& from) {
     if (row.lan().has_failure())
       to.lan->failure = read(row.lan().failure());
   }
+  to.traffic = {row.traffic().sent(), row.traffic().received(), read(row.traffic().limits())};
   return to;
 }
 
@@ -438,6 +445,26 @@ result<hosting> read_hosting(uint32_t from) {
   if (from > static_cast<uint32_t>(hosting::draining))
     return fail(errc::invalid_argument, "read how a node serves others", std::to_string(from));
   return static_cast<hosting>(from);
+}
+
+void write(v1::RatePlan& to, const rate_plan& from) {
+  write(*to.mutable_always(), from.always);
+  for (const auto& one : from.windows) {
+    auto& window = *to.add_windows();
+    window.set_from(one.from);
+    window.set_until(one.until);
+    write(*window.mutable_limits(), one.limits);
+  }
+}
+
+result<rate_plan> read(const v1::RatePlan& from) {
+  rate_plan to{read(from.always()), {}};
+  for (const auto& one : from.windows()) {
+    if (one.from() > UINT16_MAX || one.until() > UINT16_MAX)
+      return fail(errc::invalid_argument, "limit the line", "at a time that is none");
+    to.windows.push_back({static_cast<uint16_t>(one.from()), static_cast<uint16_t>(one.until()), read(one.limits())});
+  }
+  return to;
 }
 
 void write(v1::NeighbourReports& list, const std::vector<neighbour_report>& neighbours) {

@@ -34,6 +34,9 @@ void write(v1::PeerReports& to, const std::vector<peer_report>& from);
 [[nodiscard]] result<std::vector<peer_report>> read(const v1::PeerReports& from);
 /// `invalid_argument` for a number that stands for nothing.
 [[nodiscard]] result<hosting> read_hosting(uint32_t from);
+void write(v1::RatePlan& to, const rate_plan& from);
+/// What can not be is for the node to refuse, but for a minute that has no room: `invalid_argument`.
+[[nodiscard]] result<rate_plan> read(const v1::RatePlan& from);
 void write(v1::NeighbourReports& to, const std::vector<neighbour_report>& from);
 [[nodiscard]] result<std::vector<neighbour_report>> read(const v1::NeighbourReports& from);
 void write(v1::RoomReports& to, const std::vector<room_report>& from);

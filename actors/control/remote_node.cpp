@@ -492,6 +492,19 @@ public:
       return fail(got.error());
     return got->message.has_neighbours() ? read(got->message.neighbours()) : misfit<std::vector<neighbour_report>>();
   }
+  result<void> set_rates(const rate_plan& plan) override {
+    v1::ControlRequest request;
+    write(*request.mutable_set_rates(), plan);
+    return done(std::move(request));
+  }
+  result<rate_plan> rates() const override {
+    v1::ControlRequest request;
+    request.mutable_rates();
+    auto got = to_->ask(std::move(request));
+    if (!got)
+      return fail(got.error());
+    return got->message.has_rates() ? read(got->message.rates()) : misfit<rate_plan>();
+  }
   result<void> reload_members() override {
     return fail(errc::unavailable, "read the list of members again", "the daemon does so on SIGHUP");
   }

@@ -374,6 +374,9 @@ result<session::reply> session::on_node(const v1::ControlRequest& request, byte_
   case request_case::kNeighbours:
     return made<reply>(node_.neighbours(),
                        [](reply& to, const std::vector<neighbour_report>& from) { write(*to.message.mutable_neighbours(), from); });
+  case request_case::kSetRates:
+  case request_case::kRates:
+    return on_rates(request);
   case request_case::kAllow:
   case request_case::kSetHosting:
   case request_case::kRooms:
@@ -381,6 +384,16 @@ result<session::reply> session::on_node(const v1::ControlRequest& request, byte_
   default:
     return on_vault_list(request, secret);
   }
+}
+
+/// It is the operator's line.
+result<session::reply> session::on_rates(const v1::ControlRequest& request) {
+  if (request.has_rates())
+    return made<reply>(node_.rates(), [](reply& to, const rate_plan& from) { write(*to.message.mutable_rates(), from); });
+  if (!is_operator())
+    return fail(errc::permission_denied, "limit the line of the daemon's node");
+  auto plan = read(request.set_rates());
+  return plan ? made<reply>(node_.set_rates(*plan)) : fail(plan.error());
 }
 
 /// Whom the operator gives room, and how much, is his affair.

@@ -58,6 +58,7 @@ private:
   [[nodiscard]] static bool is_long(const v1::ControlRequest& request);
   [[nodiscard]] result<reply> carry_out(const v1::ControlRequest& request, byte_view secret);
   [[nodiscard]] result<reply> on_node(const v1::ControlRequest& request, byte_view secret);
+  [[nodiscard]] result<reply> on_rates(const v1::ControlRequest& request);
   [[nodiscard]] result<reply> on_rooms(const v1::ControlRequest& request);
   [[nodiscard]] result<reply> on_drives(const v1::ControlRequest& request);
   [[nodiscard]] result<reply> on_vault_list(const v1::ControlRequest& request, byte_view secret);

@@ -5,6 +5,7 @@
 #include "network/discovery_actor.hpp"
 #include "network/lan_actor.hpp"
 #include "network/members_actor.hpp"
+#include "network/paced_transport.hpp"
 #include "network/peer_access.hpp"
 #include "network/peer_router.hpp"
 #include "network/refusal_log.hpp"
@@ -153,8 +154,9 @@ struct mesh_member::impl {
   std::shared_ptr<peer_access> lent;
   std::shared_ptr<membership> members;
   members_actor keeper;
+  std::shared_ptr<const clock> time;
+  std::shared_ptr<line_pace> pace;
   lan_actor lan{};
-  std::shared_ptr<const clock> time{};
 };
 
 mesh_member::mesh_member(std::unique_ptr<impl> with) : impl_(std::move(with)) {}
@@ -186,7 +188,9 @@ result<std::unique_ptr<mesh_member>> mesh_member::start(caf::actor_system& sys, 
                                           {},
                                           {},
                                           parts.members,
-                                          {}});
+                                          {},
+                                          env.clock,
+                                          parts.pace});
   discovery_setup setup;
   setup.mesh = parts.settings.mesh;
   setup.rules = parts.settings.rules();
@@ -199,7 +203,8 @@ result<std::unique_ptr<mesh_member>> mesh_member::start(caf::actor_system& sys, 
   hub_options options;
   options.link.network = setup.mesh;
   options.link.gate = parts.members;
-  made->links = spawn_link_actor(sys, {std::move(*wire), env.clock, made->identity, options, made->router, made->watcher});
+  auto paced = std::make_unique<paced_transport>(std::move(*wire), env.clock, parts.pace);
+  made->links = spawn_link_actor(sys, {std::move(paced), env.clock, made->identity, options, made->router, made->watcher});
   // From here on it ends as a member does.
   std::unique_ptr<mesh_member> member{new mesh_member{std::move(made)}};
   auto& self = *member->impl_;
@@ -234,7 +239,6 @@ result<void> mesh_member::keep_members(const member_parts& parts) {
 
 void mesh_member::begin_lan(const member_parts& parts, const std::vector<endpoint>& listens) {
   auto& self = *impl_;
-  self.time = parts.env.clock;
   auto failed = [facts = self.facts, tell = parts.tell](const std::optional<error>& why) {
     if (why)
       tell(severity::warning, "nobody is heard on the local network: " + why->message(), why->code());
@@ -283,6 +287,7 @@ mesh_report mesh_member::report() const {
     if (auto list = ask_lan())
       now.lan->interfaces.assign(list->interface().begin(), list->interface().end());
   }
+  now.traffic = impl_->pace->report(impl_->time->wall());
   std::lock_guard guard{impl_->facts->mutex};
   now.links = impl_->facts->links.size();
   now.nodes_known = impl_->facts->nodes;

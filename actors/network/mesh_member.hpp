@@ -5,6 +5,7 @@
 #pragma once
 
 #include "datamesh/base/environment.hpp"
+#include "network/line_pace.hpp"
 #include "network/link_messages.hpp"
 #include "network/member_list.hpp"
 #include "network/mesh_settings.hpp"
@@ -23,6 +24,7 @@ struct member_parts {
   mesh_settings settings;
   std::string saved_at;                  ///< The file of known nodes; none when empty. Its folder is there.
   std::shared_ptr<membership> members{}; ///< Null in an open mesh.
+  std::shared_ptr<line_pace> pace;       ///< What the line may take.
   std::string members_at{};              ///< Where a newer list of members is kept.
   /// Told when the first node answers, when none does any more, when the file of known nodes
   /// fails, when a node is refused, and of lists of members. Called on a thread of the actors: returns soon.

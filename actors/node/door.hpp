@@ -74,6 +74,8 @@ public:
   [[nodiscard]] virtual result<std::optional<mesh_report>> mesh() const = 0;
   [[nodiscard]] virtual result<std::vector<peer_report>> peers() const = 0;
   [[nodiscard]] virtual result<std::vector<neighbour_report>> neighbours() const = 0;
+  [[nodiscard]] virtual result<void> set_rates(const rate_plan& plan) = 0;
+  [[nodiscard]] virtual result<rate_plan> rates() const = 0;
   [[nodiscard]] virtual result<void> reload_members() = 0;
 
   [[nodiscard]] virtual result<void> allow(const vault_id& owner, uint64_t bytes) = 0;

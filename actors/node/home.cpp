@@ -3,6 +3,7 @@
 #include "base/little_endian.hpp"
 #include "crypto/hash.hpp"
 #include "crypto/identity.hpp"
+#include "network/rate_plan.hpp"
 
 #include <fmt/format.h>
 
@@ -313,6 +314,24 @@ result<hosting> node_home::hosts() const {
 
 result<void> node_home::set_hosts(hosting how) {
   return write(hosting_file(), as_view(hosting_line(how)));
+}
+
+std::string node_home::rates_file() const {
+  return join_path(folder_, "rates");
+}
+
+result<rate_plan> node_home::rates() const {
+  auto text = read_whole(*env_.files, rates_file(), small_file_max);
+  if (!text && text.error().code() == errc::not_found)
+    return rate_plan{};
+  auto read = text.and_then([](const bytes& raw) { return network::parse_rates(as_text(raw)); });
+  if (!read)
+    return fail(read.error().within("read the limits of the line", rates_file()));
+  return read;
+}
+
+result<void> node_home::set_rates(const rate_plan& plan) {
+  return write(rates_file(), as_view(network::encode_rates(plan)));
 }
 
 result<std::vector<std::string>> node_home::vault_names() const {

@@ -86,6 +86,9 @@ public:
   [[nodiscard]] result<hosting> hosts() const;
   /// Durable when it succeeds. `read_only`.
   [[nodiscard]] result<void> set_hosts(hosting how);
+  /// No limits where there is no such file.
+  [[nodiscard]] result<rate_plan> rates() const;
+  [[nodiscard]] result<void> set_rates(const rate_plan& plan);
 
   /// `name_invalid` unless 1..64 letters, digits, '.', '_' or '-', and not a dot first.
   [[nodiscard]] static result<void> check_vault_name(const std::string& name);
@@ -124,6 +127,7 @@ private:
   [[nodiscard]] std::string drives_file() const;
   [[nodiscard]] std::string grants_file() const;
   [[nodiscard]] std::string hosting_file() const;
+  [[nodiscard]] std::string rates_file() const;
   [[nodiscard]] std::string labels_file() const;
   [[nodiscard]] std::string removed_folder() const;
   [[nodiscard]] result<void> keep_removal_list(const std::string& name, const std::string& path);

@@ -51,6 +51,8 @@ public:
   [[nodiscard]] result<std::optional<mesh_report>> mesh() const override;
   [[nodiscard]] result<std::vector<peer_report>> peers() const override;
   [[nodiscard]] result<std::vector<neighbour_report>> neighbours() const override;
+  [[nodiscard]] result<void> set_rates(const rate_plan& plan) override;
+  [[nodiscard]] result<rate_plan> rates() const override;
   [[nodiscard]] result<void> reload_members() override;
 
   [[nodiscard]] result<void> allow(const vault_id& owner, uint64_t bytes) override;
@@ -117,6 +119,14 @@ result<std::vector<neighbour_report>> local_node::neighbours() const {
   if (member == nullptr)
     return fail(errc::unavailable, "list who is on the local network, since this node is in no mesh");
   return member->neighbours();
+}
+
+result<void> local_node::set_rates(const rate_plan& plan) {
+  return core_->set_rates(plan);
+}
+
+result<rate_plan> local_node::rates() const {
+  return core_->home.rates();
 }
 
 result<void> local_node::reload_members() {
@@ -274,6 +284,14 @@ result<std::vector<peer_report>> node::peers() const {
 
 result<std::vector<neighbour_report>> node::neighbours() const {
   return impl_->door->neighbours();
+}
+
+result<void> node::set_rates(const rate_plan& plan) {
+  return impl_->door->set_rates(plan);
+}
+
+result<rate_plan> node::rates() const {
+  return impl_->door->rates();
 }
 
 result<void> node::reload_members() {

@@ -53,7 +53,8 @@ struct thread_end final : caf::thread_hook {
 
 // -- node ------------------------------------------------------------------------------------
 
-node_core::node_core(node_options o, environment e) : options(std::move(o)), env(std::move(e)), home(env, options.home) {
+node_core::node_core(node_options o, environment e)
+    : options(std::move(o)), env(std::move(e)), home(env, options.home), pace_(std::make_shared<network::line_pace>(rate_plan{})) {
   config_->add_message_types<caf::id_block::datamesh>();
   config_->add_message_types<caf::id_block::datamesh_mesh>();
   config_->set("scheduler.max-threads", 2u);
@@ -167,6 +168,11 @@ result<void> node_core::start_mesh() {
   if (!members)
     return fail(members.error());
   parts.members = std::move(*members);
+  auto rates = home.rates();
+  if (!rates)
+    parts.tell(severity::error, "the line is not limited: " + rates.error().message(), rates.error().code());
+  pace_->set(rates.value_or(rate_plan{}));
+  parts.pace = pace_;
   parts.end_parts = [this] {
     if (!guests_->close())
       kept_threads_ = true;
@@ -188,6 +194,16 @@ result<void> node_core::reload_members() {
   if (!raw)
     return fail(raw.error().within(attempted));
   return mesh_->offer_members(*raw).map([](bool) {});
+}
+
+result<void> node_core::set_rates(const rate_plan& plan) {
+  if (auto good = check_rates(plan); !good)
+    return good;
+  std::lock_guard guard{rates_mutex_};
+  if (auto kept = home.set_rates(plan); !kept)
+    return kept;
+  pace_->set(plan);
+  return {};
 }
 
 void node_core::tell_node(const std::string& subject, severity level, std::string detail, std::optional<errc> code) {

@@ -23,6 +23,7 @@ class vault_runtime;
 class guest_host;
 
 namespace network {
+class line_pace;
 class mesh_member;
 class peer_access;
 class recovery_keeper;
@@ -76,6 +77,8 @@ public:
   }
   /// See `node::reload_members`.
   [[nodiscard]] result<void> reload_members();
+  /// See `node::set_rates`.
+  [[nodiscard]] result<void> set_rates(const rate_plan& plan);
   /// What it keeps for others.
   [[nodiscard]] guest_host& guests() const noexcept {
     return *guests_;
@@ -154,6 +157,8 @@ private:
   std::atomic<bool> kept_threads_ = false; ///< By a drive that owes an answer.
   supervisor_actor supervisor_;
   std::unique_ptr<guest_host> guests_;
+  std::shared_ptr<network::line_pace> pace_;
+  std::mutex rates_mutex_; ///< One at a time sets them.
   std::unique_ptr<network::mesh_member> mesh_;
   std::unique_ptr<network::recovery_keeper> recovery_;
   device_id device_; ///< Zero where the home is read-only and has none yet.

@@ -685,6 +685,18 @@ std::vector<command_spec> mesh_commands() {
              .example = "datamesh node drain --wait",
              .options = {{.name = "wait", .text = "Return when nothing is left here, or nobody takes the rest."}, dry_run},
              .groups = group_node},
+            {.name = "leave",
+             .summary = "Hand over what is kept for others, and go out of the mesh",
+             .text = "Drains the node as 'node drain --wait' does, and then takes the mesh out of the daemon's settings, which the daemon "
+                     "reads when it is started again. Interrupted, it goes on draining; the next 'node leave' finishes.\n\n"
+                     "It is refused while vaults of this node have shards on other nodes, and where no other node takes what is left; with "
+                     "--force it goes nevertheless, without waiting.",
+             .example = "datamesh node leave --dry-run\ndatamesh node leave",
+             .options =
+                 {{.name = "to", .kind = kind::path, .placeholder = "CONFIG", .text = "Change these settings instead of the daemon's."},
+                  {.name = "force", .letter = 'f', .text = "Go at once, whatever is lost."},
+                  dry_run},
+             .groups = group_node},
             {.name = "pause",
              .summary = "Take nothing new from others",
              .text = "What is here is served, and deleted when its owner says so. While it is paused, the node does not look after what "
@@ -696,7 +708,43 @@ std::vector<command_spec> mesh_commands() {
              .summary = "Take again what others were granted, after 'node pause' or 'node drain'",
              .example = "datamesh node resume",
              .options = {dry_run},
+             .groups = group_node},
+            {.name = "limit",
+             .summary = "Show or set what this node may take of its line",
+             .text =
+                 "Without an option it shows the limits that are set. They are bytes a second of all links with other nodes together, at "
+                 "least 256K, and 0 is no limit; what is not named stays as it was. They hold over some seconds and not within one, at "
+                 "once in a daemon that is a member of a mesh, and after a restart.\n\n"
+                 "--between is for hours of each day, by the clock of the machine; 22:00-06:00 goes over midnight. Hours that are named "
+                 "for the first time begin with the limits of all others, and no two of them overlap.",
+             .example = "datamesh node limit --up 2M --down 10M\ndatamesh node limit --between 08:00-18:00 --up 512K\ndatamesh node limit "
+                        "--between 08:00-18:00 --clear",
+             .options =
+                 {{.name = "up", .kind = kind::size, .text = "What is sent in a second, at the most."},
+                  {.name = "down", .kind = kind::size, .text = "What is received in a second, at the most."},
+                  {.name = "between", .kind = kind::text, .placeholder = "HH:MM-HH:MM", .text = "Of these hours, not of the others."},
+                  {.name = "clear", .text = "Take the limits away: of these hours with --between, else all."},
+                  dry_run},
              .groups = group_node}}},
+      {.name = "network",
+       .summary = "See whether the mesh is well",
+       .example = "datamesh network health",
+       .children = {{.name = "health",
+                     .summary = "Check this node's mesh: its links, what others keep for it, and what it keeps for others",
+                     .text =
+                         "Each line says ok, warn or fail; what is not ok comes with a cause and one command to run. It is what this node "
+                         "knows: of a mesh without a center nobody knows more. How safe the data of a vault is tells 'datamesh status'.\n\n"
+                         "With --watch it goes on until ^C, and prints what changes.\n\n"
+                         "Exits with 0 when all is well, 3 when something deserves attention, 1 when something is broken.",
+                     .example = "datamesh network health\ndatamesh network health --watch --json",
+                     .options = {{.name = "watch", .text = "Go on, and print what changes."},
+                                 {.name = "every",
+                                  .kind = kind::number,
+                                  .placeholder = "SECONDS",
+                                  .text = "How often to look, with --watch.",
+                                  .fallback = "5",
+                                  .least = 1}},
+                     .groups = group_node}}},
       {.name = "peers",
        .summary = "List the other nodes of the mesh that this one knows",
        .text = "KNOWN nodes have answered at the address that is shown. LINKS are open connections: 'out' ones this node dialed, 'in' ones "

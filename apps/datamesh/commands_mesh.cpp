@@ -75,6 +75,19 @@ std::string lan_of(const mesh_report& own) {
   return own.lan->interfaces.empty() ? "hears others, and is heard on no interface" : "heard on " + listed(own.lan->interfaces, "");
 }
 
+/// "1.2 GiB sent, 3.0 MiB received; now at most 2.0 MiB up a second"
+std::string traffic_of(const session& s, const traffic_report& traffic) {
+  auto text = fmt::format("{} sent, {} received", s.out.size(traffic.sent), s.out.size(traffic.received));
+  auto limit = [&](uint64_t bytes, const char* way) {
+    return bytes > 0 ? fmt::format(" {} {}", s.out.size(bytes), way) : std::string{};
+  };
+  auto up = limit(traffic.limits.up, "up");
+  auto down = limit(traffic.limits.down, "down");
+  if (up.empty() && down.empty())
+    return text;
+  return text + "; now at most" + up + (up.empty() || down.empty() ? "" : ",") + down + " a second";
+}
+
 /// "list 4: 12 nodes, signed by 2 of 3 operators, until 2027-01-01T00:00:00Z"
 std::string members_of(const session& s, const members_report& list) {
   return fmt::format("list {}: {}, signed by {} of {}{}", list.number, counted(list.members, "node", "nodes"), list.threshold,
@@ -134,6 +147,8 @@ outcome<int> run_node_status(session& s) {
     if (list.failure)
       line.add("members_error", facts_of(list.failure->code()).name).add("members_reason", list.failure->message());
   }
+  line.add("sent", own.traffic.sent).add("received", own.traffic.received);
+  line.add("limit_up", own.traffic.limits.up).add("limit_down", own.traffic.limits.down);
   line.add("lan", own.lan.has_value());
   if (own.lan)
     line.add("lan_interfaces", own.lan->interfaces);
@@ -153,6 +168,7 @@ outcome<int> run_node_status(session& s) {
   s.out.print("Mesh      {}{}", own.network ? own.network->hex() : "told to root and the daemon's user alone", own.local ? " (local)" : "");
   s.out.print("State     {}", s.out.paint(own.joined() ? tone::good : tone::warning, state_of(own)));
   s.out.print("Links     {}", grouped(own.links));
+  s.out.print("Traffic   {}", traffic_of(s, own.traffic));
   s.out.print("Listens   {}", listed(own.listens, "nowhere: this node only dials"));
   s.out.print("Announces {}", listed(own.announces, "nothing: others can not dial this node"));
   s.out.print("LAN       {}", lan_of(own));

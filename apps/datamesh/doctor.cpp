@@ -1,4 +1,5 @@
 // doctor: what about this machine, this node and its drives could endanger data.
+#include "checkup.hpp"
 #include "display.hpp"
 #include "drive_folders.hpp"
 #include "session.hpp"
@@ -23,37 +24,6 @@ namespace datamesh::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-enum class finding : uint8_t { ok, warn, fail };
-
-class checkup {
-public:
-  explicit checkup(output& out) : out_(out) {}
-
-  /// @param run one command that mends it; empty when all is well
-  void tell(finding result, std::string_view check, const std::string& cause, const std::string& run = {}) {
-    static constexpr std::string_view names[] = {"ok", "warn", "fail"};
-    static constexpr tone tones[] = {tone::good, tone::warning, tone::bad};
-    auto i = static_cast<size_t>(result);
-    ++counts_[i];
-    json_line line{"item"};
-    line.add("result", names[i]).add("check", check).add("cause", cause);
-    if (!run.empty())
-      line.add("run", run);
-    out_.line(line);
-    out_.print("{}{}  {:<12} {}", out_.paint(tones[i], names[i]), std::string(4 - names[i].size(), ' '), check, printable(cause));
-    if (!run.empty())
-      out_.print("      run: {}", printable(run));
-  }
-
-  [[nodiscard]] uint64_t count(finding f) const noexcept {
-    return counts_[static_cast<size_t>(f)];
-  }
-
-private:
-  output& out_;
-  uint64_t counts_[3] = {};
-};
 
 /// Above this, every put is felt to wait.
 constexpr double slow_sync_ms = 100;
@@ -239,17 +209,6 @@ void check_daemon(checkup& all, session& s) {
   check_vaults(all, **n);
 }
 
-outcome<int> finish(const checkup& all, session& s) {
-  s.out.line(
-      json_line{"summary"}.add("ok", all.count(finding::ok)).add("warn", all.count(finding::warn)).add("fail", all.count(finding::fail)));
-  if (all.count(finding::fail) > 0)
-    return s.out.json() ? s.out.fail("doctor", failure{errc::io_failed, fmt::format("{} checks failed", all.count(finding::fail))}) : 1;
-  if (all.count(finding::warn) > 0)
-    return s.out.json() ? s.out.fail("doctor", failure{errc::degraded, fmt::format("{} checks gave a warning", all.count(finding::warn))})
-                        : 3;
-  return 0;
-}
-
 } // namespace
 
 outcome<int> run_doctor(session& s) {
@@ -260,7 +219,7 @@ outcome<int> run_doctor(session& s) {
   auto home = s.set.text("home");
   if (!s.set.text("socket").empty()) {
     check_daemon(all, s);
-    return finish(all, s);
+    return all.finish("doctor");
   }
   std::error_code failed;
   if (!fs::exists(home, failed)) {
@@ -278,7 +237,7 @@ outcome<int> run_doctor(session& s) {
                code == errc::no_vault ? "datamesh init --drive DIR" : "datamesh explain " + std::string{facts_of(code).name});
     }
   }
-  return finish(all, s);
+  return all.finish("doctor");
 }
 
 } // namespace datamesh::cli

@@ -5,11 +5,11 @@
 // Addresses are texts of docs/formats/discovery.md: "192.0.2.7:4433", "[2001:db8::7]:4433",
 // "/ip4/192.0.2.7/tcp/4433"; of seeds also names: "mesh.example.org:4433".
 //
-// Thread rule: values.
+// Thread rule: values; functions are safe to call from any thread.
 #pragma once
 
-#include "datamesh/base/error.hpp"
 #include "datamesh/base/ids.hpp"
+#include "datamesh/base/result.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -76,6 +76,40 @@ struct neighbour_report {
   int64_t heard_ns = 0; ///< The last time; nanoseconds since the epoch.
 };
 
+/// What a node sends to other nodes and receives from them at the most, in bytes a second; 0 where that is not limited.
+struct rate_limits {
+  uint64_t up = 0;
+  uint64_t down = 0;
+  friend bool operator==(const rate_limits&, const rate_limits&) = default;
+};
+
+/// Hours of each day, by the clock of the machine, in which other limits hold.
+struct rate_window {
+  uint16_t from = 0;  ///< Minutes since midnight, below 1,440.
+  uint16_t until = 0; ///< Up to 1,440, and not the same; where it is less, on the next day.
+  rate_limits limits;
+  friend bool operator==(const rate_window&, const rate_window&) = default;
+};
+
+struct rate_plan {
+  rate_limits always;
+  std::vector<rate_window> windows{}; ///< At most 16, no two of them at one time.
+  friend bool operator==(const rate_plan&, const rate_plan&) = default;
+};
+
+/// `invalid_argument` says what of it can not be.
+[[nodiscard]] DATAMESH_EXPORT result<void> check_rates(const rate_plan& plan);
+
+/// Less than this is no limit that a node can work under: what waits for its turn for long is given up.
+inline constexpr uint64_t rate_limit_min = 256 << 10;
+
+/// What went over the links of a member since it was opened.
+struct traffic_report {
+  uint64_t sent = 0; ///< Bytes, with TLS and without TCP/IP.
+  uint64_t received = 0;
+  rate_limits limits; ///< That hold now.
+};
+
 /// What a member knows of itself and of its mesh.
 struct mesh_report {
   peer_id self;
@@ -89,6 +123,7 @@ struct mesh_report {
   std::optional<error> file_failure;       ///< Why the file of known nodes was not read or written, the last time.
   std::optional<members_report> members{}; ///< None in an open mesh.
   std::optional<lan_report> lan{};         ///< None where it is not looked for on the local network.
+  traffic_report traffic{};
 
   /// True while another node answers.
   [[nodiscard]] bool joined() const noexcept {

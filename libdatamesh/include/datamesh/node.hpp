@@ -691,6 +691,10 @@ public:
   /// Who was heard on the local network of late, those of this mesh first and in the order of ids;
   /// `unavailable` where it is in no mesh, or listens to nobody there (`mesh_options::lan`).
   [[nodiscard]] result<std::vector<neighbour_report>> neighbours() const;
+  /// Durable when it answers, and holds from then on, over restarts, for all links of this node together.
+  /// `invalid_argument` for a limit below `rate_limit_min` and for hours that can not be.
+  [[nodiscard]] result<void> set_rates(const rate_plan& plan);
+  [[nodiscard]] result<rate_plan> rates() const;
   /// Reads the file `mesh_options::members` again. A newer list holds from then on, is kept, and is told
   /// to the others; links with whom it leaves out are ended. An older one, and one that the operators of
   /// the present one did not sign, changes nothing: `conflict`, `authentication_failed`. `unavailable`

@@ -565,6 +565,25 @@ class Settings(unittest.TestCase):
                 self.assertEqual(self.check(text + "\n").returncode, 2)
 
 
+def loopback_has_multicast() -> bool:
+    """Whether what is sent to a group on the loopback interface comes back."""
+    group = ("239.255.68.76", 17467)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            ear.bind(group)
+            ear.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group[0]) + socket.inet_aton("127.0.0.1"))
+            ear.settimeout(2)
+            out.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+            out.sendto(b"is it there?", group)
+            return bool(ear.recv(64))
+    except OSError:
+        return False
+
+
+on_a_lan = unittest.skipUnless(loopback_has_multicast(), "this system has no multicast on its loopback interface")
+
+
 class Mesh(unittest.TestCase):
     """Daemons of one machine that are members of a mesh."""
 
@@ -872,6 +891,8 @@ class Mesh(unittest.TestCase):
         self.assertIn(b"(DM-PERMISSION-DENIED)", denied.stderr)
         self.assertIn(b"next: run it as root", denied.stderr)
         self.assertEqual(self.rooms(daemon)[0]["granted"], 1 << 30)
+        self.assertEqual(as_nobody("node", "limit", "--json").returncode, 0)
+        self.assertIn(b"(DM-PERMISSION-DENIED)", as_nobody("node", "limit", "--up", "1M").stderr)
         self.assertEqual(as_nobody("peers", "--json").returncode, 0)
 
     OWNER = "5a" * 32
@@ -927,6 +948,135 @@ class Mesh(unittest.TestCase):
         self.assertIn("hosting", world.run("node", "status").errors)
         self.assertEqual(world.run("node", "resume").code, 0)
         self.assertEqual(world.json("node status").summary["hosting"], "open")
+
+    def test_a_node_that_leaves_is_in_no_mesh_after_a_restart(self):
+        world = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(world.close)
+        os.mkdir(world.path("drive"))
+        self.assertEqual(world.run("init", "--drive", world.path("drive")).code, 0)
+        config = world.path("config", "datamesh", "datameshd.toml")
+        self.assertEqual(world.json("node leave").failure["error"], "DM-NOT-FOUND")
+        daemon = self.member(world=world, more="memory = \"64MiB\"\n")
+        before = self.read(config)
+        told = world.json("node leave", "--dry-run")
+        self.assertEqual((told.summary["left"], told.summary["file"]), (False, config))
+        self.assertEqual((self.read(config), self.status(daemon)["hosting"]), (before, "open"))
+        # A file that can not be read is found before anything is done.
+        world.write("work/broken.toml", "mesh_network = \n")
+        self.assertEqual(world.json("node leave", "--to", "broken.toml").failure["error"], "DM-CONFIG-INVALID")
+        self.assertEqual(self.status(daemon)["hosting"], "open")
+        told = world.json("node leave")
+        self.assertEqual((told.code, told.summary["left"], told.summary["shards"]), (0, True, 0), told.all)
+        self.assertEqual(self.read(config), 'memory = "64MiB"\n')
+        self.assertEqual(daemon.end(), 0, daemon.said())
+        self.assertFalse(world.json("node status").summary["member"])
+        # Nothing of others is here, so it goes without a daemon, too.
+        self.assertEqual(world.run("node", "allow", self.OWNER, "1G").code, 0)
+        world.write("config/datamesh/datameshd.toml", before)
+        self.assertEqual(world.json("node leave", "--force").summary["left"], True)
+        self.assertEqual(self.read(config), 'memory = "64MiB"\n')
+
+    def test_the_health_of_the_mesh_is_told_with_what_to_do_and_watched(self):
+        alone = self.member()
+        told = alone.world.json("network health")
+        self.assertEqual((told.code, told.summary["fail"]), (1, 1), told.all)
+        self.assertEqual([one["result"] for one in told.items if one["check"] == "mesh"], ["fail"])
+        self.assertTrue(all("run" in one for one in told.items if one["result"] != "ok"))
+        other = self.member(self.seed(alone))
+        other.wait_to_say("joined the mesh")
+        alone.wait_to_say("joined the mesh")
+        told = alone.world.json("network health")
+        self.assertEqual((told.code, told.summary["ok"], told.summary["warn"], told.summary["fail"]), (0, 1, 0, 0), told.all)
+        self.assertEqual(alone.world.run("network", "health").text, "ok    mesh         1 of 1 known node answers\n")
+        watch = subprocess.Popen([PROGRAM, "network", "health", "--watch", "--every", "1", "--json"], env=alone.world.environment, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(watch.wait)
+        self.addCleanup(watch.stdout.close)
+        self.addCleanup(watch.kill)
+        self.assertEqual(json.loads(watch.stdout.readline())["cause"], "1 of 1 known node answers")
+        self.assertEqual(alone.world.run("node", "pause").code, 0)
+        changed = json.loads(watch.stdout.readline())
+        self.assertEqual((changed["result"], changed["check"], changed["run"]), ("warn", "others", "datamesh node resume"))
+        self.assertIn("since", changed)
+        # The daemon ends, and the one who watches does not keep it from beginning anew.
+        self.assertEqual(alone.end(), 0, alone.said())
+        self.assertEqual(json.loads(watch.stdout.readline())["result"], "fail")
+        again = self.member(self.seed(other), world=alone.world)
+        self.assertEqual(self.status(again)["hosting"], "paused")
+        watch.send_signal(signal.SIGINT)
+        rest = [json.loads(line) for line in watch.stdout.read().splitlines()]
+        self.assertIn("summary", [line["message_type"] for line in rest])
+        self.assertIn(watch.wait(), (1, 3))
+        for line in rest:
+            alone.world.validator("network health").validate(line)
+        nobody = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(nobody.close)
+        self.assertEqual(nobody.json("network health").code, 1)
+
+    @staticmethod
+    def read(path: str) -> str:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+
+    def test_what_a_node_takes_of_its_line_is_limited_by_a_command_and_after_a_restart(self):
+        world = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(world.close)
+        os.mkdir(world.path("drive"))
+        self.assertEqual(world.run("init", "--drive", world.path("drive")).code, 0)
+
+        def limits(*words) -> tuple:
+            told = world.json("node limit", *words)
+            self.assertEqual(told.code, 0, told.all)
+            return told.summary["up"], told.summary["down"], [tuple(one.values()) for one in told.summary["windows"]]
+
+        self.assertEqual(limits(), (0, 0, []))
+        self.assertEqual(limits("--up", "2M", "--dry-run"), (2 << 20, 0, []))
+        self.assertFalse(os.path.exists(world.path("data", "datamesh", "rates")))
+        # Without the daemon, for when it is there.
+        self.assertEqual(limits("--up", "2M"), (2 << 20, 0, []))
+        daemon = self.member(world=world)
+        own = self.status(daemon)
+        self.assertEqual((own["limit_up"], own["limit_down"], own["sent"], own["received"]), (2 << 20, 0, 0, 0))
+        self.assertEqual(limits("--down", "10M"), (2 << 20, 10 << 20, []))
+        self.assertIn("; now at most 2.0 MiB up, 10.0 MiB down a second\n", world.run("node", "status").text)
+        self.assertEqual(limits("--between", "00:00-24:00", "--up", "512K"), (2 << 20, 10 << 20, [("00:00", "24:00", 512 << 10, 10 << 20)]))
+        self.assertEqual(self.status(daemon)["limit_up"], 512 << 10)
+        self.assertIn("00:00-24:00  512.0 KiB a second", world.run("node", "limit").text)
+        for words, error in (
+            (["--up", "255K"], "DM-INVALID-ARGUMENT"),
+            (["--between", "10:00-12:00", "--up", "0"], "DM-INVALID-ARGUMENT"),
+            (["--between", "10:00-12:00"], "DM-USAGE"),
+            (["--between", "10-12", "--up", "0"], "DM-USAGE"),
+            (["--between", "24:00-12:00", "--up", "0"], "DM-USAGE"),
+            (["--between", "10:00-10:00", "--up", "0"], "DM-USAGE"),
+            (["--clear", "--up", "1M"], "DM-USAGE"),
+            (["--between", "10:00-12:00", "--clear"], "DM-NOT-FOUND"),
+            (["--up", "much"], "DM-USAGE"),
+        ):
+            refused = world.json("node limit", *words)
+            self.assertEqual(refused.failure["error"], error, words)
+        self.assertEqual(daemon.end(), 0, daemon.said())
+        again = self.member(world=world)
+        self.assertEqual(self.status(again)["limit_up"], 512 << 10)
+        self.assertEqual(limits("--between", "00:00-24:00", "--clear"), (2 << 20, 10 << 20, []))
+        self.assertEqual(self.status(again)["limit_up"], 2 << 20)
+        self.assertEqual(again.end(), 0, again.said())
+        world.write("data/datamesh/rates", "nothing of the kind\n")
+        mended = self.member(world=world)
+        mended.wait_to_say("the line is not limited")
+        damaged = world.run("node", "limit")
+        self.assertIn("datamesh node limit --clear", damaged.errors)
+        self.assertEqual(limits("--clear"), (0, 0, []))
+        other = self.member(self.seed(mended))
+        other.wait_to_say("joined the mesh")
+        ours, theirs = self.status(mended), self.status(other)
+        self.assertGreater(min(ours["sent"], ours["received"], theirs["sent"], theirs["received"]), 1000)
+        # As the document shows.
+        with open(os.path.join(ROOT, "docs", "mesh.md"), encoding="utf-8") as file:
+            shown = re.findall(r"^    datamesh (node limit.*)$", file.read(), re.MULTILINE)
+        self.assertEqual(len(shown), 4)
+        for line in shown:
+            self.assertEqual(world.run(*line.split()).code, 0, line)
+        self.assertEqual(limits(), (0, 0, []))
 
     def test_an_owner_is_named_by_the_id_that_vault_list_shows(self):
         world = World(PROGRAM, os.path.join(ROOT, "docs"))
@@ -1000,6 +1150,7 @@ class Mesh(unittest.TestCase):
                 return items
             daemon.wait_for("WATCHDOG=1")
 
+    @on_a_lan
     def test_daemons_without_a_seed_find_each_other_on_the_local_network(self):
         name, on = self.lan_name(), "mesh_lan = true\n"
         first = self.lan_member(name, more=on)
@@ -1029,6 +1180,7 @@ class Mesh(unittest.TestCase):
         for each in (silent, other):
             self.assertFalse(self.status(each)["joined"])
 
+    @on_a_lan
     def test_who_is_on_the_local_network_is_seen_without_a_node(self):
         name = self.lan_name()
         daemon = self.lan_member(name, more="mesh_lan = true\n")
@@ -1047,6 +1199,7 @@ class Mesh(unittest.TestCase):
         self.assertFalse(found.summary["mesh_known"])
         self.assertEqual(world.json("discover", "--timeout", "0").code, 2)
 
+    @on_a_lan
     def test_a_forged_or_repeated_datagram_changes_nothing(self):
         name = self.lan_name()
         daemon = self.lan_member(name, more="mesh_lan = true\n")
@@ -1096,6 +1249,7 @@ class Mesh(unittest.TestCase):
         found = self.heard_by(both[0])
         self.assertEqual([(one["id"], one["addresses"]) for one in found], [(self.status(both[1])["id"], ["10.77.0.2:7000"])])
 
+    @on_a_lan
     def test_a_mesh_that_finds_itself_is_made_as_the_document_shows(self):
         scripts = self.scripts_of("Nodes that find each other on a LAN")
         self.assertEqual(len(scripts), 3, scripts)
