@@ -720,8 +720,8 @@ std::vector<command_spec> mesh_commands() {
              .example = "datamesh node limit --up 2M --down 10M\ndatamesh node limit --between 08:00-18:00 --up 512K\ndatamesh node limit "
                         "--between 08:00-18:00 --clear",
              .options =
-                 {{.name = "up", .kind = kind::size, .text = "What is sent in a second, at the most."},
-                  {.name = "down", .kind = kind::size, .text = "What is received in a second, at the most."},
+                 {{.name = "up", .kind = kind::size, .placeholder = "SIZE", .text = "What is sent in a second, at the most."},
+                  {.name = "down", .kind = kind::size, .placeholder = "SIZE", .text = "What is received in a second, at the most."},
                   {.name = "between", .kind = kind::text, .placeholder = "HH:MM-HH:MM", .text = "Of these hours, not of the others."},
                   {.name = "clear", .text = "Take the limits away: of these hours with --between, else all."},
                   dry_run},
@@ -730,7 +730,7 @@ std::vector<command_spec> mesh_commands() {
        .summary = "See whether the mesh is well",
        .example = "datamesh network health",
        .children = {{.name = "health",
-                     .summary = "Check this node's mesh: its links, what others keep for it, and what it keeps for others",
+                     .summary = "Check the mesh of this node, and say what to do",
                      .text =
                          "Each line says ok, warn or fail; what is not ok comes with a cause and one command to run. It is what this node "
                          "knows: of a mesh without a center nobody knows more. How safe the data of a vault is tells 'datamesh status'.\n\n"
