@@ -1309,7 +1309,9 @@ class Mesh(unittest.TestCase):
         world = World(PROGRAM, os.path.join(ROOT, "docs"))
         self.addCleanup(world.close)
         shell = self.shell(world)
-        shell.stdin.write("trap 'kill $(jobs -p); wait; echo over' EXIT\n" + "".join(scripts) + "node 1 status --json\n")
+        # The owner does not leave what is elsewhere; who was drained may go.
+        leaves = "node 1 node leave --to node1.toml --json || true\nnode 6 node leave --to node6.toml --json\ngrep mesh_ node6.toml || echo no mesh\n"
+        shell.stdin.write("trap 'kill $(jobs -p); wait; echo over' EXIT\n" + "".join(scripts) + leaves + "node 1 status --json\n")
         shell.stdin.close()
         said = shell.stdout.read()
         self.assertTrue(said.endswith("over\n"), said)
@@ -1318,6 +1320,10 @@ class Mesh(unittest.TestCase):
         report = json.loads(reports[-1])
         self.assertEqual(report["policy"], "4+2", said)
         self.assertEqual(report["answer"], "safe", said)
+        told = [json.loads(line) for line in reports]
+        self.assertIn("DM-CONFLICT", [one.get("error") for one in told], said)
+        self.assertEqual([(one["left"], one["shards"]) for one in told if "left" in one], [(True, 0)], said)
+        self.assertIn("\nno mesh\n", said)
 
     @staticmethod
     def end_process(number: int):
