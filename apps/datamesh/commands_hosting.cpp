@@ -15,7 +15,7 @@ namespace {
 /// How often `--wait` looks, and how often it sees that nobody takes what is left before it believes it:
 /// an owner may just have named another node.
 constexpr auto looked_at = std::chrono::seconds{1};
-constexpr int still_for = 15;
+constexpr int still_for = 60;
 
 /// What is kept here for others.
 struct tally {
