@@ -112,7 +112,7 @@ observations look(session& s) {
   observations all;
   auto n = s.open_node();
   if (!n)
-    return {{finding::fail, "node", n.error().what, "datamesh node status"}};
+    return {{finding::fail, "node", n.error().what, n.error().next.empty() ? "datamesh node status" : n.error().next}};
   auto mesh = (*n)->mesh();
   if (!mesh)
     return {{finding::fail, "node", mesh.error().message(), "datamesh node status"}};
