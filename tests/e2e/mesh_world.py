@@ -32,7 +32,8 @@ class Member:
         self.id = self.good("node status").summary["id"]
 
     def start(self) -> None:
-        seeds = [member.address for member in self.mesh.members if member.lives()]
+        # A daemon takes no more.
+        seeds = [member.address for member in self.mesh.members if member.lives()][:16]
         self.daemon = Daemon(
             self.mesh.command(self.number),
             self.world,
