@@ -203,8 +203,8 @@ void serve(link_pointer self, const v1::ArrivedRequest& arrived, const bytes& bo
   self->request(state.handler, std::chrono::milliseconds{request.timeout_ms()}, request, body)
       .then(
           [self, key](v1::PeerAnswer& answer, bytes& data) {
-            self->state.sockets->post([key, message = std::move(*answer.mutable_message()),
-                                       data = std::move(data)](socket_side& on) mutable { on.hub.answer(key, std::move(message), data); });
+            self->state.sockets->post([key, message = std::move(*answer.mutable_message()), data = std::move(data)](
+                                          socket_side& on) mutable { on.hub.answer(key, std::move(message), std::move(data)); });
           },
           [self, key](caf::error& reason) {
             self->state.sockets->post([key, code = from_caf(reason).code()](socket_side& on) { on.hub.answer(key, code); });

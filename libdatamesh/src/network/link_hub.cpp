@@ -22,6 +22,10 @@ constexpr size_t farewell_bytes_max = 256 << 10;
 /// What a link may hold, with one request, so that it is served while others hold too much. An answer is large,
 /// and counts only when it is there: more than one would let strangers gain by it.
 constexpr size_t modest_bytes = 64 << 10;
+/// With so much on its way out nothing more is begun, so that what is small, and goes before what is large, does not wait
+/// behind it for long: a lookup in a mesh is given up after some seconds, and a slow line takes these for a megabyte.
+constexpr size_t output_ahead = 256 << 10;
+constexpr size_t small_bytes = 16 << 10;
 /// Without a byte either way for so long, a link that holds as much as that goes before those over which bytes move.
 constexpr auto stuck_after = std::chrono::seconds{1};
 
@@ -31,6 +35,17 @@ struct pending_request {
   std::string message;
   bytes body;
   link_time deadline;
+
+  [[nodiscard]] size_t size() const noexcept {
+    return message.size() + body.size();
+  }
+};
+
+/// Waits for what is before it to be sent.
+struct pending_answer {
+  uint64_t id = 0; ///< Of the peer's request.
+  std::string message;
+  bytes body;
 
   [[nodiscard]] size_t size() const noexcept {
     return message.size() + body.size();
@@ -90,14 +105,26 @@ struct entry {
   std::deque<pending_request> waiting;
   size_t waiting_bytes = 0;
   std::map<uint64_t, pending_request> asked; ///< With our numbers.
-  std::vector<uint64_t> connecting;          ///< Tokens of those who wait for it to open.
-  std::vector<endpoint> reached;             ///< Where the peer was dialed while the link lasts.
+  std::deque<pending_answer> answers;
+  size_t answers_bytes = 0;
+  std::vector<uint64_t> connecting; ///< Tokens of those who wait for it to open.
+  std::vector<endpoint> reached;    ///< Where the peer was dialed while the link lasts.
 
   [[nodiscard]] uint64_t number() const noexcept {
     return facts.link;
   }
   [[nodiscard]] bool is_open() const noexcept {
     return link && link->is_open();
+  }
+  /// Room in the output for something of that size.
+  [[nodiscard]] bool takes(size_t size) const noexcept {
+    return size <= small_bytes || link->output().size() < output_ahead;
+  }
+  [[nodiscard]] bool takes_request() const {
+    return is_open() && !waiting.empty() && link->has_credit(waiting.front().size()) && takes(waiting.front().size());
+  }
+  [[nodiscard]] bool takes_answer() const {
+    return is_open() && !answers.empty() && takes(answers.front().size());
   }
   [[nodiscard]] bool is_modest() const noexcept {
     return held <= modest_bytes && link->owed() <= 1;
@@ -163,6 +190,7 @@ struct link_hub::impl {
   void end_unused();
   [[nodiscard]] bool is_reached(const peer_id& peer, const endpoint& at);
   void send_waiting(entry& e);
+  void send_answers(entry& e);
   void flush(entry& e);
   [[nodiscard]] bool says_farewell(entry& e);
   void set_reading(entry& e);
@@ -274,9 +302,12 @@ void link_hub::impl::settle_one(uint64_t number) {
   if (e == nullptr)
     return;
   take_events(*e);
-  send_waiting(*e);
-  take_events(*e);
-  flush(*e);
+  do {
+    send_answers(*e);
+    send_waiting(*e);
+    take_events(*e);
+    flush(*e);
+  } while (e->wire == wire_state::flowing && (e->takes_answer() || e->takes_request()));
   if (e->over && !says_farewell(*e))
     return forget(number);
   set_reading(*e);
@@ -422,7 +453,9 @@ bool link_hub::impl::ask_again(const peer_id& peer, pending_request& what) {
 void link_hub::impl::ask_over(entry& e, pending_request what) {
   asks[what.token] = e.number();
   e.waiting_bytes += what.size();
-  e.waiting.push_back(std::move(what));
+  auto before = what.size() <= small_bytes ? std::ranges::find_if(e.waiting, [](const auto& one) { return one.size() > small_bytes; })
+                                           : e.waiting.end();
+  e.waiting.insert(before, std::move(what));
   settle(e.number());
 }
 
@@ -451,6 +484,8 @@ entry* link_hub::impl::newest(const peer_id& peer) {
 
 void link_hub::impl::take(entry& e, const link_closed& what) {
   e.over = true;
+  e.answers.clear();
+  e.answers_bytes = 0;
   no_longer_dialed(e);
   door.left(e.number());
   // A peer that is silent hears nothing, either.
@@ -476,7 +511,7 @@ void link_hub::impl::take(entry& e, const link_closed& what) {
 }
 
 void link_hub::impl::send_waiting(entry& e) {
-  while (e.is_open() && !e.waiting.empty() && e.link->has_credit(e.waiting.front().size())) {
+  while (e.takes_request()) {
     auto next = std::move(e.waiting.front());
     e.waiting.pop_front();
     e.waiting_bytes -= next.size();
@@ -486,6 +521,15 @@ void link_hub::impl::send_waiting(entry& e) {
       e.asked.emplace(*id, std::move(next));
     else
       answered(next.token, id.error(), {}, {});
+  }
+}
+
+void link_hub::impl::send_answers(entry& e) {
+  while (e.takes_answer()) {
+    auto next = std::move(e.answers.front());
+    e.answers.pop_front();
+    e.answers_bytes -= next.size();
+    (void) e.link->answer(next.id, std::move(next.message), next.body);
   }
 }
 
@@ -526,13 +570,14 @@ bool link_hub::impl::says_farewell(entry& e) {
 }
 
 void link_hub::impl::set_reading(entry& e) {
-  auto wanted = e.wire != wire_state::dialing && (e.over || (now() >= e.paused && (!e.link || e.link->wants_input())));
+  auto takes_more = now() >= e.paused && e.answers_bytes <= output_high && (!e.link || e.link->wants_input());
+  auto wanted = e.wire != wire_state::dialing && (e.over || takes_more);
   if (wanted != std::exchange(e.reading, wanted))
     by.read(e.number(), wanted);
 }
 
 void link_hub::impl::count_held(entry& e) {
-  auto size = e.link ? e.link->held() : 0;
+  auto size = (e.link ? e.link->held() : 0) + e.answers_bytes;
   held = held - e.held + size;
   e.held = size;
 }
@@ -791,7 +836,7 @@ void link_hub::give_up(uint64_t token) {
   self.settle(e.number());
 }
 
-void link_hub::answer(const request_key& key, std::string message, byte_view body) {
+void link_hub::answer(const request_key& key, std::string message, bytes body) {
   turn taken{*impl_};
   auto* e = impl_->find(key.link);
   if (e == nullptr || !e->is_open())
@@ -799,7 +844,10 @@ void link_hub::answer(const request_key& key, std::string message, byte_view bod
   // What is too large can not be sent, and an answer is still due.
   if (message.size() > link_message_max || body.size() > link_body_max)
     return answer(key, errc::internal);
-  (void) e->link->answer(key.id, std::move(message), body);
+  pending_answer next{key.id, std::move(message), std::move(body)};
+  e->answers_bytes += next.size();
+  auto before = next.size() <= small_bytes ? e->answers.begin() : e->answers.end();
+  e->answers.insert(before, std::move(next));
   impl_->settle(key.link);
 }
 

@@ -28,7 +28,7 @@ struct hub_options {
   /// Requests of ours that wait, for each link, until the peer takes them, and the bytes
   /// in them.
   size_t waiting_max = 256;
-  size_t waiting_bytes_max = 8 << 20;
+  size_t waiting_bytes_max = 12 << 20;
   /// What all peers together make us hold. From half of it on requests are answered
   /// `capacity_exceeded`, but for those of links that hold little; beyond it, the links that hold
   /// most are closed, and first those of them over which nothing moves.
@@ -99,7 +99,7 @@ public:
   /// Nobody waits for that answer any more: it is `cancelled`.
   void give_up(uint64_t token);
   /// Answers a request; nobody is told when the link is gone.
-  void answer(const request_key& key, std::string message, byte_view body);
+  void answer(const request_key& key, std::string message, bytes body);
   void answer(const request_key& key, errc failure);
   /// Closes all links with that node and tells it why.
   void drop(const peer_id& peer, errc reason);

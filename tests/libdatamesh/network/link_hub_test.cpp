@@ -64,6 +64,7 @@ struct listener : hub_owner {
   void on_answer(uint64_t token, std::optional<error> failure, std::string message, bytes body) override {
     auto code = failure ? std::optional{failure->code()} : std::nullopt;
     CHECK(answers.emplace(token, answer{code, std::move(message), std::move(body)}).second);
+    order.push_back(token);
   }
   void on_request(const request_key& key, const peer_id& from, link_time deadline, std::string message, bytes body) override {
     requests.push_back({key, from, deadline, std::move(message), std::move(body)});
@@ -84,6 +85,7 @@ struct listener : hub_owner {
   std::vector<down> refusals;
   std::map<uint64_t, result<peer_id>> connected;
   std::map<uint64_t, answer> answers;
+  std::vector<uint64_t> order; ///< Of the answers.
   std::vector<request> requests;
   std::vector<uint64_t> cancelled;
   int closed = 0;
@@ -618,6 +620,45 @@ TEST_CASE("requests wait for the peer's credit, in their order", "[link_hub]") {
   CHECK(p.one.told.answers.size() == 5);
 }
 
+TEST_CASE("what is small goes before what is large, and does not wait for more than is on its way", "[link_hub]") {
+  two_places p;
+  p.net.buffer = 64 << 10;
+  p.open();
+  std::string body(1 << 20, 'b');
+  SECTION("of requests") {
+    p.two.told.hub = &p.two.hub;
+    p.net.dead = true;
+    for (int i = 0; i < 6; ++i)
+      p.one.ask(p.two, "large", body, 1h);
+    p.one.ask(p.two, "small");
+    p.one.ask(p.two, "another");
+    p.net.dead = false;
+    p.net.run();
+    const auto& heard = p.two.told.requests;
+    REQUIRE(heard.size() == 8);
+    CHECK(heard[1].message == "small");
+    CHECK(heard[2].message == "another");
+    CHECK(p.one.told.answers.size() == 8);
+  }
+  SECTION("of answers") {
+    for (int i = 0; i < 6; ++i)
+      p.one.ask(p.two, "large", {}, 1h);
+    auto small = p.one.ask(p.two, "small", {}, 1h);
+    p.net.run();
+    REQUIRE(p.two.told.requests.size() == 7);
+    p.net.dead = true;
+    for (size_t i = 0; i < 6; ++i)
+      p.two.hub.answer(p.two.told.requests[i].key, "", bytes::copy_of(body));
+    p.two.hub.answer(p.two.told.requests[6].key, "soon", {});
+    CHECK(p.two.hub.held() > 5u << 20);
+    p.net.dead = false;
+    p.net.run();
+    REQUIRE(p.one.told.answers.size() == 7);
+    CHECK(p.one.told.order.at(1) == small);
+    CHECK(p.two.hub.held() < 1u << 20);
+  }
+}
+
 TEST_CASE("no more requests wait than may", "[link_hub]") {
   auto narrow = usual();
   narrow.link.requests_max = 1;
@@ -633,7 +674,7 @@ TEST_CASE("no more requests wait than may", "[link_hub]") {
   }
   SECTION("by size") {
     std::string body(1 << 20, 'b');
-    for (int i = 0; i < 7; ++i)
+    for (int i = 0; i < 11; ++i)
       p.one.ask(p.two, "waits", body);
     CHECK(p.one.told.answers.empty());
     body.resize(link_body_max);
@@ -678,7 +719,7 @@ TEST_CASE("an answer that is too large is a mistake of ours, and an answer", "[l
   auto asked = p.one.ask(p.two, "tell me all");
   p.net.run();
   std::string body(link_body_max + 1, 'b');
-  p.two.hub.answer(p.two.told.requests.at(0).key, "", as_view(body));
+  p.two.hub.answer(p.two.told.requests.at(0).key, "", bytes::copy_of(body));
   p.two.hub.answer(p.two.told.requests.at(0).key, "", {});
   p.two.hub.answer({99, 1}, errc::internal);
   p.net.run();
@@ -824,7 +865,7 @@ TEST_CASE("peers that read slowly are left before they take much memory, and oth
   REQUIRE(p.one.told.requests.size() == 24);
   std::string body(1 << 20, 'b');
   for (const auto& request : p.one.told.requests) {
-    p.one.hub.answer(request.key, "", as_view(body));
+    p.one.hub.answer(request.key, "", bytes::copy_of(body));
     CHECK(p.one.hub.held() <= 8u << 20);
   }
   p.net.run();
@@ -905,7 +946,7 @@ TEST_CASE("when links hold too much, one goes over which nothing moves before on
   p.two.wire.read(1, false);
   std::string body(1 << 20, 'b');
   for (size_t i = 1; i < 5; ++i)
-    p.one.hub.answer(p.one.told.requests[i].key, "", as_view(body));
+    p.one.hub.answer(p.one.told.requests[i].key, "", bytes::copy_of(body));
   p.net.run();
   REQUIRE(p.one.told.downs.size() == 1);
   CHECK(p.one.told.downs[0].what.peer == idle.id());
@@ -1005,7 +1046,7 @@ TEST_CASE("whatever happens, each question has one answer and each link one end"
       // What was not answered so far; some of it twice.
       for (const auto& request : here.told.requests)
         if (chance.below(2) == 0)
-          here.hub.answer(request.key, "re", as_view(body).first(chance.below(body.size())));
+          here.hub.answer(request.key, "re", bytes::copy_of(std::string_view{body}.substr(0, chance.below(body.size()))));
       break;
     case 7:
       here.told.hub = chance.below(2) == 0 ? &here.hub : nullptr;
