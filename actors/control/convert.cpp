@@ -87,6 +87,8 @@ std::vector<std::string> read_texts(const google::protobuf::RepeatedPtrField<std
   F(packs) F(shards) F(bytes) F(shards_missing) F(shards_damaged) F(shards_repaired) F(shards_unplaced) F(packs_lost) F(packs_unread)
 #define LIST_FIELDS(F) F(path) F(recursive) F(health) F(cursor) F(limit)
 #define DRIVE_FIELDS(F) F(folder) F(state) F(shards) F(shard_bytes) F(disk_total) F(disk_free)
+#define AUDIT_FIELDS(F) F(score) F(lies) F(passed) F(lost) F(wrong) F(unanswered)
+#define AUDIT_EVENT_FIELDS(F) F(when_ns) F(what) F(shard) F(block) F(score)
 #define LABEL_FIELDS(F) F(region) F(zone) F(operated_by)
 #define RATE_FIELDS(F) F(up) F(down)
 #define STANDING_FIELDS(F) F(full) F(below_full) F(at_margin) F(lost)
@@ -295,6 +297,47 @@ drive_label_change read(const v1::DriveLabelling& from) {
   return to;
 }
 
+namespace {
+
+void write(v1::AuditEvent& to, const audit_event& from) {
+  AUDIT_EVENT_FIELDS(DATAMESH_SET)
+  to.set_pack(std::string{from.pack.text()});
+}
+
+void write(v1::AuditReport& to, const audit_report& from) {
+  AUDIT_FIELDS(DATAMESH_SET)
+  if (from.last_passed_ns)
+    to.set_last_passed_ns(*from.last_passed_ns);
+  for (const auto& one : from.events)
+    write(*to.add_events(), one);
+}
+
+result<audit_event> read(const v1::AuditEvent& from) {
+  auto pack = read_id<pack_id>(from.pack());
+  if (!pack)
+    return fail(pack.error());
+  audit_event to;
+  AUDIT_EVENT_FIELDS(DATAMESH_GET)
+  to.pack = *pack;
+  return to;
+}
+
+result<audit_report> read(const v1::AuditReport& from) {
+  audit_report to;
+  AUDIT_FIELDS(DATAMESH_GET)
+  if (from.has_last_passed_ns())
+    to.last_passed_ns = from.last_passed_ns();
+  for (const auto& one : from.events()) {
+    auto event = read(one);
+    if (!event)
+      return fail(event.error());
+    to.events.push_back(std::move(*event));
+  }
+  return to;
+}
+
+} // namespace
+
 void write(v1::DriveReport& to, const drive_report& from) {
   to.set_id(std::string{from.id.text()});
   DRIVE_FIELDS(DATAMESH_SET)
@@ -302,6 +345,8 @@ void write(v1::DriveReport& to, const drive_report& from) {
     write(*to.mutable_reason(), *from.reason);
   if (from.labels != drive_labels{})
     write(*to.mutable_labels(), from.labels);
+  if (from.audits)
+    write(*to.mutable_audits(), *from.audits);
 }
 
 result<drive_report> read(const v1::DriveReport& from) {
@@ -314,6 +359,12 @@ result<drive_report> read(const v1::DriveReport& from) {
   if (from.has_reason())
     to.reason = read(from.reason());
   to.labels = read(from.labels());
+  if (from.has_audits()) {
+    auto audits = read(from.audits());
+    if (!audits)
+      return fail(audits.error());
+    to.audits = std::move(*audits);
+  }
   return to;
 }
 

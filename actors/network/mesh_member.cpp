@@ -41,6 +41,7 @@ struct mesh_facts {
   std::optional<error> members_failure;
   std::optional<error> lan_failure;
   members_actor members; ///< None in an open mesh.
+  std::shared_ptr<linked_peers> linked = std::make_shared<linked_peers>();
 };
 
 using watch_actor =
@@ -58,12 +59,14 @@ struct watcher {
     auto address = from_proto(what.link().address());
     open_link link{peer_id::from(as_view(what.link().peer())), address.value_or(endpoint{}), what.link().dialed(),
                    time->wall().time_since_epoch().count()};
+    facts->linked->note(link.peer, what.links());
     std::lock_guard guard{facts->mutex};
     facts->links[what.link().link()] = link;
     if (facts->members)
       caf::anon_send(facts->members, what);
   }
   void down(const v1::LinkDown& what) const {
+    facts->linked->note(peer_id::from(as_view(what.link().peer())), what.links());
     {
       std::lock_guard guard{facts->mutex};
       facts->links.erase(what.link().link());
@@ -269,7 +272,7 @@ void mesh_member::lend(std::shared_ptr<peer_access> to) {
   auto& self = *impl_;
   self.remote = spawn_remote_shards(self.sys, self.links, network());
   self.lent = std::move(to);
-  self.lent->open({network(), self.identity->id(), self.remote, self.links, self.discovery});
+  self.lent->open({network(), self.identity->id(), self.remote, self.links, self.discovery, self.facts->linked});
 }
 
 const std::shared_ptr<const tls_identity>& mesh_member::identity() const noexcept {

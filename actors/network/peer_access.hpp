@@ -5,6 +5,7 @@
 #pragma once
 
 #include "network/discovery_actor.hpp"
+#include "network/linked_peers.hpp"
 #include "network/remote_shards_actor.hpp"
 
 #include <algorithm>
@@ -17,7 +18,6 @@ namespace datamesh::network {
 
 /// What is known of a node. From any thread.
 struct peer_standing {
-  std::atomic<bool> linked = false;
   std::atomic<bool> told = false;    ///< It said how much room there is.
   std::atomic<uint64_t> granted = 0; ///< Bytes, to the owner who has the most left of those whose vaults are open.
   std::atomic<uint64_t> used = 0;    ///< Of these.
@@ -34,6 +34,7 @@ public:
     remote_shards_actor shards;
     link_actor links;
     discovery_actor discovery;
+    std::shared_ptr<const linked_peers> linked; ///< Not null.
   };
 
   void open(way through) {
@@ -67,6 +68,12 @@ public:
   [[nodiscard]] std::optional<way> now() const {
     std::lock_guard guard{mutex_};
     return way_;
+  }
+
+  /// Whether there is a link with it.
+  [[nodiscard]] bool is_linked(const peer_id& peer) const {
+    std::lock_guard guard{mutex_};
+    return way_ && way_->linked->has(peer);
   }
 
   /// From now on what is known of the node is that.

@@ -1,11 +1,14 @@
 #include "network/peer_drive.hpp"
 
 #include "crypto/hash.hpp"
+#include "network/audit_book.hpp"
 #include "network/peer_watch.hpp"
 #include "network/remote_shard.hpp"
 #include "storage/ask.hpp"
 #include "storage/shard_index.hpp"
 
+#include <array>
+#include <bit>
 #include <set>
 
 namespace datamesh::network {
@@ -23,13 +26,21 @@ constexpr auto stored_in = 20 * peer_answers_in;
 /// Bytes that a node is taken to have room for until it says so, which it is asked when a vault is
 /// opened. One that has none refuses the shard.
 constexpr uint64_t room_to_try = 1 << 30;
+/// A quick look has each shard prove a block where there are no more than so many, and so many of them by chance
+/// where there are more, but no fewer than one in `audited_at_least`.
+constexpr uint64_t audited_at_once = 256;
+constexpr uint64_t audited_at_least = 16;
+/// A node that leaves so many requests in a row without an answer, though it has a link, counts as one that is away,
+/// for so long: else every shard that lies there is waited for.
+constexpr uint32_t silent_at_most = 5;
+constexpr auto silent_for = std::chrono::minutes{10};
 
 class peer_drive final : public shard_place {
 public:
   peer_drive(caf::actor_system& sys, const environment& env, peer_drive_options options, std::unique_ptr<shard_index> index)
-      : sys_(sys), time_(env.clock), peer_(options.peer), folder_(peer_folder(options.peer)), access_(std::move(options.access)),
-        index_(std::move(index)), standing_(std::make_shared<peer_standing>()),
-        watch_(spawn_peer_watch(sys, env.clock, access_, peer_, standing_, peer_kind::drive)) {
+      : sys_(sys), time_(env.clock), random_(env.random), peer_(options.peer), folder_(peer_folder(options.peer)),
+        access_(std::move(options.access)), index_(std::move(index)), audits_(env, options.index_folder + ".audits"),
+        standing_(std::make_shared<peer_standing>()), watch_(spawn_peer_watch(sys, env.clock, access_, peer_, standing_)) {
     access_->watch(peer_, standing_);
   }
   ~peer_drive() override {
@@ -43,7 +54,13 @@ public:
     return folder_;
   }
   [[nodiscard]] drive_state state() const noexcept override {
-    return index_->state();
+    return audits_.lies() ? drive_state::failed : index_->state();
+  }
+  [[nodiscard]] double trust() const override {
+    return audits_.score();
+  }
+  [[nodiscard]] std::optional<audit_report> audits() const override {
+    return audits_.report();
   }
 
   [[nodiscard]] result<void> store(std::span<const shard_write> writes) override {
@@ -72,6 +89,8 @@ public:
   }
 
   [[nodiscard]] result<void> set_state(drive_state next) override {
+    if (audits_.lies())
+      return fail(errc::peer_lies, "change drive", folder_);
     std::lock_guard guard{index_mutex_};
     return index_->write_state(next);
   }
@@ -123,8 +142,6 @@ public:
       auto answer = read(known->by, encoded, first_block, count);
       if (!answer)
         return fail(answer.error());
-      if (answer->second.size() < length)
-        return fail(errc::protocol_violated, "read a shard of another node", folder_);
       std::ranges::copy(byte_view{answer->second}.first(length), out.begin());
       out = out.subspan(length);
       first_block += count;
@@ -140,10 +157,17 @@ public:
     auto known = find_ticket(key);
     if (!known)
       return fail(known.error());
+    auto is_due = known->by.expiry - time_->wall() < ticket_life / 2;
+    auto chosen = is_audited();
+    if (!chosen)
+      return fail(chosen.error());
+    if (*chosen)
+      if (auto proved = audit(known->by); !proved || !is_due)
+        return proved;
     auto header = read_header(key);
     if (!header)
       return fail(header.error());
-    return known->by.expiry - time_->wall() < ticket_life / 2 ? renew(*known, *header) : result<void>{};
+    return is_due ? renew(*known, *header) : result<void>{};
   }
 
   [[nodiscard]] result<void> check_deep(const shard_key& key) const override {
@@ -172,9 +196,11 @@ public:
     usage.shard_count = totals.shard_count;
     usage.shard_bytes = totals.shard_bytes;
     usage.disk.total = standing_->granted;
-    if (standing_->linked && !standing_->told)
+    if (!is_in_place())
+      usage.disk.available = 0;
+    else if (!standing_->told)
       usage.disk.available = room_to_try;
-    else if (standing_->linked)
+    else
       usage.disk.available = usage.disk.total - std::min<uint64_t>(usage.disk.total, standing_->used);
     usage.read_only = !index_->writable();
     return usage;
@@ -190,7 +216,7 @@ public:
     return index_->changes_of(vault);
   }
   [[nodiscard]] bool is_in_place() const override {
-    return standing_->linked;
+    return access_->is_linked(peer_) && time_->monotonic().time_since_epoch().count() >= silent_until_;
   }
   [[nodiscard]] result<void> flush() override {
     std::lock_guard guard{index_mutex_};
@@ -225,6 +251,86 @@ private:
     return silent ? what.as(errc::drive_missing, attempted, folder_) : what.within(attempted, folder_);
   }
 
+  /// Asks through our own actors, and notes whether the node is heard.
+  template <class... Answer, class Request, class... Beside>
+  [[nodiscard]] auto ask_node(const peer_access::way& through, std::chrono::nanoseconds within, Request request, Beside... beside) const {
+    request.set_peer(std::string{peer_.text()});
+    request.set_timeout_ms(static_cast<uint32_t>(std::chrono::milliseconds{peer_answers_in}.count()));
+    caf::scoped_actor self{sys_};
+    auto answer = [&] {
+      if constexpr (sizeof...(Answer) == 1)
+        return storage::ask<Answer...>(self.ptr(), through.shards, within, std::move(request), std::move(beside)...);
+      else
+        return ask_with<Answer...>(self.ptr(), through.shards, within, std::move(request), std::move(beside)...);
+    }();
+    if (answer || answer.error().code() != errc::timed_out)
+      silent_ = 0;
+    else if (++silent_ >= silent_at_most) {
+      silent_until_ = (time_->monotonic() + silent_for).time_since_epoch().count();
+      silent_ = 0;
+    }
+    return answer;
+  }
+
+  // -- audits ----------------------------------------------------------------------------------------
+
+  [[nodiscard]] result<bool> is_audited() const {
+    auto shards = std::max<uint64_t>(index_->totals().shard_count, 1);
+    auto one_in = std::clamp<uint64_t>(shards / audited_at_once, 1, audited_at_least);
+    std::array<std::byte, 8> chance{};
+    if (auto drawn = random_->fill(chance); !drawn)
+      return fail(drawn.error());
+    return std::bit_cast<uint64_t>(chance) % one_in == 0;
+  }
+
+  [[nodiscard]] result<bytes> challenge_node(const ticket& by, uint32_t block) const {
+    auto through = way();
+    if (!through)
+      return fail(through.error());
+    v1::ProveAtPeer request;
+    request.set_ticket(std::string{as_text(by.raw)});
+    request.set_block(block);
+    return ask_node<v1::Done, bytes>(*through, peer_answers_in + grace, std::move(request)).map([](auto&& shown) {
+      return std::move(shown.second);
+    });
+  }
+
+  /// Has the node prove a block of the shard. `shard_missing`, `shard_damaged` where it can not.
+  [[nodiscard]] result<void> audit(const ticket& by) const {
+    constexpr auto attempted = "have a node prove a shard";
+    auto blocks = (by.size + block_size - 1) / block_size;
+    for (;;) {
+      auto what = audits_.next(by.shard, blocks);
+      if (!what)
+        return fail(what.error());
+      auto shown = challenge_node(by, what->block);
+      auto code = shown ? errc{} : shown.error().code();
+      if (shown) {
+        audits_.note(*what, audit_outcome::passed);
+        return {};
+      }
+      if (code == errc::shard_missing || code == errc::shard_damaged) {
+        audits_.note(*what, audit_outcome::lost);
+        return fail(shown.error().within(attempted, folder_));
+      }
+      if (code == errc::timed_out && audits_.note(*what, audit_outcome::unanswered) == audit_outcome::lost)
+        return fail(shown.error().as(errc::shard_missing, attempted, folder_));
+      if (code != errc::peer_lies)
+        return fail(as_of_a_drive(shown.error(), attempted));
+      // Once may be a fault of its memory; it is asked the same again.
+      auto known = audits_.lies();
+      audits_.note(*what, audit_outcome::wrong);
+      if (known || audits_.lies())
+        return fail(shown.error().as(errc::shard_damaged, attempted, folder_));
+    }
+  }
+
+  /// What was not what it should be, of a shard that was read or stored.
+  void note_lie(const error& what, const shard_key& shard, uint32_t block = 0) const {
+    if (what.code() == errc::peer_lies)
+      audits_.note({shard, block}, audit_outcome::wrong);
+  }
+
   [[nodiscard]] result<peer_access::way> way() const {
     auto now = access_->now();
     if (!now)
@@ -254,13 +360,13 @@ private:
 
   [[nodiscard]] result<void> send(const peer_access::way& through, const ticket& by, const shard_header& header, bytes body) const {
     v1::StoreAtPeer request;
-    request.set_peer(std::string{peer_.text()});
-    request.set_timeout_ms(static_cast<uint32_t>(std::chrono::milliseconds{peer_answers_in}.count()));
     request.set_ticket(std::string{as_text(by.raw)});
     request.set_header(std::string{as_text(encode_shard_header(header, false))});
-    caf::scoped_actor self{sys_};
-    auto stored = ask<v1::StoredAtPeer>(self.ptr(), through.shards, stored_in, std::move(request), std::move(body));
-    return stored ? result<void>{} : fail(as_of_a_drive(stored.error(), "store a shard"));
+    auto stored = ask_node<v1::StoredAtPeer>(through, stored_in, std::move(request), std::move(body));
+    if (stored)
+      return {};
+    note_lie(stored.error(), by.shard);
+    return fail(as_of_a_drive(stored.error(), "store a shard"));
   }
 
   [[nodiscard]] result<void> store_one(const shard_write& write, shard_index::batch& rows) {
@@ -329,11 +435,8 @@ private:
     if (!word)
       return fail(word.error());
     v1::DeleteAtPeer request;
-    request.set_peer(std::string{peer_.text()});
-    request.set_timeout_ms(static_cast<uint32_t>(std::chrono::milliseconds{peer_answers_in}.count()));
     request.set_deletion(std::string{as_text(word->raw)});
-    caf::scoped_actor self{sys_};
-    auto deleted = ask<v1::DeletedAtPeer>(self.ptr(), through->shards, peer_answers_in + grace, std::move(request));
+    auto deleted = ask_node<v1::DeletedAtPeer>(*through, peer_answers_in + grace, std::move(request));
     if (!deleted)
       return fail(as_of_a_drive(deleted.error(), "remove a shard"));
     shard_index::batch rows;
@@ -351,17 +454,15 @@ private:
     if (!through)
       return fail(through.error());
     v1::ReadAtPeer request;
-    request.set_peer(std::string{peer_.text()});
-    request.set_timeout_ms(static_cast<uint32_t>(std::chrono::milliseconds{peer_answers_in}.count()));
     request.set_ticket(std::string{as_text(by.raw)});
     request.set_header(std::string{as_text(header)});
     request.set_first(first);
     request.set_count(count);
-    caf::scoped_actor self{sys_};
-    auto answer = ask_with<v1::ReadFromPeer, bytes>(self.ptr(), through->shards, 2 * peer_answers_in + grace, std::move(request));
-    if (!answer)
-      return fail(as_of_a_drive(answer.error(), "read a shard"));
-    return answer;
+    auto answer = ask_node<v1::ReadFromPeer, bytes>(*through, 2 * peer_answers_in + grace, std::move(request));
+    if (answer)
+      return answer;
+    note_lie(answer.error(), by.shard, first);
+    return fail(as_of_a_drive(answer.error(), "read a shard"));
   }
 
   [[nodiscard]] result<v1::ListedAtPeer> list_there(const vault_id& vault, const std::string& after) const {
@@ -375,13 +476,10 @@ private:
     if (!allowed)
       return fail(allowed.error());
     v1::ListAtPeer request;
-    request.set_peer(std::string{peer_.text()});
-    request.set_timeout_ms(static_cast<uint32_t>(std::chrono::milliseconds{peer_answers_in}.count()));
     request.set_permit(std::string{as_text(allowed->raw)});
     request.set_after(after);
     request.set_limit(listed_at_once);
-    caf::scoped_actor self{sys_};
-    return ask<v1::ListedAtPeer>(self.ptr(), through->shards, peer_answers_in + grace, std::move(request));
+    return ask_node<v1::ListedAtPeer>(*through, peer_answers_in + grace, std::move(request));
   }
 
   /// A shard that is there by this ticket: true where that is news. What of it can not be read counts
@@ -453,11 +551,15 @@ private:
 
   caf::actor_system& sys_;
   std::shared_ptr<const clock> time_;
+  std::shared_ptr<random_source> random_;
   peer_id peer_;
   std::string folder_;
   std::shared_ptr<peer_access> access_;
   mutable std::mutex index_mutex_; ///< Readers renew tickets.
   std::unique_ptr<shard_index> index_;
+  mutable audit_book audits_;
+  mutable std::atomic<uint32_t> silent_ = 0;                         ///< Requests in a row without an answer.
+  mutable std::atomic<clock::monotonic_time::rep> silent_until_ = 0; ///< Of the monotonic clock.
   std::shared_ptr<peer_standing> standing_;
   peer_watch_actor watch_;
 };

@@ -8,7 +8,7 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr auto link_answers_in = seconds{10};
+constexpr auto lookup_grace = seconds{10};
 constexpr auto dialed_in = seconds{30};
 constexpr uint32_t room_told_in_ms = 10'000;
 
@@ -23,34 +23,28 @@ using watch_pointer = peer_watch_actor::stateful_pointer<watch_state>;
 class watcher {
 public:
   watcher(watch_pointer self, std::shared_ptr<const clock> time, std::shared_ptr<const peer_access> access, const peer_id& peer,
-          std::shared_ptr<peer_standing> standing, peer_kind kind)
-      : self_(self), time_(std::move(time)), access_(std::move(access)), peer_(peer), standing_(std::move(standing)), kind_(kind) {}
+          std::shared_ptr<peer_standing> standing)
+      : self_(self), time_(std::move(time)), access_(std::move(access)), peer_(peer), standing_(std::move(standing)) {}
 
   void wake() {
     self_->delayed_send(self_, link_looked_at, v1::ShardWake{});
     way_ = access_->now();
     if (!way_)
-      return set_linked(false);
-    self_->request(way_->links, link_answers_in, v1::ListLinks{})
-        .then(
-            [this](const v1::LinkList& list) {
-              auto linked = std::ranges::any_of(list.links(), [&](const auto& link) { return link.peer() == peer_.text(); });
-              set_linked(linked);
-              if (linked)
-                tell();
-              else
-                find();
-            },
-            [this](const caf::error&) { set_linked(false); });
+      return forget();
+    if (way_->linked->has(peer_))
+      return linked();
+    forget();
+    find();
   }
 
 private:
-  void set_linked(bool linked) {
-    standing_->linked = linked;
-    if (linked) {
-      pause_ = {};
-      return;
-    }
+  void linked() {
+    pause_ = {};
+    tell();
+  }
+
+  /// What it said, before it was gone.
+  void forget() {
     room_at_.reset();
     given_.clear();
   }
@@ -62,7 +56,7 @@ private:
     finding_ = true;
     v1::LookUp request;
     request.set_target(std::string{peer_.text()});
-    self_->request(way_->discovery, lookup_time_max + link_answers_in, std::move(request))
+    self_->request(way_->discovery, lookup_time_max + lookup_grace, std::move(request))
         .then(
             [this](const v1::LookedUp& found) {
               addresses_.clear();
@@ -94,14 +88,13 @@ private:
         .then(
             [this](const v1::PeerConnected&) {
               finding_ = false;
-              set_linked(true);
-              tell();
+              linked();
             },
             [this](const caf::error&) { dial(); });
   }
 
   void tell() {
-    if (kind_ == peer_kind::sibling)
+    if (!standing_)
       return;
     auto owners = access_->owners();
     ask_room(owners);
@@ -172,7 +165,6 @@ private:
   std::shared_ptr<const peer_access> access_;
   peer_id peer_;
   std::shared_ptr<peer_standing> standing_;
-  peer_kind kind_;
   std::optional<peer_access::way> way_;
   bool finding_ = false;
   clock::monotonic_time find_again_{};
@@ -186,8 +178,8 @@ private:
 };
 
 peer_watch_actor::behavior_type watch(watch_pointer self, std::shared_ptr<const clock> time, std::shared_ptr<const peer_access> access,
-                                      const peer_id& peer, std::shared_ptr<peer_standing> standing, peer_kind kind) {
-  self->state.does = std::make_shared<watcher>(self, std::move(time), std::move(access), peer, std::move(standing), kind);
+                                      const peer_id& peer, std::shared_ptr<peer_standing> standing) {
+  self->state.does = std::make_shared<watcher>(self, std::move(time), std::move(access), peer, std::move(standing));
   auto* does = self->state.does.get();
   does->wake();
   return {
@@ -198,8 +190,8 @@ peer_watch_actor::behavior_type watch(watch_pointer self, std::shared_ptr<const 
 } // namespace
 
 peer_watch_actor spawn_peer_watch(caf::actor_system& sys, std::shared_ptr<const clock> time, std::shared_ptr<const peer_access> access,
-                                  const peer_id& peer, std::shared_ptr<peer_standing> standing, peer_kind kind) {
-  return sys.spawn(watch, std::move(time), std::move(access), peer, std::move(standing), kind);
+                                  const peer_id& peer, std::shared_ptr<peer_standing> standing) {
+  return sys.spawn(watch, std::move(time), std::move(access), peer, std::move(standing));
 }
 
 } // namespace datamesh::network

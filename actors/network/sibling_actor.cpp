@@ -41,7 +41,6 @@ Request request_to(const peer_id& node) {
 
 /// A node of a roster.
 struct sibling {
-  std::shared_ptr<peer_standing> standing;
   peer_watch_actor watch;
   clock::wall_time heard; ///< When it last had a link with us, or it was first looked for.
 };
@@ -124,12 +123,11 @@ private:
     });
     for (const auto& node : named) {
       auto& one = known_[node];
-      if (!one.standing) {
-        one.standing = std::make_shared<peer_standing>();
-        one.watch = spawn_peer_watch(sys_, parts_.env.clock, parts_.access, node, one.standing, peer_kind::sibling);
+      if (!one.watch) {
+        one.watch = spawn_peer_watch(sys_, parts_.env.clock, parts_.access, node);
         one.heard = now;
       }
-      if (one.standing->linked)
+      if (parts_.access->is_linked(node))
         one.heard = now;
     }
   }
@@ -137,7 +135,7 @@ private:
   /// Those that were missed the last time have links now. Of a new roster, all.
   [[nodiscard]] bool answers_now(const sibling_plan& plan, clock::wall_time now) const {
     auto linked = [&](const peer_id& node) {
-      return known_.at(node).standing->linked.load();
+      return parts_.access->is_linked(node);
     };
     if (plan.begun == clock::wall_time{})
       return std::ranges::all_of(plan.missed, linked);
@@ -309,7 +307,7 @@ private:
       if (shown)
         continue;
       auto code = shown.error().code();
-      if (code == errc::shard_missing || code == errc::shard_damaged || code == errc::protocol_violated)
+      if (code == errc::shard_missing || code == errc::shard_damaged || code == errc::peer_lies)
         tickets.erase(which);
     }
   }

@@ -61,6 +61,9 @@ drive_report report_of(const storage::drive_entry& drive) {
     report.state = "failed";
     report.reason = usage.error();
   }
+  report.audits = drive.store->audits();
+  if (report.audits && report.audits->lies)
+    report.reason = error{errc::peer_lies, "rely on a node", drive.folder};
   return report;
 }
 

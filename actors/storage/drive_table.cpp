@@ -39,6 +39,7 @@ std::vector<drive_candidate> drive_table::candidates(const list& drives, room_fo
     if (auto usage = drive.store ? drive.store->usage() : fail(errc::drive_missing, "measure drive", drive.folder)) {
       candidate.bytes_free = usage->room(what);
       candidate.read_only = usage->read_only;
+      candidate.trust = drive.store->trust();
     }
     result.push_back(candidate);
   }

@@ -63,16 +63,26 @@ void look_at_members(observations& all, const members_report& list) {
     all.push_back({finding::ok, "members", name + " has this node"});
 }
 
+/// A node that lost one shard of ten of late has less.
+constexpr double relied_upon_from = 0.9;
+
 /// What other nodes keep for this one: those are drives of its vaults.
 void look_at_drives(observations& all, const node& n) {
   for (const auto& drive : n.drives()) {
     if (!is_node_name(drive.folder))
       continue;
     auto cause = fmt::format("{} is {}{}", drive.folder, drive.state, drive.reason ? ": " + drive.reason->message() : "");
-    if (drive.state == "ok")
-      all.push_back({finding::ok, "kept there", cause});
-    else
+    auto audits = "datamesh drive audits " + drive.folder;
+    if (drive.audits && drive.audits->lies)
+      all.push_back(
+          {finding::fail, "kept there", drive.folder + " sent what it was not given", "datamesh repair; " + audits + " shows what"});
+    else if (drive.state != "ok")
       all.push_back({drive.state == "draining" ? finding::warn : finding::fail, "kept there", cause, "datamesh drive list"});
+    else if (drive.audits && drive.audits->score < relied_upon_from)
+      all.push_back({finding::warn, "kept there",
+                     fmt::format("{} has lost shards of late: its score is {:.2f}", drive.folder, drive.audits->score), audits});
+    else
+      all.push_back({finding::ok, "kept there", cause});
   }
 }
 

@@ -443,6 +443,7 @@ command_function find_command(std::string_view path) {
       {"drive adopt", run_drive_adopt},
       {"drive remove", run_drive_remove},
       {"drive label", run_drive_label},
+      {"drive audits", run_drive_audits},
       {"node status", run_node_status},
       {"node allow", run_node_allow},
       {"node drain", run_node_drain},

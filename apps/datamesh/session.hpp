@@ -155,6 +155,7 @@ outcome<int> run_drive_replace(session&);
 outcome<int> run_drive_adopt(session&);
 outcome<int> run_drive_remove(session&);
 outcome<int> run_drive_label(session&);
+outcome<int> run_drive_audits(session&);
 outcome<int> run_node_status(session&);
 outcome<int> run_node_allow(session&);
 outcome<int> run_node_drain(session&);

@@ -1,6 +1,6 @@
 #include "network/grants.hpp"
 
-#include <charconv>
+#include "base/text_lines.hpp"
 
 namespace datamesh::network {
 
@@ -10,26 +10,6 @@ constexpr std::string_view title = "datamesh grants ";
 constexpr unsigned version = 1;
 constexpr auto reading = "read what is granted";
 
-/// Decimal digits without a sign or leading zeros.
-template <class Number>
-std::optional<Number> parse_number(std::string_view text) {
-  Number value{};
-  auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (failure != std::errc{} || end != text.data() + text.size() || (text.size() > 1 && text.front() == '0'))
-    return std::nullopt;
-  return value;
-}
-
-/// Up to its line feed, which is taken, too.
-std::optional<std::string_view> take_line(std::string_view& rest) {
-  auto end = rest.find('\n');
-  if (end == std::string_view::npos)
-    return std::nullopt;
-  auto line = rest.substr(0, end);
-  rest.remove_prefix(end + 1);
-  return line;
-}
-
 std::optional<std::pair<vault_id, uint64_t>> parse_grant(std::string_view line) {
   constexpr std::string_view word = "owner ";
   constexpr auto digits = 2 * vault_id::size;
@@ -37,7 +17,7 @@ std::optional<std::pair<vault_id, uint64_t>> parse_grant(std::string_view line) 
     return std::nullopt;
   auto hex = line.substr(word.size(), digits);
   auto owner = vault_id::parse(hex);
-  auto room = parse_number<uint64_t>(line.substr(word.size() + digits + 1));
+  auto room = parse_decimal<uint64_t>(line.substr(word.size() + digits + 1));
   if (!owner || !room || owner->hex() != hex)
     return std::nullopt;
   return std::pair{*owner, *room};
@@ -56,14 +36,8 @@ result<grants> parse_grants(std::string_view text) {
   auto damaged = [](const char* what) {
     return fail(errc::format_damaged, reading, what);
   };
-  auto first = take_line(text);
-  if (!first || !first->starts_with(title))
-    return damaged("its first line");
-  auto found = parse_number<unsigned>(first->substr(title.size()));
-  if (found && *found > version)
-    return fail(errc::format_newer, reading);
-  if (found != version)
-    return damaged("its version");
+  if (auto titled = take_title(text, title, version, reading); !titled)
+    return fail(titled.error());
   grants read;
   while (!text.empty()) {
     auto line = take_line(text);

@@ -1,10 +1,11 @@
 #include "network/rate_plan.hpp"
 
+#include "base/text_lines.hpp"
+
 #include <fmt/format.h>
 
 #include <array>
 #include <bitset>
-#include <charconv>
 #include <ctime>
 #include <optional>
 
@@ -16,14 +17,6 @@ constexpr std::string_view title = "datamesh rates ";
 constexpr unsigned version = 1;
 constexpr auto reading = "read the limits of the line";
 constexpr unsigned minutes_of_day = 24 * 60;
-
-std::optional<uint64_t> parse_number(std::string_view text) {
-  uint64_t value = 0;
-  auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (failure != std::errc{} || end != text.data() + text.size() || (text.size() > 1 && text.front() == '0'))
-    return std::nullopt;
-  return value;
-}
 
 std::string text_of(uint16_t minute) {
   return fmt::format("{:02}:{:02}", minute / 60, minute % 60);
@@ -42,30 +35,16 @@ std::optional<uint16_t> parse_minute(std::string_view text) {
   return static_cast<uint16_t>(60 * two(0) + two(3));
 }
 
-/// Words with one blank between them; nothing where there are more or fewer.
-template <size_t Count>
-std::optional<std::array<std::string_view, Count>> split(std::string_view line) {
-  std::array<std::string_view, Count> words;
-  for (size_t i = 0; i < Count; ++i) {
-    auto end = line.find(' ');
-    if ((end == std::string_view::npos) != (i + 1 == Count))
-      return std::nullopt;
-    words[i] = line.substr(0, end);
-    line.remove_prefix(i + 1 == Count ? line.size() : end + 1);
-  }
-  return words;
-}
-
 std::optional<rate_limits> parse_limits(std::string_view up_word, std::string_view up, std::string_view down_word, std::string_view down) {
-  auto sent = parse_number(up);
-  auto received = parse_number(down);
+  auto sent = parse_decimal<uint64_t>(up);
+  auto received = parse_decimal<uint64_t>(down);
   if (up_word != "up" || down_word != "down" || !sent || !received)
     return std::nullopt;
   return rate_limits{*sent, *received};
 }
 
 std::optional<rate_window> parse_window(std::string_view line) {
-  auto words = split<8>(line);
+  auto words = split_words<8>(line);
   if (!words || (*words)[0] != "from" || (*words)[2] != "until")
     return std::nullopt;
   auto from = parse_minute((*words)[1]);
@@ -150,30 +129,16 @@ result<rate_plan> parse_rates(std::string_view text) {
   auto damaged = [](const char* what) {
     return fail(errc::format_damaged, reading, what);
   };
-  auto take_line = [&text]() -> std::optional<std::string_view> {
-    auto end = text.find('\n');
-    if (end == std::string_view::npos)
-      return std::nullopt;
-    auto line = text.substr(0, end);
-    text.remove_prefix(end + 1);
-    return line;
-  };
-  auto first = take_line();
-  if (!first || !first->starts_with(title))
-    return damaged("its first line");
-  auto found = parse_number(first->substr(title.size()));
-  if (found && *found > version)
-    return fail(errc::format_newer, reading);
-  if (found != version)
-    return damaged("its version");
-  auto line = take_line();
-  auto words = line ? split<5>(*line) : std::nullopt;
+  if (auto titled = take_title(text, title, version, reading); !titled)
+    return fail(titled.error());
+  auto line = take_line(text);
+  auto words = line ? split_words<5>(*line) : std::nullopt;
   auto always = words && (*words)[0] == "always" ? parse_limits((*words)[1], (*words)[2], (*words)[3], (*words)[4]) : std::nullopt;
   if (!always)
     return damaged("its second line");
   rate_plan plan{*always, {}};
   while (!text.empty()) {
-    auto next = take_line();
+    auto next = take_line(text);
     auto window = next ? parse_window(*next) : std::nullopt;
     if (!window || plan.windows.size() == rate_windows_max)
       return damaged("a line of it");

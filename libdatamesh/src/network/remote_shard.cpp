@@ -8,7 +8,7 @@ namespace datamesh::network {
 namespace {
 
 tl::unexpected<error> lies(const char* attempted, const char* what) {
-  return fail(errc::protocol_violated, attempted, what);
+  return fail(errc::peer_lies, attempted, what);
 }
 
 bool is_key_of(const crypto::public_key& key, const peer_id& holder) {
@@ -26,7 +26,7 @@ result<receipt> check_receipt(const network_id& mesh, byte_view raw, const ticke
   constexpr auto attempted = "check a receipt";
   auto read = open_receipt(mesh, raw);
   if (!read)
-    return fail(read.error().as(errc::protocol_violated, attempted));
+    return fail(read.error().as(errc::peer_lies, attempted));
   if (!is_key_of(read->holder, holder))
     return lies(attempted, "it is another node's");
   if (read->by != of.name() || read->owner != of.owner || read->shard != of.shard || read->size != of.size || read->expiry != of.expiry)
@@ -38,7 +38,7 @@ result<removal> check_removal(const network_id& mesh, byte_view raw, const delet
   constexpr auto attempted = "check the receipt of a deletion";
   auto read = open_removal(mesh, raw);
   if (!read)
-    return fail(read.error().as(errc::protocol_violated, attempted));
+    return fail(read.error().as(errc::peer_lies, attempted));
   if (!is_key_of(read->holder, holder))
     return lies(attempted, "it is another node's");
   if (read->by != of.name() || read->owner != of.owner || read->pack != of.pack)
@@ -50,7 +50,7 @@ result<storage::shard_header> check_header_from(byte_view raw, const ticket& of)
   constexpr auto attempted = "check the header of a shard";
   auto header = storage::parse_shard_header(raw);
   if (!header)
-    return fail(header.error().as(errc::protocol_violated, attempted));
+    return fail(header.error().as(errc::peer_lies, attempted));
   if (!check_header(of, *header))
     return lies(attempted, "it is another shard's");
   return header;
@@ -68,7 +68,7 @@ result<void> check_blocks(const storage::shard_header& header, uint32_t first, u
     auto at = size_t{i} * storage::block_size;
     auto block = blocks.subspan(at, std::min<size_t>(storage::block_size, blocks.size() - at));
     if (auto good = storage::check_block(header, first + i, block); !good)
-      return fail(good.error().as(errc::protocol_violated, attempted));
+      return fail(good.error().as(errc::peer_lies, attempted));
   }
   return {};
 }
@@ -86,7 +86,7 @@ result<std::vector<ticket>> check_listed(const network_id& mesh, const shards_li
   for (const auto& raw : listed.tickets) {
     auto one = open_ticket(mesh, raw);
     if (!one)
-      return fail(one.error().as(errc::protocol_violated, attempted));
+      return fail(one.error().as(errc::peer_lies, attempted));
     if (one->owner != owner)
       return lies(attempted, "a ticket is another owner's");
     if (last && one->shard <= *last)

@@ -12,7 +12,7 @@ namespace datamesh::network {
 /// begins again goes on.
 [[nodiscard]] uint64_t upload_number(const ticket& of);
 
-// `protocol_violated` for whatever is not what it should be: an honest node checks what it
+// `peer_lies` for whatever is not what it should be: an honest node checks what it
 // reads from its own drives, so who sends it lies.
 
 /// The receipt of *holder* for that ticket.

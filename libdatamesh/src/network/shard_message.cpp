@@ -280,7 +280,7 @@ result<void> check_proof(const shard_key& shard, uint32_t shard_length, uint32_t
   constexpr auto attempted = "check a block that was asked for";
   const auto& shape = proof.shape;
   auto lies = [&](const char* what) {
-    return fail(errc::protocol_violated, attempted, what);
+    return fail(errc::peer_lies, attempted, what);
   };
   if (!storage::validate(shape) || proof.roots.size() != shape.shard_count() || shape.shard_length != shard_length
       || shard.index >= proof.roots.size() || number >= shape.block_count())

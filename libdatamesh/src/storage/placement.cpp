@@ -33,7 +33,7 @@ double draw(byte_view seed, const drive_id& drive) {
 }
 
 double score_of(const drive_candidate& drive, byte_view seed) {
-  return -static_cast<double>(std::max<uint64_t>(drive.bytes_free, 1)) / std::log(draw(seed, drive.id));
+  return -drive.trust * static_cast<double>(std::max<uint64_t>(drive.bytes_free, 1)) / std::log(draw(seed, drive.id));
 }
 
 bool takes_shards(const drive_candidate& drive, uint64_t shard_bytes) {

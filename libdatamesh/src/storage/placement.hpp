@@ -62,6 +62,7 @@ struct drive_candidate {
   drive_state state = drive_state::ok;
   uint64_t bytes_free = 0; ///< Above the drive's reserve.
   bool read_only = false;  ///< Takes no shard, whatever is free.
+  double trust = 1;        ///< Its share is as much less.
   drive_domains domains{};
 };
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "datamesh/base/environment.hpp"
+#include "datamesh/node.hpp"
 #include "storage/shard.hpp"
 
 namespace datamesh::storage {
@@ -72,6 +73,14 @@ public:
   /// A path, or what stands for one.
   [[nodiscard]] virtual const std::string& folder() const noexcept = 0;
   [[nodiscard]] virtual drive_state state() const noexcept = 0;
+  /// How far it is relied upon, up to 1: as much less is placed on it.
+  [[nodiscard]] virtual double trust() const {
+    return 1;
+  }
+  /// What it has shown of itself, where it is another node's.
+  [[nodiscard]] virtual std::optional<audit_report> audits() const {
+    return std::nullopt;
+  }
 
   /// Stores all of *writes* or none that counts: after an error no index row of
   /// this call exists. Storing a shard that is there already succeeds (its bytes

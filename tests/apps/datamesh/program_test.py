@@ -51,6 +51,7 @@ MINIMAL = {
     "drive adopt": ["d"],
     "drive remove": ["d"],
     "drive label": ["d", "zone=x"],
+    "drive audits": [],
     "node status": [],
     "node allow": ["5a" * 32, "1G"],
     "node drain": [],

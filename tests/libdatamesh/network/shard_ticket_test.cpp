@@ -244,14 +244,14 @@ TEST_CASE("a receipt of another node, for another ticket, or changed is not take
   auto code = [&](const bytes& raw) {
     return refusal(check_receipt(guest_mesh, raw, by, id));
   };
-  CHECK(code(other.sign(receipt_for(by, other.key, day)).raw) == errc::protocol_violated);
-  CHECK(code(other.sign(receipt_for(by, node.key, day)).raw) == errc::protocol_violated);
-  CHECK(code(node.sign(receipt_for(owner.ticket_for(pack[1], 7, day + 24h), node.key, day)).raw) == errc::protocol_violated);
-  CHECK(code(node.sign(receipt_for(owner.ticket_for(pack[0], 8, day + 24h), node.key, day)).raw) == errc::protocol_violated);
+  CHECK(code(other.sign(receipt_for(by, other.key, day)).raw) == errc::peer_lies);
+  CHECK(code(other.sign(receipt_for(by, node.key, day)).raw) == errc::peer_lies);
+  CHECK(code(node.sign(receipt_for(owner.ticket_for(pack[1], 7, day + 24h), node.key, day)).raw) == errc::peer_lies);
+  CHECK(code(node.sign(receipt_for(owner.ticket_for(pack[0], 8, day + 24h), node.key, day)).raw) == errc::peer_lies);
   auto shorter = receipt_for(by, node.key, day);
   shorter.expiry = day + 1h;
-  CHECK(code(node.sign(shorter).raw) == errc::protocol_violated);
-  CHECK(code({}) == errc::protocol_violated);
+  CHECK(code(node.sign(shorter).raw) == errc::peer_lies);
+  CHECK(code({}) == errc::peer_lies);
 }
 
 TEST_CASE("a list of shards that is out of order, another's, endless or too long is not taken", "[shard_ticket]") {
@@ -267,12 +267,12 @@ TEST_CASE("a list of shards that is out of order, another's, endless or too long
   };
   shards_listed good{{tickets[0].raw, tickets[1].raw, tickets[2].raw}, true};
   CHECK(code(good) == errc{});
-  CHECK(code(good, {}, 2) == errc::protocol_violated);
-  CHECK(code(good, tickets[0].shard) == errc::protocol_violated);
-  CHECK(code({{tickets[1].raw, tickets[0].raw}, false}) == errc::protocol_violated);
-  CHECK(code({{tickets[1].raw, tickets[1].raw}, false}) == errc::protocol_violated);
-  CHECK(code({{}, true}) == errc::protocol_violated);
+  CHECK(code(good, {}, 2) == errc::peer_lies);
+  CHECK(code(good, tickets[0].shard) == errc::peer_lies);
+  CHECK(code({{tickets[1].raw, tickets[0].raw}, false}) == errc::peer_lies);
+  CHECK(code({{tickets[1].raw, tickets[1].raw}, false}) == errc::peer_lies);
+  CHECK(code({{}, true}) == errc::peer_lies);
   CHECK(code({{}, false}) == errc{});
   auto alien = other.ticket_for(make_pack(random, small_guest)[0], 1, day + 24h);
-  CHECK(code({{alien.raw}, false}) == errc::protocol_violated);
+  CHECK(code({{alien.raw}, false}) == errc::peer_lies);
 }

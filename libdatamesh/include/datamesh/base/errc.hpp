@@ -75,6 +75,7 @@ enum class errc : uint16_t {
   // -- the mesh ----------------------------------------------------------------------
   peer_refused = 110,      ///< The other node does not prove who it should be.
   protocol_violated = 111, ///< The other node breaks the rules of the protocol.
+  peer_lies = 112,         ///< The other node sent what is not what it was given, or not what it was asked for.
 };
 
 /// How bad it is, on the scale that logs, alerts and exit codes share.
