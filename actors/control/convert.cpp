@@ -518,6 +518,53 @@ result<rate_plan> read(const v1::RatePlan& from) {
   return to;
 }
 
+line_test read(const v1::LineTest& from) {
+  // More is refused, whatever it is.
+  auto most = static_cast<uint64_t>(line_test_time_max.count()) + 1;
+  return {from.bytes(), std::chrono::milliseconds{static_cast<int64_t>(std::min(from.time_ms(), most))}};
+}
+
+namespace {
+
+void write(v1::LineFlow& to, const line_flow& from) {
+  to.set_bytes(from.bytes);
+  to.set_elapsed_ns(from.elapsed_ns);
+  to.set_stop(static_cast<uint32_t>(from.stop));
+  to.set_own_limit(from.own_limit);
+  to.set_their_limit(from.their_limit);
+}
+
+result<line_flow> read(const v1::LineFlow& from) {
+  if (from.stop() > static_cast<uint32_t>(line_stop::budget))
+    return fail(errc::format_damaged, "read how the test of a line ended");
+  return line_flow{from.bytes(), from.elapsed_ns(), static_cast<line_stop>(from.stop()), from.own_limit(), from.their_limit()};
+}
+
+} // namespace
+
+void write(v1::LineReport& to, const line_report& from) {
+  to.set_peer(std::string{from.peer.text()});
+  to.set_address(from.address);
+  to.set_rtt_min_ns(from.rtt_min_ns);
+  to.set_rtt_median_ns(from.rtt_median_ns);
+  write(*to.mutable_up(), from.up);
+  write(*to.mutable_down(), from.down);
+  if (from.refilled_in)
+    to.set_refilled_in_ms(static_cast<uint64_t>(from.refilled_in->count()));
+}
+
+result<line_report> read(const v1::LineReport& from) {
+  auto peer = read_id<peer_id>(from.peer());
+  auto up = read(from.up());
+  auto down = read(from.down());
+  if (!peer || !up || !down)
+    return fail(!peer ? peer.error() : !up ? up.error() : down.error());
+  line_report to{*peer, from.address(), from.rtt_min_ns(), from.rtt_median_ns(), *up, *down, {}};
+  if (from.has_refilled_in_ms())
+    to.refilled_in = std::chrono::milliseconds{static_cast<int64_t>(from.refilled_in_ms())};
+  return to;
+}
+
 void write(v1::NeighbourReports& list, const std::vector<neighbour_report>& neighbours) {
   for (const auto& from : neighbours) {
     auto& to = *list.add_neighbours();

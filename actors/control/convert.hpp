@@ -37,6 +37,10 @@ void write(v1::PeerReports& to, const std::vector<peer_report>& from);
 void write(v1::RatePlan& to, const rate_plan& from);
 /// What can not be is for the node to refuse, but for a minute that has no room: `invalid_argument`.
 [[nodiscard]] result<rate_plan> read(const v1::RatePlan& from);
+/// Without the peer; what can not be is for the node to refuse.
+[[nodiscard]] line_test read(const v1::LineTest& from);
+void write(v1::LineReport& to, const line_report& from);
+[[nodiscard]] result<line_report> read(const v1::LineReport& from);
 void write(v1::NeighbourReports& to, const std::vector<neighbour_report>& from);
 [[nodiscard]] result<std::vector<neighbour_report>> read(const v1::NeighbourReports& from);
 void write(v1::RoomReports& to, const std::vector<room_report>& from);

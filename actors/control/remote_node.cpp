@@ -505,6 +505,17 @@ public:
       return fail(got.error());
     return got->message.has_rates() ? read(got->message.rates()) : misfit<rate_plan>();
   }
+  result<line_report> measure_line(const peer_id& peer, const line_test& how, const job_options& job) override {
+    v1::ControlRequest request;
+    auto& what = *request.mutable_measure_line();
+    what.set_peer(std::string{peer.text()});
+    what.set_bytes(how.bytes);
+    what.set_time_ms(static_cast<uint64_t>(std::max<int64_t>(how.time.count(), 0)));
+    auto got = to_->ask(std::move(request), {}, job);
+    if (!got)
+      return fail(got.error());
+    return got->message.has_line() ? read(got->message.line()) : misfit<line_report>();
+  }
   result<void> reload_members() override {
     return fail(errc::unavailable, "read the list of members again", "the daemon does so on SIGHUP");
   }

@@ -227,6 +227,7 @@ bool session::is_long(const v1::ControlRequest& request) {
   case request_case::kRebuildCatalog:
   case request_case::kRestoreVault:
   case request_case::kRecoverVault:
+  case request_case::kMeasureLine:
   case request_case::kPut:
   case request_case::kPutStream:
   case request_case::kGet:
@@ -377,6 +378,13 @@ result<session::reply> session::on_node(const v1::ControlRequest& request, byte_
   case request_case::kSetRates:
   case request_case::kRates:
     return on_rates(request);
+  case request_case::kMeasureLine: {
+    auto peer = read_id<peer_id>(request.measure_line().peer());
+    auto how = read(request.measure_line());
+    return peer ? made<reply>(node_.measure_line(*peer, how, options_for(request)),
+                              [](reply& to, const line_report& from) { write(*to.message.mutable_line(), from); })
+                : fail(peer.error());
+  }
   case request_case::kAllow:
   case request_case::kSetHosting:
   case request_case::kRooms:

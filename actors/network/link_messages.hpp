@@ -1,13 +1,20 @@
 // What the actors of this room may be sent, beside what messages.hpp of the actors has.
 #pragma once
 
+#include "datamesh/mesh.hpp"
 #include "messages.hpp"
 
 #include "datamesh/v1/mesh.pb.h"
 
+namespace datamesh::network {
+/// What a test of a line came to.
+using line_measured = ref<const line_report>;
+} // namespace datamesh::network
+
 #define DATAMESH_MESSAGE(name) CAF_ADD_TYPE_ID(datamesh_mesh, (datamesh::v1::name))
 
 CAF_BEGIN_TYPE_ID_BLOCK(datamesh_mesh, caf::id_block::datamesh::end)
+CAF_ADD_TYPE_ID(datamesh_mesh, (datamesh::network::line_measured))
 DATAMESH_MESSAGE(ArrivedRequest)
 DATAMESH_MESSAGE(AskOutcome)
 DATAMESH_MESSAGE(AskPeer)
@@ -24,6 +31,7 @@ DATAMESH_MESSAGE(GrantList)
 DATAMESH_MESSAGE(KeepGuest)
 DATAMESH_MESSAGE(LanHeard)
 DATAMESH_MESSAGE(LanWake)
+DATAMESH_MESSAGE(LineWake)
 DATAMESH_MESSAGE(LinkDown)
 DATAMESH_MESSAGE(LetGoOfGuest)
 DATAMESH_MESSAGE(LinkList)
@@ -40,6 +48,7 @@ DATAMESH_MESSAGE(ListNeighbours)
 DATAMESH_MESSAGE(ListNodes)
 DATAMESH_MESSAGE(LookedUp)
 DATAMESH_MESSAGE(LookUp)
+DATAMESH_MESSAGE(MeasureLine)
 DATAMESH_MESSAGE(MembersOffered)
 DATAMESH_MESSAGE(MembersWake)
 DATAMESH_MESSAGE(NeighbourList)

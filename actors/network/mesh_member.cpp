@@ -4,6 +4,8 @@
 #include "network/asio_transport.hpp"
 #include "network/discovery_actor.hpp"
 #include "network/lan_actor.hpp"
+#include "network/line_meter_actor.hpp"
+#include "network/line_service_actor.hpp"
 #include "network/members_actor.hpp"
 #include "network/paced_transport.hpp"
 #include "network/peer_access.hpp"
@@ -160,6 +162,8 @@ struct mesh_member::impl {
   std::shared_ptr<const clock> time;
   std::shared_ptr<line_pace> pace;
   lan_actor lan{};
+  peer_handler_actor line{};
+  std::unique_ptr<std::mutex> measuring = std::make_unique<std::mutex>(); ///< Held by the one test of a line that runs.
 };
 
 mesh_member::mesh_member(std::unique_ptr<impl> with) : impl_(std::move(with)) {}
@@ -219,6 +223,9 @@ result<std::unique_ptr<mesh_member>> mesh_member::start(caf::actor_system& sys, 
     return fail(discovery.error());
   self.discovery = *discovery;
   if (auto served = member->serve(peer_part::discovery, caf::actor_cast<caf::actor>(*discovery)); !served)
+    return fail(served.error());
+  self.line = spawn_line_service(sys, {env.clock, env.random, parts.pace});
+  if (auto served = member->serve(peer_part::line, caf::actor_cast<caf::actor>(self.line)); !served)
     return fail(served.error());
   if (parts.settings.lan)
     member->begin_lan(parts, at);
@@ -340,6 +347,27 @@ result<std::vector<peer_report>> mesh_member::peers() const {
   return peers;
 }
 
+result<line_report> mesh_member::measure_line(const peer_id& peer, const line_test& how, std::function<std::optional<error>()> ended,
+                                              std::function<void(uint64_t, uint64_t)> progress) const {
+  const auto& self = *impl_;
+  std::unique_lock only{*self.measuring, std::try_to_lock};
+  if (!only)
+    return fail(errc::conflict, "measure two lines at once, since one would slow the other", peer.hex());
+  auto meter = spawn_line_meter(self.sys, {self.time, self.random, self.links, self.discovery, self.pace->limits(self.time->wall()),
+                                           std::move(ended), std::move(progress)});
+  v1::MeasureLine request;
+  request.set_peer(std::string{peer.text()});
+  request.set_bytes(how.bytes);
+  request.set_time_ms(static_cast<uint64_t>(how.time.count()));
+  caf::scoped_actor asks{self.sys};
+  auto measured = storage::ask<line_measured>(asks.ptr(), meter, storage::until_answered, std::move(request));
+  // Nothing that it was handed is called any more.
+  asks->wait_for(meter);
+  if (!measured)
+    return fail(measured.error().within("measure the line to node", peer.hex()));
+  return *measured->it;
+}
+
 namespace {
 
 neighbour_report report_of(const v1::NeighbourList::Row& row, clock::wall_time now) {
@@ -411,6 +439,10 @@ void mesh_member::close() {
   asks->send_exit(self.router, caf::exit_reason::user_shutdown);
   asks->send_exit(self.watcher, caf::exit_reason::user_shutdown);
   asks->wait_for(self.links, self.router, self.watcher);
+  if (self.line) {
+    asks->send_exit(self.line, caf::exit_reason::user_shutdown);
+    asks->wait_for(self.line);
+  }
   self.discovery = nullptr;
   self.links = nullptr;
 }

@@ -51,6 +51,11 @@ public:
   /// Those of this mesh in the order of ids, then others; `unavailable` where the settings say no.
   [[nodiscard]] result<std::vector<neighbour_report>> neighbours() const;
 
+  /// See `node::measure_line`. @param ended why it is to end now, or nothing @param progress bytes that were
+  /// moved, and that are to be; both are called on a thread of the actors
+  [[nodiscard]] result<line_report> measure_line(const peer_id& peer, const line_test& how, std::function<std::optional<error>()> ended,
+                                                 std::function<void(uint64_t, uint64_t)> progress) const;
+
   /// A list of members of the operator of this node; answers whether it is newer. Fails as
   /// `judge_after` does; `unavailable` in an open mesh.
   [[nodiscard]] result<bool> offer_members(const bytes& list);

@@ -76,6 +76,7 @@ public:
   [[nodiscard]] virtual result<std::vector<neighbour_report>> neighbours() const = 0;
   [[nodiscard]] virtual result<void> set_rates(const rate_plan& plan) = 0;
   [[nodiscard]] virtual result<rate_plan> rates() const = 0;
+  [[nodiscard]] virtual result<line_report> measure_line(const peer_id& peer, const line_test& how, const job_options& job) = 0;
   [[nodiscard]] virtual result<void> reload_members() = 0;
 
   [[nodiscard]] virtual result<void> allow(const vault_id& owner, uint64_t bytes) = 0;

@@ -53,6 +53,7 @@ public:
   [[nodiscard]] result<std::vector<neighbour_report>> neighbours() const override;
   [[nodiscard]] result<void> set_rates(const rate_plan& plan) override;
   [[nodiscard]] result<rate_plan> rates() const override;
+  [[nodiscard]] result<line_report> measure_line(const peer_id& peer, const line_test& how, const job_options& job) override;
   [[nodiscard]] result<void> reload_members() override;
 
   [[nodiscard]] result<void> allow(const vault_id& owner, uint64_t bytes) override;
@@ -127,6 +128,10 @@ result<void> local_node::set_rates(const rate_plan& plan) {
 
 result<rate_plan> local_node::rates() const {
   return core_->home.rates();
+}
+
+result<line_report> local_node::measure_line(const peer_id& peer, const line_test& how, const job_options& job) {
+  return core_->measure_line(peer, how, job);
 }
 
 result<void> local_node::reload_members() {
@@ -292,6 +297,10 @@ result<void> node::set_rates(const rate_plan& plan) {
 
 result<rate_plan> node::rates() const {
   return impl_->door->rates();
+}
+
+result<line_report> node::measure_line(const peer_id& peer, const line_test& how, const job_options& job) {
+  return impl_->door->measure_line(peer, how, job);
 }
 
 result<void> node::reload_members() {

@@ -206,6 +206,29 @@ result<void> node_core::set_rates(const rate_plan& plan) {
   return {};
 }
 
+result<line_report> node_core::measure_line(const peer_id& peer, const line_test& how, const job_options& job) {
+  constexpr auto attempt = "measure the line to a node";
+  if (how.bytes < line_test_bytes_min || how.bytes > line_test_bytes_max)
+    return fail(errc::invalid_argument, attempt, "by less than 64 KiB or more than 1 GiB");
+  if (how.time <= std::chrono::milliseconds{0} || how.time > line_test_time_max)
+    return fail(errc::invalid_argument, attempt, "for no time or more than a minute");
+  if (!mesh_)
+    return fail(errc::unavailable, "measure the line to a node of a mesh, since this node is in none");
+  if (peer == mesh_->report().self)
+    return fail(errc::invalid_argument, "measure the line of a node to itself");
+  storage::job runs;
+  runs.number = job.job != 0 ? job.job : next_job();
+  runs.cancel = job.cancel;
+  runs.time = env.clock;
+  runs.events = events;
+  if (job.timeout)
+    runs.deadline = env.clock->monotonic() + *job.timeout;
+  auto measured = mesh_->measure_line(
+      peer, how, [&] { return runs.ended(); }, [&](uint64_t moved, uint64_t all) { runs.progress(0, 0, moved, all); });
+  events->wait_delivered();
+  return measured;
+}
+
 void node_core::tell_node(const std::string& subject, severity level, std::string detail, std::optional<errc> code) {
   event what;
   what.kind = event_kind::node_changed;

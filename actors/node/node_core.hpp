@@ -79,6 +79,8 @@ public:
   [[nodiscard]] result<void> reload_members();
   /// See `node::set_rates`.
   [[nodiscard]] result<void> set_rates(const rate_plan& plan);
+  /// See `node::measure_line`.
+  [[nodiscard]] result<line_report> measure_line(const peer_id& peer, const line_test& how, const job_options& job);
   /// What it keeps for others.
   [[nodiscard]] guest_host& guests() const noexcept {
     return *guests_;

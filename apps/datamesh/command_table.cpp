@@ -1,6 +1,8 @@
 // The table itself. Texts are sentences for people who have not read the source.
 #include "command_tree.hpp"
 
+#include "datamesh/mesh.hpp"
+
 #include <algorithm>
 #include <cctype>
 
@@ -760,6 +762,33 @@ std::vector<command_spec> mesh_commands() {
        .text = "KNOWN nodes have answered at the address that is shown. LINKS are open connections: 'out' ones this node dialed, 'in' ones "
                "the other did. A node that nobody can dial is shown while it has a link.",
        .example = "datamesh peers",
+       .groups = group_node},
+      {.name = "bandwidth",
+       .summary = "Measure how fast the line to other nodes is",
+       .text =
+           "Asks each NODE some empty requests, whose time is RTT, and sends random bytes to it and has it send some: UP is from here to "
+           "there. They go as the shards of packs go, over the same links and within the limits of 'datamesh node limit', so it is "
+           "what a put could take and not what the wire could do. One node after the other; without NODE up to four with which there "
+           "is a link. A NODE is an id as 'datamesh peers' shows it, or its first digits; it is dialed where there is no link.\n\n"
+           "Each way ends with --size or after --seconds, whichever comes first. A node that is asked answers no more than some 70 MiB "
+           "of tests of one node in ten minutes, and of all nodes together some four times as much in an hour; who asks for more "
+           "is told how long to wait. ^C ends it.",
+       .example = "datamesh bandwidth\ndatamesh bandwidth 5f1e2d3c --size 4M --json",
+       .arguments = {{.name = "NODE", .optional = true, .repeated = true}},
+       .options = {{.name = "size",
+                    .kind = kind::size,
+                    .placeholder = "SIZE",
+                    .text = "Bytes each way, at the most.",
+                    .fallback = "16M",
+                    .least = line_test_bytes_min,
+                    .most = line_test_bytes_max},
+                   {.name = "seconds",
+                    .kind = kind::number,
+                    .placeholder = "N",
+                    .text = "How long each way, at the most.",
+                    .fallback = "5",
+                    .least = 1,
+                    .most = static_cast<uint64_t>(line_test_time_max.count() / 1000)}},
        .groups = group_node},
       {.name = "discover",
        .summary = "Show who is on the local network",

@@ -453,6 +453,7 @@ command_function find_command(std::string_view path) {
       {"node limit", run_node_limit},
       {"network health", run_network_health},
       {"peers", run_peers},
+      {"bandwidth", run_bandwidth},
       {"discover", run_discover},
       {"preset list", run_preset_list},
       {"preset show", run_preset_show},

@@ -165,6 +165,7 @@ outcome<int> run_node_resume(session&);
 outcome<int> run_node_limit(session&);
 outcome<int> run_network_health(session&);
 outcome<int> run_peers(session&);
+outcome<int> run_bandwidth(session&);
 outcome<int> run_discover(session&);
 outcome<int> run_preset_list(session&);
 outcome<int> run_preset_show(session&);

@@ -12,6 +12,7 @@
 #include "network/grants.hpp"
 #include "network/invite.hpp"
 #include "network/kept_records.hpp"
+#include "network/line_message.hpp"
 #include "network/member_list.hpp"
 #include "network/peer_link.hpp"
 #include "network/recovery_record.hpp"
@@ -542,6 +543,18 @@ void member_lists() {
   put("members", "key", 1, ann.seal("a password", random).value());
 }
 
+void line_tests() {
+  using namespace network;
+  put("line", "empty", 0, as_view(encode(line_request{})));
+  put("line", "want", 0, as_view(encode(line_request{1 << 20})));
+  put("line", "too_much", 0, as_view(encode(line_request{1 << 21})));
+  line_answer told{true, 5 << 20, std::chrono::minutes{9}, {1 << 20, 2 << 20}};
+  put("line", "answer", 1, as_view(encode(told)));
+  put("line", "answer_cut", 1, as_view(encode(told).substr(0, 5)));
+  told.refilled_in = std::chrono::hours{8760};
+  put("line", "answer_late", 1, as_view(encode(told)));
+}
+
 void texts() {
   put("config", "all", "# mine\nmemory = '64M'\nquiet = true\ncolor = \"never\"\nthreads = 2\nexclude = ['*.o', \"b\\u00e4r\"]\n");
   put("config", "dotted", "vault = '''\nx'''\n\n[table]\na.b = 1979-05-27T07:32:00Z\n");
@@ -591,5 +604,6 @@ int main(int argc, char** argv) {
   discovery_messages();
   tickets();
   member_lists();
+  line_tests();
   texts();
 }

@@ -11,6 +11,7 @@
 #include "datamesh/base/ids.hpp"
 #include "datamesh/base/result.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -108,6 +109,48 @@ struct traffic_report {
   uint64_t sent = 0; ///< Bytes, with TLS and without TCP/IP.
   uint64_t received = 0;
   rate_limits limits; ///< That hold now.
+};
+
+/// How much of a line is used to measure it, each way.
+struct line_test {
+  uint64_t bytes = uint64_t{16} << 20;   ///< At most so many; 64 KiB to 1 GiB.
+  std::chrono::milliseconds time{5'000}; ///< For so long more is sent; up to a minute.
+};
+inline constexpr uint64_t line_test_bytes_min = 64 << 10;
+inline constexpr uint64_t line_test_bytes_max = uint64_t{1} << 30;
+inline constexpr std::chrono::milliseconds line_test_time_max{60'000};
+
+/// What ended the test of one way.
+enum class line_stop : uint8_t {
+  bytes = 0,  ///< So many had arrived as were to be.
+  time = 1,   ///< Its time was over.
+  budget = 2, ///< The other node answers no more tests for a while.
+};
+
+/// One way of a line, as measured with random bytes.
+struct line_flow {
+  uint64_t bytes = 0;      ///< That arrived.
+  uint64_t elapsed_ns = 0; ///< In which they did, without one round trip.
+  line_stop stop = line_stop::bytes;
+  uint64_t own_limit = 0;   ///< Bytes a second that this node's operator lets it take this way; 0: not limited.
+  uint64_t their_limit = 0; ///< The same of the other node.
+
+  /// Bytes; 0 where none arrived.
+  [[nodiscard]] double per_second() const noexcept {
+    return elapsed_ns == 0 ? 0.0 : 1e9 * static_cast<double>(bytes) / static_cast<double>(elapsed_ns);
+  }
+};
+
+/// How fast the line to another node is.
+struct line_report {
+  peer_id peer;
+  std::string address;     ///< Of the link.
+  uint64_t rtt_min_ns = 0; ///< Of some empty requests, before the line was used.
+  uint64_t rtt_median_ns = 0;
+  line_flow up;   ///< From here to there,
+  line_flow down; ///< and back.
+  /// Where one way ended as the other node answers no more: how long until it answers as much as ever again.
+  std::optional<std::chrono::milliseconds> refilled_in{};
 };
 
 /// What a member knows of itself and of its mesh.

@@ -719,6 +719,12 @@ public:
   /// `invalid_argument` for a limit below `rate_limit_min` and for hours that can not be.
   [[nodiscard]] result<void> set_rates(const rate_plan& plan);
   [[nodiscard]] result<rate_plan> rates() const;
+  /// Sends random bytes to another node, which throws them away, and has it send some. They take the way of
+  /// all others, within the limits of both nodes' lines. Dials the node where there is no link. Events tell how
+  /// far it is. A node that answers no tests now has moved no bytes, and tells when it does again. `unavailable`
+  /// where this node is in no mesh or the other one is not reached, `conflict` while this node measures another
+  /// line, `format_newer` where the other node is of a version before such tests, `invalid_argument`.
+  [[nodiscard]] result<line_report> measure_line(const peer_id& peer, const line_test& how = {}, const job_options& job = {});
   /// Reads the file `mesh_options::members` again. A newer list holds from then on, is kept, and is told
   /// to the others; links with whom it leaves out are ended. An older one, and one that the operators of
   /// the present one did not sign, changes nothing: `conflict`, `authentication_failed`. `unavailable`

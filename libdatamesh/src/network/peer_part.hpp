@@ -15,6 +15,7 @@ enum class peer_part : uint8_t {
   discovery = 1, ///< docs/formats/discovery.md
   shards = 2,    ///< docs/formats/ticket.md
   members = 3,   ///< docs/formats/members.md; of closed meshes
+  line = 4,      ///< docs/formats/line.md
 };
 
 /// Bytes of what a request says to a part, at most.

@@ -39,6 +39,21 @@ public:
     return true;
   }
 
+  /// How many there are.
+  [[nodiscard]] uint64_t count(time now) const noexcept {
+    if (is_full(now))
+      return rate_.burst;
+    auto missing = std::chrono::ceil<std::chrono::nanoseconds>(full_at_ - now);
+    auto whole = std::chrono::floor<std::chrono::seconds>(missing);
+    auto owed = static_cast<uint64_t>(whole.count()) * rate_.per_second
+                + (static_cast<uint64_t>((missing - whole).count()) * rate_.per_second + 999'999'999) / 1'000'000'000;
+    return rate_.burst - std::min(owed, rate_.burst);
+  }
+
+  /// When there are so many, if none is taken meanwhile; may be in the past. @pre no more than the burst
+  [[nodiscard]] time has_at(uint64_t count) const noexcept {
+    return full_at_ - span_of(rate_.burst) + span_of(count);
+  }
   /// From when on nothing is owed; may be in the past.
   [[nodiscard]] time ready_at() const noexcept {
     return full_at_ - span_of(rate_.burst);

@@ -53,7 +53,11 @@ mesh_place::mesh_place(mesh_world& world, uint64_t number, const mesh_place_opti
   setup.seeds = options.seeds;
   setup.saved_at = options.saved_at;
   discovery = spawn_discovery_actor(world.sys, {env, identity, links, setup, world.sys.spawn(watcher, told), options.resolver}).value();
-  (void) ask<v1::Done>(world.self, router_, serve_part(peer_part::discovery), caf::actor_cast<caf::actor>(discovery));
+  serve(peer_part::discovery, caf::actor_cast<caf::actor>(discovery));
+}
+
+void mesh_place::serve(peer_part part, const caf::actor& by) {
+  (void) ask<v1::Done>(world_.self, router_, serve_part(part), by);
 }
 
 void mesh_place::close() {

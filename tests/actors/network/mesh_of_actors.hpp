@@ -87,6 +87,9 @@ public:
   }
   [[nodiscard]] network::peer_spec spec(bool with_id = true) const;
 
+  /// From now on that part of it is answered by *by*.
+  void serve(network::peer_part part, const caf::actor& by);
+
   [[nodiscard]] result<v1::LookedUp> look_up(const network::point& target, uint32_t kind = 0);
   [[nodiscard]] result<uint32_t> publish(const network::signed_record& record);
   [[nodiscard]] result<v1::NodeList> list();

@@ -61,6 +61,7 @@ MINIMAL = {
     "node limit": [],
     "network health": [],
     "peers": [],
+    "bandwidth": [],
     "discover": ["--timeout", "1"],
     "preset list": [],
     "preset show": ["x"],

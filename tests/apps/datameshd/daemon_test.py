@@ -1078,6 +1078,125 @@ class Mesh(unittest.TestCase):
             self.assertEqual(world.run(*line.split()).code, 0, line)
         self.assertEqual(limits(), (0, 0, []))
 
+    def pair(self) -> tuple:
+        """Two daemons that have a link."""
+        first = self.member()
+        second = self.member(self.seed(first))
+        for daemon in (first, second):
+            daemon.wait_to_say("joined the mesh")
+        return first, second
+
+    def test_the_line_to_other_nodes_is_measured(self):
+        first, second = self.pair()
+        world, other = first.world, self.status(second)
+        told = world.json("bandwidth", "--size", "3M")
+        self.assertEqual((told.code, told.summary["measured"], told.summary["failed"]), (0, 1, 0), told.all)
+        (one,) = told.items
+        self.assertEqual(one["id"], other["id"])
+        # It dialed: the address is whence it came.
+        self.assertTrue(one["address"].startswith("127.0.0.1:"), one)
+        self.assertGreater(one["rtt_min_ns"], 0)
+        self.assertLess(one["rtt_median_ns"], 5_000_000_000)
+        self.assertNotIn("refilled_seconds", one)
+        for way in ("up", "down"):
+            self.assertEqual((one[way]["bytes"], one[way]["stop"]), (3 << 20, "bytes"), one)
+            self.assertGreater(one[way]["bytes_per_second"], 100_000)
+            self.assertNotIn("held_by", one[way])
+        # It went over the links.
+        self.assertGreater(min(self.status(first)["sent"], self.status(first)["received"]), 3 << 20)
+        # As the document shows, for the node that there is.
+        shown = re.findall(r"^    datamesh (bandwidth.*)$", self.read(os.path.join(ROOT, "docs", "mesh.md")), re.MULTILINE)
+        self.assertEqual(len(shown), 2)
+        for line in shown:
+            ended = second.world.run(*line.replace("5f1e2d3c", self.status(first)["id"][:8]).split())
+            self.assertEqual((ended.code, ended.errors), (0, ""), line)
+            self.assertIn(self.status(first)["id"], ended.text)
+        for words, error in (
+            (["5a5a5a5a"], "DM-NOT-FOUND"),
+            (["5a" * 32], "DM-UNAVAILABLE"),
+            ([self.status(first)["id"]], "DM-INVALID-ARGUMENT"),
+            (["--size", "1K"], "DM-USAGE"),
+            (["--size", "2G"], "DM-USAGE"),
+            (["--seconds", "61"], "DM-USAGE"),
+        ):
+            self.assertEqual(world.json("bandwidth", *words).failure["error"], error, words)
+        # One of two is not reached: the other one is told.
+        both = world.json("bandwidth", "5a" * 32, other["id"][:6], "--size", "64K")
+        self.assertEqual((both.code, both.summary["measured"], both.summary["failed"]), (3, 1, 1), both.all)
+
+    def test_a_node_in_no_mesh_and_one_without_a_link_say_so_when_the_line_is_to_be_measured(self):
+        alone = self.member()
+        told = alone.world.json("bandwidth")
+        self.assertEqual(told.failure["error"], "DM-UNAVAILABLE")
+        self.assertIn("datamesh peers", told.failure["suggestion"])
+        world = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(world.close)
+        os.mkdir(world.path("drive"))
+        self.assertEqual(world.run("init", "--drive", world.path("drive")).code, 0)
+        told = world.json("bandwidth")
+        self.assertEqual(told.failure["error"], "DM-UNAVAILABLE")
+        self.assertIn("no daemon", told.failure["message"])
+        self.assertIn("start datameshd", told.failure["suggestion"])
+
+    def test_a_limit_of_either_node_is_told_where_it_was_measured_in_place_of_the_line(self):
+        first, second = self.pair()
+        self.assertEqual(first.world.run("node", "limit", "--up", "512K").code, 0)
+        limit = 512 << 10
+        for of, limited, other, by in ((first, "up", "down", "own"), (second, "down", "up", "their")):
+            told = of.world.json("bandwidth", "--size", "2M", "--seconds", "3")
+            self.assertEqual(told.code, 0, told.all)
+            (one,) = told.items
+            self.assertEqual(one[limited]["held_by"], by, one)
+            self.assertEqual(one[limited][by + "_limit"], limit)
+            self.assertGreater(one[limited]["bytes_per_second"], 0.75 * limit)
+            # What was saved up while nothing went over the line comes on top.
+            self.assertLess(one[limited]["bytes_per_second"], 1.5 * limit)
+            self.assertNotIn("held_by", one[other])
+        self.assertIn("this is the limit of this node's line, 512.0 KiB/s", first.world.run("bandwidth", "--size", "1M").text)
+        self.assertIn("the limit that the operator of that node set, 512.0 KiB/s", second.world.run("bandwidth", "--size", "1M").text)
+
+    def test_a_node_that_has_answered_enough_tests_of_the_line_refuses_more_and_says_how_long(self):
+        first, second = self.pair()
+        moved, items = 0, []
+        while not items or "refilled_seconds" not in items[-1]:
+            told = first.world.json("bandwidth", "--seconds", "60")
+            self.assertEqual(told.code, 0, told.all)
+            items += told.items
+            moved += sum(items[-1][way]["bytes"] for way in ("up", "down"))
+        self.assertEqual(items[-1]["down"]["stop"], "budget")
+        # What came back meanwhile is some 120 KB a second.
+        self.assertGreater(moved, 64 << 20)
+        self.assertLess(moved, 120 << 20)
+        told = first.world.json("bandwidth")
+        while "refilled_seconds" in told.items[-1] and told.items[-1]["up"]["bytes"] > 0:
+            told = first.world.json("bandwidth")
+        self.assertEqual(told.failure["error"], "DM-CAPACITY-EXCEEDED")
+        self.assertRegex(told.failure["message"], r"answers no more tests of this one for \d+ (min|h|s)")
+        self.assertEqual((told.summary["measured"], told.items[-1]["up"]["bytes"], told.items[-1]["down"]["bytes"]), (0, 0, 0))
+        self.assertGreater(told.items[-1]["refilled_seconds"], 60)
+        self.assertLess(told.items[-1]["refilled_seconds"], 601)
+        self.assertIn("wait that long", told.failure["suggestion"])
+        # Its own tests of the first one go on, and so does all else.
+        back = second.world.json("bandwidth", "--size", "1M")
+        self.assertEqual((back.code, back.items[0]["up"]["stop"]), (0, "bytes"))
+
+    def test_a_measurement_is_ended_by_an_interruption_and_is_the_only_one(self):
+        first, second = self.pair()
+        self.assertEqual(first.world.run("node", "limit", "--up", "256K", "--down", "256K").code, 0)
+        running = subprocess.Popen(
+            [PROGRAM, "bandwidth", "--json", "--seconds", "60"], env=first.world.variables(None), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        )
+        self.addCleanup(running.stdout.close)
+        self.addCleanup(running.kill)
+        seen = json.loads(running.stdout.readline())
+        self.assertEqual((seen["message_type"], seen["kind"]), ("status", "progress"))
+        self.assertEqual(first.world.json("bandwidth").failure["error"], "DM-CONFLICT")
+        running.send_signal(signal.SIGINT)
+        self.assertEqual(running.wait(timeout=60), 130)
+        self.assertEqual(json.loads(running.stdout.readlines()[-1])["error"], "DM-CANCELLED")
+        again = first.world.json("bandwidth", "--size", "64K")
+        self.assertEqual((again.code, again.summary["measured"]), (0, 1), again.all)
+
     def test_an_owner_is_named_by_the_id_that_vault_list_shows(self):
         world = World(PROGRAM, os.path.join(ROOT, "docs"))
         self.addCleanup(world.close)

@@ -26,6 +26,24 @@ TEST_CASE("a bucket gives its burst at once and then what comes in", "[token_buc
   CHECK(b.try_take(5, start + 1h));
 }
 
+TEST_CASE("what a bucket says to have can be taken, and no more", "[token_bucket]") {
+  test::seeded_random chance{3};
+  for (int round = 0; round < 1000; ++round) {
+    auto burst = 1 + chance.below(1'000'000);
+    token_bucket b{{1 + chance.below(100'000), burst}};
+    auto now = start + std::chrono::nanoseconds{static_cast<int64_t>(chance.below(1'000'000'000))};
+    b.take(chance.below(2'000'000), now);
+    now += std::chrono::nanoseconds{static_cast<int64_t>(chance.below(20'000'000'000))};
+    auto there = b.count(now);
+    auto more = there + 1;
+    CHECK((there < 2 || b.has_at(there - 1) <= now));
+    CHECK((more + 1 > burst || b.has_at(more + 1) > now));
+    auto other = b;
+    CHECK_FALSE(other.try_take(there + 2, now));
+    CHECK((there == 0 || b.try_take(there, now)));
+  }
+}
+
 TEST_CASE("what was taken beyond the bucket has to come in first", "[token_bucket]") {
   token_bucket b{{10, 5}};
   b.take(5, start);
