@@ -368,6 +368,20 @@ result<drive_report> read(const v1::DriveReport& from) {
   return to;
 }
 
+namespace {
+
+void write(v1::PortMappingReport& to, const port_mapping_report& from) {
+  to.set_gateway(from.gateway);
+  to.set_address(from.address);
+  to.set_protocol(from.protocol);
+  if (from.until_ns)
+    to.set_until_ns(*from.until_ns);
+  if (from.failure)
+    control::write(*to.mutable_failure(), *from.failure);
+}
+
+} // namespace
+
 void write(v1::MeshReply& to, const std::optional<mesh_report>& report) {
   if (!report)
     return;
@@ -392,6 +406,8 @@ void write(v1::MeshReply& to, const std::optional<mesh_report>& report) {
     if (report->lan->failure)
       write(*lan.mutable_failure(), *report->lan->failure);
   }
+  if (report->port_mapping)
+    write(*row.mutable_port_mapping(), *report->port_mapping);
   auto& traffic = *row.mutable_traffic();
   traffic.set_sent(report->traffic.sent);
   traffic.set_received(report->traffic.received);
@@ -422,6 +438,18 @@ members_report read_members_report(const v1::MembersReport& from) {
   if (from.has_expires_ns())
     to.expires_ns = from.expires_ns();
   to.has_us = from.has_us();
+  if (from.has_failure())
+    to.failure = control::read(from.failure());
+  return to;
+}
+
+port_mapping_report read_port_mapping_report(const v1::PortMappingReport& from) {
+  port_mapping_report to;
+  to.gateway = from.gateway();
+  to.address = from.address();
+  to.protocol = from.protocol();
+  if (from.has_until_ns())
+    to.until_ns = from.until_ns();
   if (from.has_failure())
     to.failure = control::read(from.failure());
   return to;
@@ -459,6 +487,8 @@ result<std::optional<mesh_report>> read(const v1::MeshReply& from) {
     if (row.lan().has_failure())
       to.lan->failure = read(row.lan().failure());
   }
+  if (row.has_port_mapping())
+    to.port_mapping = read_port_mapping_report(row.port_mapping());
   to.traffic = {row.traffic().sent(), row.traffic().received(), read(row.traffic().limits())};
   return to;
 }

@@ -108,6 +108,7 @@ public:
   [[nodiscard]] caf::result<v1::Done> withdraw(const v1::WithdrawRecord& request);
   [[nodiscard]] caf::result<v1::NodeList> list() const;
   void heard(const v1::NodeHeard& what);
+  void tell(const v1::TellAddresses& what);
   [[nodiscard]] caf::result<v1::Done> close();
 
 private:
@@ -456,6 +457,21 @@ void finder::heard(const v1::NodeHeard& what) {
   go_on();
 }
 
+// Nodes that know this one learn it with the next request to them, and others from its record.
+void finder::tell(const v1::TellAddresses& what) {
+  std::vector<endpoint> told;
+  for (const auto& address : what.address())
+    if (auto at = network::from_proto(address); at && at->port != 0 && told.size() < contact_addresses_max)
+      told.push_back(*at);
+  if (closing_ || told == setup_.told)
+    return;
+  setup_.told = std::move(told);
+  if (setup_.told.empty())
+    engine_.withdraw(own_name());
+  next_own_ = now().now;
+  go_on();
+}
+
 // A lookup counts until it has ended, whoever waits for it.
 void finder::expire_waiting() {
   auto at = now().now;
@@ -726,6 +742,7 @@ discovery_core::behavior_type discover(finder_pointer self, const discovery_part
       [=](const v1::WithdrawRecord& request) { return self->state.does->withdraw(request); },
       [=](const v1::ListNodes&) { return self->state.does->list(); },
       [=](const v1::NodeHeard& what) { self->state.does->heard(what); },
+      [=](const v1::TellAddresses& what) { self->state.does->tell(what); },
       [=](caf::close_atom) { return self->state.does->close(); },
       [=](const v1::DiscoveryWake& wake) { self->state.does->wake(wake.number()); },
       [=](const v1::SeedFound& what) { self->state.does->seed_found(what); },

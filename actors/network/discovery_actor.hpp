@@ -56,6 +56,8 @@ using discovery_actor = caf::typed_actor<
     caf::replies_to<v1::ListNodes>::with<v1::NodeList>,
     // A node that may be there. It is asked for a sign of life, if there is room for it.
     caf::reacts_to<v1::NodeHeard>,
+    // Where others reach this node from now on, in place of all before.
+    caf::reacts_to<v1::TellAddresses>,
     // Keeps what it knows, and ends. Who waits is answered `unavailable`.
     caf::replies_to<caf::close_atom>::with<v1::Done>>;
 

@@ -1,6 +1,7 @@
 #include "network/mesh_member.hpp"
 
 #include "network/asio_lan.hpp"
+#include "network/asio_router_wire.hpp"
 #include "network/asio_transport.hpp"
 #include "network/discovery_actor.hpp"
 #include "network/lan_actor.hpp"
@@ -10,6 +11,7 @@
 #include "network/paced_transport.hpp"
 #include "network/peer_access.hpp"
 #include "network/peer_router.hpp"
+#include "network/port_mapper_actor.hpp"
 #include "network/refusal_log.hpp"
 #include "storage/ask.hpp"
 
@@ -42,8 +44,9 @@ struct mesh_facts {
   std::optional<error> file_failure;
   std::optional<error> members_failure;
   std::optional<error> lan_failure;
-  members_actor members; ///< None in an open mesh.
   std::shared_ptr<linked_peers> linked = std::make_shared<linked_peers>();
+  std::optional<port_facts> port; ///< None where the router is not asked.
+  members_actor members;          ///< None in an open mesh.
 };
 
 using watch_actor =
@@ -135,6 +138,23 @@ std::vector<std::string> texts_of(const std::vector<endpoint>& from) {
   return texts;
 }
 
+/// What others are told, with the port of the router behind all else.
+std::vector<endpoint> with_port(std::vector<endpoint> told, const std::optional<endpoint>& outside) {
+  if (outside && std::ranges::find(told, *outside) == told.end())
+    told.push_back(*outside);
+  told.resize(std::min(told.size(), contact_addresses_max));
+  return told;
+}
+
+/// Says what changed since *before*.
+void tell_port(const port_mapping_report& before, const port_mapping_report& now,
+               const std::function<void(severity, std::string, std::optional<errc>)>& tell) {
+  if (!now.address.empty() && (now.address != before.address || (before.failure && !now.failure)))
+    tell(severity::info, fmt::format("the router {} leads {} here, by {}", now.gateway, now.address, now.protocol), std::nullopt);
+  if (now.failure && (!before.failure || before.failure->message() != now.failure->message()))
+    tell(severity::warning, "no port of a router leads here: " + now.failure->object(), now.failure->code());
+}
+
 void add(peer_report& to, const open_link& link) {
   ++(link.dialed ? to.links_dialed : to.links_accepted);
   to.linked_since_ns = std::min(to.linked_since_ns.value_or(link.since_ns), link.since_ns);
@@ -164,6 +184,9 @@ struct mesh_member::impl {
   lan_actor lan{};
   peer_handler_actor line{};
   std::unique_ptr<std::mutex> measuring = std::make_unique<std::mutex>(); ///< Held by the one test of a line that runs.
+  std::vector<endpoint> told{}; ///< Without the port of the router.
+  std::shared_ptr<router_wire> to_router{};
+  port_mapper_actor mapper{};
 };
 
 mesh_member::mesh_member(std::unique_ptr<impl> with) : impl_(std::move(with)) {}
@@ -204,7 +227,8 @@ result<std::unique_ptr<mesh_member>> mesh_member::start(caf::actor_system& sys, 
   setup.told = parts.settings.told(at, interfaces_of_machine().value_or(std::vector<lan_interface>{}));
   setup.seeds = parts.settings.seeds;
   setup.saved_at = parts.saved_at;
-  made->own = {made->identity->id(), setup.mesh, parts.settings.local, texts_of(at), texts_of(setup.told), 0, 0, 0, {}};
+  made->told = setup.told;
+  made->own = {made->identity->id(), setup.mesh, parts.settings.local, texts_of(at), {}, 0, 0, 0, {}};
   made->watcher = sys.spawn(watch, watcher{facts, env.clock, parts.tell});
   made->router = spawn_peer_router(sys);
   hub_options options;
@@ -229,6 +253,8 @@ result<std::unique_ptr<mesh_member>> mesh_member::start(caf::actor_system& sys, 
     return fail(served.error());
   if (parts.settings.lan)
     member->begin_lan(parts, at);
+  if (const auto* behind = mesh_settings::behind_router(at); behind != nullptr && parts.settings.map_port)
+    member->begin_mapping(parts, *behind, self.told);
   return member;
 }
 
@@ -260,6 +286,28 @@ void mesh_member::begin_lan(const member_parts& parts, const std::vector<endpoin
   const auto& settings = parts.settings;
   self.lan = spawn_lan_actor(self.sys, {parts.env, self.identity, settings.mesh, settings.rules(), listens, settings.announce,
                                         self.discovery, parts.members, make_asio_lan(), std::move(failed)});
+}
+
+void mesh_member::begin_mapping(const member_parts& parts, const endpoint& behind, const std::vector<endpoint>& told) {
+  auto& self = *impl_;
+  self.facts->port.emplace();
+  auto changed = [facts = self.facts, tell = parts.tell, to = self.discovery, told](const port_facts& now) {
+    v1::TellAddresses message;
+    for (const auto& at : with_port(told, now.outside))
+      *message.add_address() = to_proto(at);
+    caf::anon_send(to, std::move(message));
+    port_facts before;
+    {
+      std::lock_guard guard{facts->mutex};
+      before = *std::exchange(facts->port, now);
+    }
+    tell_port(before.report, now.report, tell);
+  };
+  port_wish wish{behind.port, behind.port, std::nullopt};
+  if (is_host(behind.ip))
+    wish.to = behind.ip;
+  self.to_router = make_asio_router_wire(parts.env, wish.to);
+  self.mapper = spawn_port_mapper_actor(self.sys, {parts.env, wish, parts.settings.rules(), self.to_router, std::move(changed)});
 }
 
 result<bool> mesh_member::offer_members(const bytes& list) {
@@ -299,6 +347,10 @@ mesh_report mesh_member::report() const {
   }
   now.traffic = impl_->pace->report(impl_->time->wall());
   std::lock_guard guard{impl_->facts->mutex};
+  const auto& port = impl_->facts->port;
+  now.announces = texts_of(with_port(impl_->told, port ? port->outside : std::nullopt));
+  if (port)
+    now.port_mapping = port->report;
   now.links = impl_->facts->links.size();
   now.nodes_known = impl_->facts->nodes;
   now.nodes_alive = impl_->facts->alive;
@@ -407,6 +459,13 @@ void mesh_member::close() {
   if (!self.links)
     return;
   caf::scoped_actor asks{self.sys};
+  // Others are told no more that they come in there.
+  if (self.mapper) {
+    self.to_router->cancel();
+    (void) storage::ask<v1::Done>(asks.ptr(), self.mapper, close_max, caf::close_atom_v);
+    asks->send_exit(self.mapper, caf::exit_reason::user_shutdown);
+    asks->wait_for(self.mapper);
+  }
   // Sources first: discovery asks over the links.
   if (self.lan) {
     asks->send_exit(self.lan, caf::exit_reason::user_shutdown);

@@ -76,6 +76,7 @@ private:
   [[nodiscard]] result<void> keep_members(const member_parts& parts);
   [[nodiscard]] result<v1::NeighbourList> ask_lan() const;
   void begin_lan(const member_parts& parts, const std::vector<endpoint>& listens);
+  void begin_mapping(const member_parts& parts, const endpoint& behind, const std::vector<endpoint>& told);
   explicit mesh_member(std::unique_ptr<impl> with);
   std::unique_ptr<impl> impl_;
 };

@@ -607,7 +607,8 @@ std::vector<command_spec> preset_commands() {
   return {
       {.name = "list",
        .summary = "List the presets that there are",
-       .text = "'local', 'public' and 'test' come with the program. Those that were saved are files in presets/ beside datameshd.toml.",
+       .text =
+           "'local', 'home', 'public' and 'test' come with the program. Those that were saved are files in presets/ beside datameshd.toml.",
        .example = "datamesh preset list"},
       {.name = "show",
        .summary = "Show what a preset sets",
@@ -633,8 +634,9 @@ std::vector<command_spec> preset_commands() {
        .summary = "Write what a preset sets into the settings of the daemon",
        .text =
            "In place of all settings of a mesh that are there; all else in datameshd.toml stays. Where the preset names no mesh, the one "
-           "that is there stays, with its list of members, or there is a new one. 'public' needs --seed, unless seeds are there, and "
-           "--announce.",
+           "that is there stays, with its list of members, or there is a new one. 'home' and 'public' need --seed, unless seeds are there, "
+           "and "
+           "'public' --announce.",
        .example = "datamesh preset use local --dry-run\n"
                   "datamesh preset use public --announce 9.9.9.9:7000 --seed mesh.example.org:7000",
        .arguments = {{.name = "NAME", .kind = kind::text}},

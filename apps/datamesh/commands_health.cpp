@@ -27,6 +27,16 @@ struct observation {
 };
 using observations = std::vector<observation>;
 
+/// The router's port, where it is asked for one.
+void look_at_port(observations& all, const port_mapping_report& port) {
+  if (port.failure)
+    all.push_back({finding::warn, "router", short_reason(*port.failure), "datamesh node status"});
+  else if (port.address.empty())
+    all.push_back({finding::ok, "router", "it is being asked for a port"});
+  else
+    all.push_back({finding::ok, "router", fmt::format("{} leads here, by {}", port.address, port.protocol)});
+}
+
 void look_at_links(observations& all, const mesh_report& own) {
   auto nodes = counted(own.nodes_known, "known node", "known nodes");
   if (!own.joined())
@@ -45,6 +55,8 @@ void look_at_links(observations& all, const mesh_report& own) {
     all.push_back({finding::warn, "LAN", own.lan->failure->message(), "datamesh discover"});
   else if (own.lan)
     all.push_back({finding::ok, "LAN", fmt::format("heard on {}", fmt::join(own.lan->interfaces, ", "))});
+  if (own.port_mapping)
+    look_at_port(all, *own.port_mapping);
 }
 
 void look_at_members(observations& all, const members_report& list) {

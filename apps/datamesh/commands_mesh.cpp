@@ -75,6 +75,26 @@ std::string lan_of(const mesh_report& own) {
   return own.lan->interfaces.empty() ? "hears others, and is heard on no interface" : "heard on " + listed(own.lan->interfaces, "");
 }
 
+/// "9.9.9.9:7000 by UPnP, until 2027-01-01T00:00:00Z"
+std::string port_of(const session& s, const port_mapping_report& port) {
+  if (port.address.empty())
+    return port.failure ? "none: " + printable(short_reason(*port.failure)) : "being asked for";
+  return fmt::format("{} by {}{}{}", printable(port.address), printable(port.protocol),
+                     port.until_ns ? ", until " + s.out.time(*port.until_ns) : std::string{},
+                     port.failure ? "; not renewed: " + printable(short_reason(*port.failure)) : std::string{});
+}
+
+void add_port(json_line& to, const port_mapping_report& port) {
+  if (!port.gateway.empty())
+    to.add("gateway", port.gateway);
+  if (!port.address.empty())
+    to.add("mapped", port.address).add("mapped_by", port.protocol);
+  if (port.until_ns)
+    to.time("mapped_until", *port.until_ns);
+  if (port.failure)
+    to.add("map_error", facts_of(port.failure->code()).name).add("map_reason", short_reason(*port.failure));
+}
+
 /// "1.2 GiB sent, 3.0 MiB received; now at most 2.0 MiB up a second"
 std::string traffic_of(const session& s, const traffic_report& traffic) {
   auto text = fmt::format("{} sent, {} received", s.out.size(traffic.sent), s.out.size(traffic.received));
@@ -154,6 +174,9 @@ outcome<int> run_node_status(session& s) {
     line.add("lan_interfaces", own.lan->interfaces);
   if (own.lan && own.lan->failure)
     line.add("lan_error", facts_of(own.lan->failure->code()).name).add("lan_reason", own.lan->failure->message());
+  line.add("map_port", own.port_mapping.has_value());
+  if (own.port_mapping)
+    add_port(line, *own.port_mapping);
   if (own.file_failure)
     line.add("error", facts_of(own.file_failure->code()).name).add("reason", own.file_failure->message());
   // The summary is the last line.
@@ -172,6 +195,8 @@ outcome<int> run_node_status(session& s) {
   s.out.print("Listens   {}", listed(own.listens, "nowhere: this node only dials"));
   s.out.print("Announces {}", listed(own.announces, "nothing: others can not dial this node"));
   s.out.print("LAN       {}", lan_of(own));
+  if (own.port_mapping)
+    s.out.print("Router    {}", port_of(s, *own.port_mapping));
   if (own.members)
     s.out.print("Members   {}", members_of(s, *own.members));
   if (!own.announces.empty())

@@ -14,7 +14,7 @@ namespace datamesh::cli {
 namespace {
 
 void add_facts(json_line& to, const preset& of) {
-  to.add("name", of.name).add("built_in", of.built_in).add("local", of.local).add("lan", of.lan);
+  to.add("name", of.name).add("built_in", of.built_in).add("local", of.local).add("lan", of.lan).add("map_port", of.map_port);
   to.add("listen", of.listen).add("announce", of.announce).add("seeds", of.seeds).add("needs_seeds", of.needs_seeds);
   if (!of.network.empty())
     to.add("network", of.network);
@@ -42,7 +42,7 @@ bool needs_announce(const preset& what) {
     return at.starts_with("0.0.0.0:") || at.starts_with("[::]:") || at.starts_with("/ip4/0.0.0.0/") || at.starts_with("/ip6/::/");
   };
   auto finds_out = what.local && what.lan.value_or(true);
-  return !finds_out && what.announce.empty() && std::ranges::any_of(what.listen, is_any);
+  return !finds_out && !what.map_port && what.announce.empty() && std::ranges::any_of(what.listen, is_any);
 }
 
 /// What the command line says, and what is there already where the preset says nothing of it.

@@ -28,6 +28,11 @@ using outcome = tl::expected<T, failure>;
   return tl::unexpected<failure>{std::move(reason)};
 }
 
+/// Of an error whose object is a sentence that tells all, that sentence; of another one the whole message.
+[[nodiscard]] inline std::string short_reason(const error& why) {
+  return why.object().empty() ? why.message() : why.object();
+}
+
 /// Why a command ends that was answered "no".
 [[nodiscard]] inline failure not_confirmed(std::string what) {
   return {errc::cancelled, std::move(what) + ", for it was not confirmed", "run it again and confirm, or leave it; nothing has changed"};

@@ -26,6 +26,13 @@ const std::vector<preset>& built_in() {
        .listen = {"0.0.0.0:7000"},
        .local = true,
        .lan = true},
+      {.name = "home",
+       .summary = "nodes anywhere, of which this one is behind a router that is asked for a port",
+       .built_in = true,
+       .needs_seeds = true,
+       .listen = {"0.0.0.0:7000"},
+       .lan = false,
+       .map_port = true},
       {.name = "public",
        .summary = "nodes anywhere, which are reached from everywhere and know seeds",
        .built_in = true,
@@ -86,6 +93,8 @@ bool take(preset& to, std::string_view key, const toml::node& node) {
     return (to.local = yes.value_or(false), yes.has_value());
   if (key == "mesh_lan")
     return (to.lan = yes, yes.has_value());
+  if (key == "mesh_map_port")
+    return (to.map_port = yes.value_or(false), yes.has_value());
   if (key == "mesh_network")
     return (to.network = text.value_or(""), text.has_value());
   if (key == "mesh_members")
@@ -125,6 +134,8 @@ std::string preset::lines() const {
   all += fmt::format("mesh_local = {}\n", local);
   if (lan)
     all += fmt::format("mesh_lan = {}\n", *lan);
+  if (map_port)
+    all += "mesh_map_port = true\n";
   if (!members.empty())
     all += fmt::format("mesh_members = {}\n", json_quoted(members));
   return all;

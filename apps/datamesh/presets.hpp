@@ -22,6 +22,7 @@ struct preset {
   std::vector<std::string> seeds{};
   bool local = false;
   std::optional<bool> lan{};
+  bool map_port = false;
   std::string members{};
 
   /// The lines of datameshd.toml.

@@ -35,6 +35,7 @@ const std::vector<std::string_view> keys{"home",
                                          "mesh_seeds",
                                          "mesh_local",
                                          "mesh_lan",
+                                         "mesh_map_port",
                                          "mesh_members"};
 
 std::string wrong(const std::string& key, const char* due) {
@@ -120,6 +121,11 @@ std::string read_mesh(const std::string& key, const toml::node& node, mesh_optio
     to.local = yes.value_or(false);
     return yes ? "" : wrong(key, "true or false");
   }
+  if (key == "mesh_map_port") {
+    auto yes = node.value_exact<bool>();
+    to.map_port = yes.value_or(false);
+    return yes ? "" : wrong(key, "true or false");
+  }
   if (key == "mesh_lan") {
     to.lan = node.value_exact<bool>();
     return to.lan ? "" : wrong(key, "true or false");
@@ -186,7 +192,7 @@ cli::outcome<void> check_mesh(const toml::table& parsed, const std::string& file
     return refuse_at(file, node != nullptr ? node->source().begin.line : 1, why);
   };
   if (!parsed.contains("mesh_network")) {
-    for (const auto* key : {"mesh_listen", "mesh_announce", "mesh_seeds", "mesh_local", "mesh_lan", "mesh_members"})
+    for (const auto* key : {"mesh_listen", "mesh_announce", "mesh_seeds", "mesh_local", "mesh_lan", "mesh_map_port", "mesh_members"})
       if (parsed.contains(key))
         return refuse_key(key, fmt::format("'{}' needs 'mesh_network', which says what mesh it is", key));
     return {};
@@ -194,7 +200,7 @@ cli::outcome<void> check_mesh(const toml::table& parsed, const std::string& file
   auto read = network::read_mesh_options(mesh);
   if (read)
     return {};
-  constexpr std::array names{"mesh_network", "mesh_listen", "mesh_announce", "mesh_seeds"};
+  constexpr std::array names{"mesh_network", "mesh_listen", "mesh_announce", "mesh_seeds", "mesh_map_port"};
   const auto* key = names[static_cast<size_t>(read.error().where)];
   const auto& why = read.error().reason;
   return refuse_key(key, fmt::format("'{}': {}", key, why.object().empty() ? why.message() : why.object()));
@@ -258,6 +264,7 @@ std::vector<std::string> need_restart(const daemon_config& old, const daemon_con
   compare("mesh_seeds", old.mesh.seeds == next.mesh.seeds);
   compare("mesh_local", old.mesh.local == next.mesh.local);
   compare("mesh_lan", old.mesh.lan == next.mesh.lan);
+  compare("mesh_map_port", old.mesh.map_port == next.mesh.map_port);
   compare("mesh_members", old.mesh.members == next.mesh.members);
   return names;
 }

@@ -414,6 +414,22 @@ void beacons() {
   put("beacon", "fewer_addresses", 1, as_view(content + signature));
 }
 
+void routers() {
+  const std::string type = "urn:schemas-upnp-org:service:WANIPConnection:1";
+  const std::string service = "<service><serviceType>" + type + "</serviceType><controlURL>/ctl?a&amp;b</controlURL></service>";
+  put("router", "address", 0, as_view(std::string{"\0\x80\0\0\0\0\1\0\x9\x9\x9\x9", 12}));
+  put("router", "port", 0, as_view(std::string{"\0\x82\0\0\0\0\1\0\x1b\x58\x1b\x59\0\0\x0e\x10", 16}));
+  put("router", "refusal", 0, as_view(std::string{"\0\x82\0\2", 4}));
+  put("router", "found", 1, as_view("HTTP/1.1 200 OK\r\nST: x\r\nLOCATION: http://192.168.1.1:5000/igd/desc.xml\r\n\r\n"));
+  put("router", "found_elsewhere", 1, as_view("HTTP/1.1 200 OK\r\nLOCATION: http://192.168.1.2/desc.xml\r\n\r\n"));
+  put("router", "description", 2, as_view("<root><URLBase>http://192.168.1.1:49000</URLBase>" + service + service + "</root>"));
+  put("router", "description_relative", 2,
+      as_view("<service><serviceType>" + type + "</serviceType><controlURL>ctl</controlURL></service>"));
+  put("router", "address_by_call", 3, as_view("<u:R xmlns:u=\"x\"><NewExternalIPAddress>9.9.9.9</NewExternalIPAddress></u:R>"));
+  put("router", "error_by_call", 3, as_view("<s:Fault><detail><errorCode>718</errorCode></detail></s:Fault>"));
+  put("router", "routes", 4, as_view("Iface\tDestination\tGateway\neth0\t00000000\t0101A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n"));
+}
+
 void discovery_messages() {
   using namespace datamesh::network;
   test::seeded_random random{3};
@@ -601,6 +617,7 @@ int main(int argc, char** argv) {
   control_files();
   links();
   beacons();
+  routers();
   discovery_messages();
   tickets();
   member_lists();

@@ -44,6 +44,10 @@ struct mesh_options {
   /// Whether it says on the local network that it is there, and asks whom it hears there (docs/formats/beacon.md).
   /// When nobody says: in a local mesh, unless it listens at loopback addresses alone, or nowhere.
   std::optional<bool> lan{};
+  /// Asks the router for a port that leads to this node, so that nodes elsewhere dial it: by NAT-PMP, then by UPnP
+  /// (docs/mesh.md). It is the port of the first IPv4 address of `listen` that is not loopback. What the router gives
+  /// is told to others behind what `announce` says, which need not say anything then. Not in a local mesh.
+  bool map_port = false;
   /// Closes the mesh: the file of a list of members that its operators signed (datamesh/members.hpp). Only
   /// nodes on it are let in. The newest list that was ever seen counts and is kept in the home; where
   /// one is there the mesh is closed without a file, too.
@@ -67,6 +71,15 @@ struct members_report {
 struct lan_report {
   std::vector<std::string> interfaces{}; ///< By which others hear it now.
   std::optional<error> failure{};        ///< Why it hears nobody.
+};
+
+/// What became of asking the router for a port.
+struct port_mapping_report {
+  std::string gateway{};             ///< The router that was asked, by its IP address; empty where none was found yet.
+  std::string address{};             ///< Where others reach this node by it; empty while there is no mapping.
+  std::string protocol{};            ///< "NAT-PMP" or "UPnP"; empty while there is no mapping.
+  std::optional<int64_t> until_ns{}; ///< When it ends unless it is renewed; nanoseconds since the epoch. None of one that stays.
+  std::optional<error> failure{};    ///< Why the router gave no port, or did not renew it, the last time.
 };
 
 /// Somebody who was heard on the local network of late.
@@ -167,6 +180,7 @@ struct mesh_report {
   std::optional<members_report> members{}; ///< None in an open mesh.
   std::optional<lan_report> lan{};         ///< None where it is not looked for on the local network.
   traffic_report traffic{};
+  std::optional<port_mapping_report> port_mapping{}; ///< None where the router is not asked.
 
   /// True while another node answers.
   [[nodiscard]] bool joined() const noexcept {

@@ -56,7 +56,7 @@ result<peer_spec> read_seed(const std::string& text, const ip_rules& rules) {
 
 /// Nobody said what others are to be told: then it must follow from where it listens.
 result<void> check_told(const mesh_settings& settings) {
-  if (!settings.announce.empty())
+  if (!settings.announce.empty() || settings.map_port)
     return {};
   auto rules = settings.rules();
   for (const auto& at : settings.listen) {
@@ -68,6 +68,20 @@ result<void> check_told(const mesh_settings& settings) {
     if (!rules.admits(at.ip))
       return wrong(fmt::format("{} {}, or announce the address that others reach it at", to_string(at.ip), not_public));
   }
+  return {};
+}
+
+/// The router can be asked for a port, and what it gives can be told.
+result<void> check_port(const mesh_settings& settings) {
+  if (!settings.map_port)
+    return {};
+  if (settings.local)
+    return wrong("a mesh within one house is not dialed from outside: leave it out, or 'mesh_local'");
+  if (mesh_settings::behind_router(settings.listen) == nullptr)
+    return wrong("a router leads to an IPv4 address alone: listen at one that is not loopback, as at 0.0.0.0:7000");
+  if (settings.announce.size() >= contact_addresses_max)
+    return wrong(fmt::format("others are told at most {} addresses, and one of them is the router's: announce at most {}",
+                             contact_addresses_max, contact_addresses_max - 1));
   return {};
 }
 
@@ -96,6 +110,9 @@ std::vector<endpoint> mesh_settings::told(const std::vector<endpoint>& at, const
   auto all = announce;
   if (announce.empty())
     for (const auto& one : at) {
+      // Behind a router only what is reached from everywhere is told without having been said.
+      if (map_port && !rules().admits(one.ip))
+        continue;
       if (!is_any(one.ip))
         all.push_back(one);
       else
@@ -105,6 +122,11 @@ std::vector<endpoint> mesh_settings::told(const std::vector<endpoint>& at, const
     }
   all.resize(std::min(all.size(), contact_addresses_max));
   return all;
+}
+
+const endpoint* mesh_settings::behind_router(const std::vector<endpoint>& at) noexcept {
+  auto found = std::ranges::find_if(at, [](const endpoint& one) { return !one.ip.v6 && !is_loopback(one.ip); });
+  return found == at.end() ? nullptr : &*found;
 }
 
 result<network_id> parse_network(std::string_view text) {
@@ -131,6 +153,7 @@ tl::expected<mesh_settings, mesh_mistake> read_mesh_options(const mesh_options& 
   };
   mesh_settings to;
   to.local = from.local;
+  to.map_port = from.map_port;
   auto mesh = parse_network(from.network);
   if (!mesh)
     return tl::unexpected{of(mesh_part::network)(mesh.error())};
@@ -146,6 +169,7 @@ tl::expected<mesh_settings, mesh_mistake> read_mesh_options(const mesh_options& 
                   .map([&] { to.lan = from.lan.value_or(to.local && std::ranges::any_of(to.listen, is_beyond_loopback)); })
                   .and_then([&] { return read_all(mesh_part::announce, from.announce, to.announce, contact_addresses_max, reached); })
                   .and_then([&] { return read_all(mesh_part::seeds, from.seeds, to.seeds, seeds_max, seed); })
+                  .and_then([&] { return check_port(to).map_error(of(mesh_part::map_port)); })
                   .and_then([&] { return check_told(to).map_error(of(mesh_part::listen)); });
   if (!good)
     return tl::unexpected{good.error()};

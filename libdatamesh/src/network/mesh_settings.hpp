@@ -21,12 +21,16 @@ inline constexpr size_t mesh_name_max = 128;
 struct mesh_settings {
   network_id mesh;
   bool local = false;
-  bool lan = false; ///< It says on the local network that it is there, and hears who else is.
+  bool lan = false;      ///< It says on the local network that it is there, and hears who else is.
+  bool map_port = false; ///< The router is asked for a port.
   std::vector<endpoint> listen;
   std::vector<endpoint> announce; ///< Empty where that is where it listens.
   std::vector<peer_spec> seeds;   ///< By IP address or name.
 
   [[nodiscard]] ip_rules rules() const;
+  /// Of where it listens, *at*, what a router can lead to: the first IPv4 address that is not loopback. Null where
+  /// there is none.
+  [[nodiscard]] static const endpoint* behind_router(const std::vector<endpoint>& at) noexcept;
   /// What others are told when the node listens at *at*. In place of all addresses of the machine, those of
   /// *interfaces* but loopback.
   [[nodiscard]] std::vector<endpoint> told(const std::vector<endpoint>& at, const std::vector<lan_interface>& interfaces) const;
@@ -36,7 +40,7 @@ struct mesh_settings {
 [[nodiscard]] result<network_id> parse_network(std::string_view text);
 
 /// What of `mesh_options` a mistake is in.
-enum class mesh_part : uint8_t { network, listen, announce, seeds };
+enum class mesh_part : uint8_t { network, listen, announce, seeds, map_port };
 
 struct mesh_mistake {
   mesh_part where{};

@@ -407,6 +407,27 @@ TEST_CASE("who dials us is known only where it is reached", "[discovery_actor]")
   CHECK(first.list()->node_size() == 0);
 }
 
+TEST_CASE("a node that learns only later where it is reached is known there from then on", "[discovery_actor]") {
+  mesh_world world;
+  mesh_place first{world, 1};
+  mesh_place_options behind;
+  behind.seeds = {first.spec()};
+  behind.tells = std::vector<endpoint>{};
+  mesh_place second{world, 2, behind};
+  REQUIRE(second.told->await_alive(1));
+  CHECK_FALSE(first.knows(second));
+  v1::TellAddresses told;
+  *told.add_address() = to_proto(second.at());
+  *told.add_address() = to_proto(endpoint::v4({127, 0, 0, 1}, 0)); // Nobody is reached at port 0.
+  world.self->send(second.discovery, told);
+  REQUIRE(first.told->await_alive(1));
+  CHECK(first.knows(second));
+  // Its record says so, too.
+  auto found = first.look_up(point_of(second.id()), static_cast<uint32_t>(record_kind::node));
+  REQUIRE(found);
+  CHECK(found->record_size() == 1);
+}
+
 TEST_CASE("a peer that asks too often is refused, and others are not", "[discovery_actor]") {
   mesh_world world;
   mesh_place place{world, 1};

@@ -461,9 +461,9 @@ class Presets(unittest.TestCase):
         with open(path or self.config, encoding="utf-8") as file:
             return file.read()
 
-    def test_three_come_with_the_program_and_stay(self):
+    def test_four_come_with_the_program_and_stay(self):
         told = self.good("preset list")
-        self.assertEqual([(one["name"], one["local"], one["lan"]) for one in told.items], [("local", True, True), ("public", False, False), ("test", True, False)])
+        self.assertEqual([(one["name"], one["local"], one["lan"]) for one in told.items], [("local", True, True), ("home", False, False), ("public", False, False), ("test", True, False)])
         self.assertTrue(all(one["built_in"] and "network" not in one for one in told.items))
         self.assertEqual(self.good("preset show", "public").summary["needs_seeds"], True)
         shown = self.world.run("preset", "show", "local")
@@ -510,12 +510,22 @@ class Presets(unittest.TestCase):
         # Seeds that are there will do.
         self.assertEqual(self.good("preset use", "public", "--force", *announce).summary["seeds"], ["mesh.example:7000"])
 
+    def test_a_node_at_home_has_its_router_asked_and_needs_no_address(self):
+        self.refused(2, "DM-USAGE", "preset use", "home")
+        told = self.good("preset use", "home", "--seed", "mesh.example:7000").summary
+        self.assertEqual((told["map_port"], told["announce"], told["local"]), (True, [], False))
+        lines = 'mesh_listen = ["0.0.0.0:7000"]\nmesh_seeds = ["mesh.example:7000"]\nmesh_local = false\nmesh_lan = false\nmesh_map_port = true\n'
+        self.assertIn(lines, self.read())
+        self.good("preset save", "cabin")
+        self.assertEqual(self.good("preset show", "cabin").summary["map_port"], True)
+        self.assertNotIn("mesh_map_port", self.world.run("preset", "show", "public").text)
+
     def test_settings_are_saved_shown_used_and_removed(self):
         self.refused(5, "DM-NOT-FOUND", "preset save", "house")
         text = f'mesh_network = "{"3c" * 32}"\nmesh_listen = ["192.168.1.7:7000"]\nmesh_seeds = ["192.168.1.8:7000"]\nmesh_local = true\n'
         self.world.write("config/datamesh/datameshd.toml", "scrub = false\n" + text)
         self.good("preset save", "house", "--dry-run")
-        self.assertEqual([one["name"] for one in self.good("preset list").items], ["local", "public", "test"])
+        self.assertEqual([one["name"] for one in self.good("preset list").items], ["local", "home", "public", "test"])
         self.good("preset save", "house")
         saved = self.world.path("config", "datamesh", "presets", "house.toml")
         self.assertEqual((self.read(saved), os.stat(saved).st_mode & 0o777), (text, 0o600))

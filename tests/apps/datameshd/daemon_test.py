@@ -843,6 +843,10 @@ class Mesh(unittest.TestCase):
             (1, "mesh_members", 'mesh_members = "/etc/datamesh/members"'),
             (2, "mesh_seeds", f'mesh_network = "{self.NAME}"\nmesh_seeds = ["127.0.0.1:7000"]'),
             (2, "mesh_local", f'mesh_network = "{self.NAME}"\nmesh_local = 1'),
+            (4, "mesh_map_port", good + 'mesh_listen = ["192.168.1.7:7000"]\nmesh_map_port = true'),
+            (3, "mesh_map_port", f'mesh_network = "{self.NAME}"\nmesh_listen = ["[::]:7000"]\nmesh_map_port = true'),
+            (2, "mesh_map_port", f'mesh_network = "{self.NAME}"\nmesh_map_port = "yes"\nmesh_seeds = ["9.9.9.9:7000"]'),
+            (1, "mesh_map_port", "mesh_map_port = true"),
         ):
             with self.subTest(text):
                 done = self.refused(world, text + "\n")

@@ -22,6 +22,11 @@ mesh_options silent(mesh_options of) {
   return with_lan(std::move(of), false);
 }
 
+mesh_options with_port(mesh_options of) {
+  of.map_port = true;
+  return of;
+}
+
 } // namespace
 
 TEST_CASE("a node is found on the local network where its mesh is a local one and it listens there, or as it is said", "[mesh_settings]") {
@@ -51,6 +56,24 @@ TEST_CASE("a node of a local mesh that listens everywhere is told by the address
   CHECK(read.told(read.listen, {loopback, wire}) == std::vector{at("192.168.1.7", 4433), at("fd00::7", 4434)});
   CHECK(read.told(read.listen, {loopback}).empty());
   CHECK(read.told({at("127.0.0.1", 1), at("0.0.0.0", 4433)}, {loopback, wire}) == std::vector{at("127.0.0.1", 1), at("192.168.1.7", 4433)});
+}
+
+TEST_CASE("a node whose router is asked for a port tells nothing else that is not reached from everywhere", "[mesh_settings]") {
+  auto at = [](const char* text) {
+    return parse_listen_address(text).value();
+  };
+  auto read = read_mesh_options(with_port(options({"[::]:7000", "127.0.0.1:1", "0.0.0.0:7000"}, {}, {}, false))).value();
+  CHECK(read.map_port);
+  REQUIRE(mesh_settings::behind_router(read.listen) != nullptr);
+  CHECK(*mesh_settings::behind_router(read.listen) == at("0.0.0.0:7000"));
+  lan_interface wire{2, "eth0", false, {parse_ip4("192.168.1.7").value()}};
+  CHECK(read.told(read.listen, {wire}).empty());
+  read = read_mesh_options(with_port(options({"192.168.1.7:7000", "9.9.9.9:7000"}, {}, {}, false))).value();
+  CHECK(*mesh_settings::behind_router(read.listen) == at("192.168.1.7:7000"));
+  CHECK(read.told(read.listen, {wire}) == std::vector{at("9.9.9.9:7000")});
+  read = read_mesh_options(with_port(options({"0.0.0.0:7000"}, {"9.9.9.9:1"}, {}, false))).value();
+  CHECK(read.told(read.listen, {wire}) == std::vector{at("9.9.9.9:1")});
+  CHECK_FALSE(read_mesh_options(options({"9.9.9.9:7000"}, {}, {}, false)).value().map_port);
 }
 
 TEST_CASE("a mesh is named by its id, or by a name that leads to the same id everywhere", "[mesh_settings]") {
@@ -106,6 +129,7 @@ TEST_CASE("settings of a mesh with which it would not come about are refused, an
     const char* why;
   };
   std::vector<std::string> many(5, "9.9.9.9:1");
+  std::vector<std::string> four(4, "9.9.9.9:1");
   std::vector<std::string> crowd(17, "9.9.9.9:1");
   auto bad = GENERATE_COPY(values<row>({
       {{"short", {"127.0.0.1:1"}, {}, {}, true}, mesh_part::network, "bytes"},
@@ -125,6 +149,10 @@ TEST_CASE("settings of a mesh with which it would not come about are refused, an
       {options({}, {}, {"127.0.0.1:4433"}, false), mesh_part::seeds, "not reached from everywhere"},
       {options({}, {}, {"abc@9.9.9.9:4433"}, false), mesh_part::seeds, "64 hexadecimal"},
       {options({}, {}, crowd, false), mesh_part::seeds, "at most 16"},
+      {with_port(options({"0.0.0.0:7000"}, {}, {}, true)), mesh_part::map_port, "within one house"},
+      {with_port(options({}, {}, {"9.9.9.9:1"}, false)), mesh_part::map_port, "IPv4 address"},
+      {with_port(options({"[::]:7000", "127.0.0.1:7000"}, {}, {}, false)), mesh_part::map_port, "IPv4 address"},
+      {with_port(options({"0.0.0.0:7000"}, four, {}, false)), mesh_part::map_port, "at most 3"},
   }));
   INFO(bad.why);
   auto read = read_mesh_options(bad.from);
