@@ -97,7 +97,7 @@ public:
   finder(finder_pointer self, const discovery_parts& parts)
       : self_(self), env_(parts.env), identity_(parts.identity), links_(parts.links), setup_(parts.setup), watch_(parts.watch),
         engine_(identity_->id(), {setup_.mesh, setup_.rules, setup_.limits}, *env_.random, now()), resolver_(parts.resolver),
-        named_(setup_.seeds.size()), next_save_(now().now + save_every) {}
+        place_(parts.place), named_(setup_.seeds.size()), next_save_(now().now + save_every) {}
 
   void begin();
   void wake(uint64_t number);
@@ -164,6 +164,7 @@ private:
   milliseconds rejoin_wait_ = rejoin_first;
   std::set<endpoint> calling_; ///< Seeds without an id that are being dialed.
   std::shared_ptr<name_resolver> resolver_;
+  std::shared_ptr<storage::workplace> place_;
   std::vector<named_seed> named_;      ///< One a seed.
   std::vector<contact> known_;         ///< As it was saved last.
   std::pair<uint32_t, uint32_t> told_; ///< Nodes, and those that live.
@@ -701,7 +702,7 @@ void finder::save() {
     return;
   }
   saving_ = true;
-  auto keeper = self_->spawn<caf::detached>(keep_table, env_.files, setup_.saved_at);
+  auto keeper = storage::spawn_worker(place_, *self_, keep_table, env_.files, setup_.saved_at);
   auto done = [this] {
     saving_ = false;
     if (closing_)

@@ -11,6 +11,7 @@
 #include "network/mesh_settings.hpp"
 #include "network/name_resolver.hpp"
 #include "network/token_bucket.hpp"
+#include "storage/workplace.hpp"
 
 namespace datamesh::network {
 
@@ -83,6 +84,7 @@ struct discovery_parts {
   discovery_watch_actor watch; ///< Or none.
   /// For seeds that have names; by default the system's.
   std::shared_ptr<name_resolver> resolver{};
+  std::shared_ptr<storage::workplace> place{};
 };
 
 /// `invalid_argument` for too many seeds or addresses.

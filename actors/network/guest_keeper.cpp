@@ -136,7 +136,7 @@ guest_keeper_actor::behavior_type keep(keeper_pointer, const keeper_parts& parts
 } // namespace
 
 guest_keeper_actor spawn_guest_keeper(caf::actor_system& sys, const keeper_parts& parts) {
-  return sys.spawn<caf::detached>(keep, parts);
+  return storage::spawn_worker(parts.place, sys, keep, parts);
 }
 
 } // namespace datamesh::network

@@ -5,6 +5,7 @@
 #include "network/guest_store.hpp"
 #include "network/link_messages.hpp"
 #include "network/tls_link.hpp"
+#include "storage/workplace.hpp"
 
 namespace datamesh::network {
 
@@ -24,6 +25,7 @@ struct keeper_parts {
   std::shared_ptr<guest_store> guests;
   std::shared_ptr<const tls_identity> identity;
   network_id mesh;
+  std::shared_ptr<storage::workplace> place = nullptr;
 };
 
 [[nodiscard]] guest_keeper_actor spawn_guest_keeper(caf::actor_system& sys, const keeper_parts& parts);

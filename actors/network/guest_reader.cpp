@@ -88,8 +88,9 @@ peer_handler_actor::behavior_type reader(peer_handler_actor::stateful_pointer<re
 
 } // namespace
 
-peer_handler_actor spawn_guest_reader(caf::actor_system& sys, std::shared_ptr<const guest_store> guests) {
-  return sys.spawn<caf::detached>(reader, std::move(guests));
+peer_handler_actor spawn_guest_reader(caf::actor_system& sys, std::shared_ptr<const guest_store> guests,
+                                      const std::shared_ptr<storage::workplace>& place) {
+  return storage::spawn_worker(place, sys, reader, std::move(guests));
 }
 
 } // namespace datamesh::network

@@ -142,6 +142,7 @@ struct link_state {
   uint64_t last_token = 0;
   peer_handler_actor handler;
   link_watch_actor watch;
+  std::shared_ptr<linked_peers> linked;
   std::unordered_map<uint64_t, connect_promise> connecting;
   std::unordered_map<uint64_t, ask_promise> asking;
   std::vector<close_promise> closing;
@@ -211,6 +212,13 @@ void serve(link_pointer self, const v1::ArrivedRequest& arrived, const bytes& bo
           });
 }
 
+/// Of a link that is up or down now.
+template <class Change>
+void note(const link_state& state, const Change& what) {
+  if (state.linked)
+    state.linked->note(peer_id::from(as_view(what.link().peer())), what.links());
+}
+
 v1::LinkList list(const link_state& state) {
   v1::LinkList all;
   for (const auto& [number, facts] : state.links)
@@ -221,6 +229,7 @@ v1::LinkList list(const link_state& state) {
 link_core::behavior_type links(link_pointer self, const link_parts& parts) {
   self->state.handler = parts.handler;
   self->state.watch = parts.watch;
+  self->state.linked = parts.linked;
   self->state.sockets = std::make_unique<socket_side>(parts, caf::actor_cast<link_core>(self));
   return {
       [=](const v1::ConnectPeer& request) { return connect(self, request); },
@@ -263,11 +272,13 @@ link_core::behavior_type links(link_pointer self, const link_parts& parts) {
       [=](const v1::ArrivedRequest& arrived, const bytes& body) { serve(self, arrived, body); },
       [=](const v1::LinkUp& up) {
         self->state.links[up.link().link()] = up.link();
+        note(self->state, up);
         if (self->state.watch)
           self->send(self->state.watch, up);
       },
       [=](const v1::LinkDown& down) {
         self->state.links.erase(down.link().link());
+        note(self->state, down);
         if (self->state.watch)
           self->send(self->state.watch, down);
       },

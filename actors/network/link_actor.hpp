@@ -7,6 +7,7 @@
 
 #include "network/link_hub.hpp"
 #include "network/link_messages.hpp"
+#include "network/linked_peers.hpp"
 
 namespace datamesh::network {
 
@@ -35,8 +36,9 @@ struct link_parts {
   std::shared_ptr<const clock> time;
   std::shared_ptr<const tls_identity> identity;
   hub_options options;
-  peer_handler_actor handler; ///< Or none: peers are answered `unavailable`.
-  link_watch_actor watch;     ///< Or none.
+  peer_handler_actor handler;                     ///< Or none: peers are answered `unavailable`.
+  link_watch_actor watch;                         ///< Or none.
+  std::shared_ptr<linked_peers> linked = nullptr; ///< Is kept up to date, before the watch is told; or none.
 };
 
 [[nodiscard]] link_actor spawn_link_actor(caf::actor_system& sys, const link_parts& parts);

@@ -44,7 +44,6 @@ struct mesh_facts {
   std::optional<error> file_failure;
   std::optional<error> members_failure;
   std::optional<error> lan_failure;
-  std::shared_ptr<linked_peers> linked = std::make_shared<linked_peers>();
   std::optional<port_facts> port; ///< None where the router is not asked.
   members_actor members;          ///< None in an open mesh.
 };
@@ -64,14 +63,12 @@ struct watcher {
     auto address = from_proto(what.link().address());
     open_link link{peer_id::from(as_view(what.link().peer())), address.value_or(endpoint{}), what.link().dialed(),
                    time->wall().time_since_epoch().count()};
-    facts->linked->note(link.peer, what.links());
     std::lock_guard guard{facts->mutex};
     facts->links[what.link().link()] = link;
     if (facts->members)
       caf::anon_send(facts->members, what);
   }
   void down(const v1::LinkDown& what) const {
-    facts->linked->note(peer_id::from(as_view(what.link().peer())), what.links());
     {
       std::lock_guard guard{facts->mutex};
       facts->links.erase(what.link().link());
@@ -184,9 +181,10 @@ struct mesh_member::impl {
   lan_actor lan{};
   peer_handler_actor line{};
   std::unique_ptr<std::mutex> measuring = std::make_unique<std::mutex>(); ///< Held by the one test of a line that runs.
-  std::vector<endpoint> told{}; ///< Without the port of the router.
+  std::vector<endpoint> told{};                                           ///< Without the port of the router.
   std::shared_ptr<router_wire> to_router{};
   port_mapper_actor mapper{};
+  std::shared_ptr<linked_peers> linked = std::make_shared<linked_peers>();
 };
 
 mesh_member::mesh_member(std::unique_ptr<impl> with) : impl_(std::move(with)) {}
@@ -235,7 +233,7 @@ result<std::unique_ptr<mesh_member>> mesh_member::start(caf::actor_system& sys, 
   options.link.network = setup.mesh;
   options.link.gate = parts.members;
   auto paced = std::make_unique<paced_transport>(std::move(*wire), env.clock, parts.pace);
-  made->links = spawn_link_actor(sys, {std::move(paced), env.clock, made->identity, options, made->router, made->watcher});
+  made->links = spawn_link_actor(sys, {std::move(paced), env.clock, made->identity, options, made->router, made->watcher, made->linked});
   // From here on it ends as a member does.
   std::unique_ptr<mesh_member> member{new mesh_member{std::move(made)}};
   auto& self = *member->impl_;
@@ -327,7 +325,7 @@ void mesh_member::lend(std::shared_ptr<peer_access> to) {
   auto& self = *impl_;
   self.remote = spawn_remote_shards(self.sys, self.links, network());
   self.lent = std::move(to);
-  self.lent->open({network(), self.identity->id(), self.remote, self.links, self.discovery, self.facts->linked});
+  self.lent->open({network(), self.identity->id(), self.remote, self.links, self.discovery, self.linked});
 }
 
 const std::shared_ptr<const tls_identity>& mesh_member::identity() const noexcept {

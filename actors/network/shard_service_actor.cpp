@@ -105,11 +105,11 @@ shard_service::shard_service(service_pointer self, const shard_service_parts& pa
     : self_(self), env_(parts.env), identity_(parts.identity), guests_(parts.guests), mesh_(parts.mesh), room_(parts.room),
       intake_(parts.intake), board_(parts.board ? parts.board : std::make_shared<sibling_board>()), next_expiry_(env_.clock->monotonic()) {
   auto& sys = self->system();
-  keeper_ = spawn_guest_keeper(sys, {env_.clock, guests_, identity_, mesh_});
+  keeper_ = spawn_guest_keeper(sys, {env_.clock, guests_, identity_, mesh_, parts.place});
   for (size_t i = 0; i < std::max<size_t>(parts.readers, 1); ++i)
-    readers_.push_back(spawn_guest_reader(sys, guests_));
+    readers_.push_back(spawn_guest_reader(sys, guests_, parts.place));
   if (parts.access)
-    siblings_ = spawn_siblings(sys, {env_, guests_, keeper_, parts.access, board_, parts.tell});
+    siblings_ = spawn_siblings(sys, {env_, guests_, keeper_, parts.access, board_, parts.tell, parts.place});
   wake();
 }
 

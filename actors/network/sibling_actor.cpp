@@ -204,7 +204,7 @@ private:
     for (const auto& node : of.nodes) {
       if (node == way_->self)
         continue;
-      auto listed = list_of(of.owner, node, after, mine.back().shard.pack);
+      auto listed = list_of(of, node, after, mine.back().shard.pack);
       // Who answers neither now nor did for so long has lost what he had.
       if (listed) {
         seen.listed[node] = std::move(*listed);
@@ -241,17 +241,21 @@ private:
   }
 
   /// What it keeps of the owner's packs behind *after*, up to *last*.
-  [[nodiscard]] result<std::vector<ticket>> list_of(const vault_id& owner, const peer_id& node, const std::optional<shard_key>& after,
+  [[nodiscard]] result<std::vector<ticket>> list_of(const roster& of, const peer_id& node, const std::optional<shard_key>& after,
                                                     const pack_id& last) {
     std::vector<ticket> all;
+    auto given = false;
     auto request = request_to<v1::ListAtPeer>(node);
-    request.set_owner(std::string{owner.text()});
+    request.set_owner(std::string{of.owner.text()});
     request.set_limit(listed_at_once);
     if (after)
       request.set_behind_pack(std::string{after->pack.text()});
-    caf::scoped_actor self{sys_};
+    storage::asker self{sys_, parts_.place};
     for (;;) {
       auto page = ask<v1::ListedAtPeer>(self.ptr(), way_->shards, node_answers_in + grace, request);
+      // One whose drives are new ones has no roster any more, and its owner may be away.
+      if (!page && page.error().code() == errc::permission_denied && !std::exchange(given, true) && give_roster(of, node))
+        continue;
       if (!page)
         return fail(page.error());
       for (const auto& raw : page->ticket()) {
@@ -268,6 +272,13 @@ private:
     }
   }
 
+  [[nodiscard]] bool give_roster(const roster& what, const peer_id& node) {
+    auto request = request_to<v1::GiveRoster>(node);
+    request.set_roster(std::string{as_text(what.raw)});
+    storage::asker self{sys_, parts_.place};
+    return ask<v1::Done>(self.ptr(), way_->shards, node_answers_in + grace, std::move(request)).has_value();
+  }
+
   void remember(const sibling_view& seen) {
     std::set<pack_id> packs;
     for (const auto& one : seen.mine)
@@ -279,7 +290,7 @@ private:
           told.add_ticket(std::string{as_text(by.raw)});
     if (told.ticket_size() == 0)
       return;
-    caf::scoped_actor self{sys_};
+    storage::asker self{sys_, parts_.place};
     if (auto kept = ask<v1::Done>(self.ptr(), parts_.keeper, kept_in, std::move(told)); !kept)
       say(severity::warning, kept.error().within("remember what other nodes keep"));
   }
@@ -290,7 +301,7 @@ private:
     request.set_ticket(std::string{as_text(by.raw)});
     auto blocks = (by.size + storage::block_size - 1) / storage::block_size;
     request.set_block(static_cast<uint32_t>(chance % blocks));
-    caf::scoped_actor self{sys_};
+    storage::asker self{sys_, parts_.place};
     auto shown = ask_with<v1::Done, bytes>(self.ptr(), way_->shards, node_answers_in + grace, std::move(request));
     return shown ? result<void>{} : fail(shown.error());
   }
@@ -348,7 +359,7 @@ private:
       return fail(shown.error().within(handing));
     v1::LetGoOfGuest gone;
     gone.set_ticket(std::string{as_text(by.raw)});
-    caf::scoped_actor self{sys_};
+    storage::asker self{sys_, parts_.place};
     auto let_go = ask<v1::Done>(self.ptr(), parts_.keeper, kept_in, std::move(gone));
     return let_go ? result<void>{} : fail(let_go.error().within(handing));
   }
@@ -439,7 +450,7 @@ private:
     request.set_header(std::string{as_text(from.header)});
     request.set_first(first);
     request.set_count(count);
-    caf::scoped_actor self{sys_};
+    storage::asker self{sys_, parts_.place};
     // Each block was checked against the pack id.
     auto found = ask_with<v1::ReadFromPeer, bytes>(self.ptr(), way_->shards, 2 * node_answers_in + grace, std::move(request));
     if (!found)
@@ -458,7 +469,7 @@ private:
       auto request = request_to<v1::StoreAtPeer>(node);
       request.set_ticket(std::string{as_text(loss.lost.raw)});
       request.set_header(std::string{as_text(encode_shard_header(header, false))});
-      caf::scoped_actor self{sys_};
+      storage::asker self{sys_, parts_.place};
       auto stored = ask<v1::StoredAtPeer>(self.ptr(), way_->shards, stored_in, std::move(request), body);
       if (stored)
         return node;
@@ -472,9 +483,17 @@ private:
 
   void wait_for_turn(uint64_t count) {
     while (parts_.env.clock->monotonic() < pace_.ready_at())
-      if (!parts_.board->wait(paced_at))
+      if (!wait_a_little())
         return;
     pace_.take(count, parts_.env.clock->monotonic());
+  }
+
+  /// False when it is to stop.
+  [[nodiscard]] bool wait_a_little() {
+    if (!parts_.place)
+      return parts_.board->wait(paced_at);
+    parts_.place->pass(paced_at, [&] { return parts_.board->stopped(); });
+    return !parts_.board->stopped();
   }
 
   caf::actor_system& sys_;
@@ -505,7 +524,7 @@ sibling_actor::behavior_type look_after(sibling_actor::stateful_pointer<sibling_
 } // namespace
 
 sibling_actor spawn_siblings(caf::actor_system& sys, const sibling_parts& parts) {
-  return sys.spawn<caf::detached>(look_after, parts);
+  return storage::spawn_worker(parts.place, sys, look_after, parts);
 }
 
 } // namespace datamesh::network

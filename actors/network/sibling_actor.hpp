@@ -104,6 +104,7 @@ struct sibling_parts {
   std::shared_ptr<sibling_board> board;
   /// Told what was made up for, and what could not be. Called on its thread.
   std::function<void(severity, std::string, std::optional<errc>)> tell;
+  std::shared_ptr<storage::workplace> place = nullptr;
 };
 
 [[nodiscard]] sibling_actor spawn_siblings(caf::actor_system& sys, const sibling_parts& parts);

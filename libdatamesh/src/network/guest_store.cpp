@@ -286,6 +286,7 @@ struct guest_store::impl {
     return env.clock->wall();
   }
   void tell(std::string_view what, const std::string& folder, uint64_t count) const;
+  void tell_failed(const error& why, const std::string& folder) const;
   void count(const vault_id& owner, int64_t shards, int64_t deletions, int64_t bytes);
   [[nodiscard]] guest_usage usage(const vault_id& owner) const;
 
@@ -326,6 +327,14 @@ void guest_store::impl::tell(std::string_view what, const std::string& folder, u
   auto number = std::to_string(how_many);
   std::array<log_field, 2> fields{log_field{"folder", folder}, log_field{"count", number}};
   env.log->write(severity::warning, "guest store", what, fields);
+}
+
+void guest_store::impl::tell_failed(const error& why, const std::string& folder) const {
+  if (env.log == nullptr)
+    return;
+  auto reason = why.message();
+  std::array<log_field, 2> fields{log_field{"folder", folder}, log_field{"reason", reason}};
+  env.log->write(severity::critical, "guest store", "Tickets could not be written; the drive takes no more writes from others.", fields);
 }
 
 void guest_store::impl::count(const vault_id& owner, int64_t shards, int64_t deletions, int64_t bytes) {
@@ -435,8 +444,11 @@ result<void> guest_store::impl::count_all() {
 }
 
 result<void> guest_store::impl::write(const guest_drive& drive, const write_batch& changes) {
+  auto had_failed = drive.shards->state() == storage::drive_state::failed;
   auto written = drive.write(changes);
   is_unsure |= !written;
+  if (!had_failed && drive.shards->state() == storage::drive_state::failed)
+    tell_failed(written.error(), drive.shards->folder());
   return written;
 }
 
