@@ -130,7 +130,8 @@ constexpr auto table = to_array<error_facts>({
     {errc::protocol_violated, "DM-PROTOCOL-VIOLATED", "The other node breaks the rules of the protocol.",
      "See that nothing but DataMesh answers at that address, and that both nodes have a recent version.", severity::error, 1, 502},
     {errc::peer_lies, "DM-PEER-LIES", "The other node sent what is not what it was given.",
-     "Run `datamesh drive audits` to see what it did; `datamesh repair` makes what it keeps again on other drives.", severity::error, 1, 502},
+     "Run `datamesh drive audits` to see what it did; `datamesh repair` makes what it keeps again on other drives.", severity::error, 1,
+     502},
 });
 
 static_assert(std::is_sorted(table.begin(), table.end(), [](const auto& a, const auto& b) { return a.code <= b.code; }),

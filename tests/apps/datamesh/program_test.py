@@ -532,7 +532,7 @@ class Presets(unittest.TestCase):
         self.refused(1, "DM-ALREADY-EXISTS", "preset save", "house")
         self.good("preset save", "house", "--force")
         self.assertEqual(self.world.run("preset", "show", "house").text, text)
-        self.assertEqual([one["name"] for one in self.good("preset list").items][3:], ["house"])
+        self.assertEqual([one["name"] for one in self.good("preset list").items][4:], ["house"])
         self.good("preset use", "test", "--force")
         self.good("preset use", "house", "--force")
         self.assertEqual(self.read(), "scrub = false\n" + text)
