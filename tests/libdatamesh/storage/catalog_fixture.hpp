@@ -134,7 +134,7 @@ Id numbered(uint64_t n) {
   return id;
 }
 
-inline node_id node(uint64_t n) {
+inline node_id nth_node(uint64_t n) {
   return numbered<node_id>(n);
 }
 inline version_id version(uint64_t n) {

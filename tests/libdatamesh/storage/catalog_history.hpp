@@ -35,7 +35,7 @@ public:
 
 private:
   node_id some_node() {
-    return node(1 + random_.below(node_count));
+    return nth_node(1 + random_.below(node_count));
   }
   version_id some_version() {
     return version(1 + random_.below(version_count));
@@ -45,7 +45,7 @@ private:
     return pick < 2 ? storage::root_node() : pick == 2 ? storage::trash_node() : some_node();
   }
   std::string some_name() {
-    static const std::string alias = "a~" + node(3).brief();
+    static const std::string alias = "a~" + nth_node(3).brief();
     auto pick = random_.below(9);
     return pick < 4 ? "a" : pick < 7 ? "b" : pick == 7 ? "a!" : alias;
   }

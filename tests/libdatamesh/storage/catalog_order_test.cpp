@@ -117,7 +117,7 @@ struct model {
     for (const auto& line : lines)
       out += line;
     for (uint64_t n = 0; n <= node_count; ++n) {
-      auto id = n == 0 ? root_node() : node(n);
+      auto id = n == 0 ? root_node() : nth_node(n);
       for (const auto& [v, p] : living(id))
         out += fmt::format("{} v {} {} {}\n", n, v.hex(), p.put.size, current(id) == v);
       for (const auto& [key, tag] : tags)
@@ -141,7 +141,7 @@ std::string render(const catalog& names) {
     return true;
   }));
   for (uint64_t n = 0; n <= node_count + 1; ++n) {
-    auto parent = n == 0 ? root_node() : n > node_count ? trash_node() : node(n);
+    auto parent = n == 0 ? root_node() : n > node_count ? trash_node() : nth_node(n);
     std::string before;
     auto list = names.list(parent, "", 1000);
     REQUIRE(list);
@@ -159,7 +159,7 @@ std::string render(const catalog& names) {
   for (const auto& line : lines)
     out += line;
   for (uint64_t n = 0; n <= node_count; ++n) {
-    auto id = n == 0 ? root_node() : node(n);
+    auto id = n == 0 ? root_node() : nth_node(n);
     auto versions = names.versions(id);
     REQUIRE(versions);
     for (const auto& v : *versions)
@@ -261,8 +261,8 @@ TEST_CASE("every node that was created is in one place or below a node that is y
     std::vector<node_id> open{root_node(), trash_node()};
     // One whose moves were all below itself when their turn came is yet to come, too.
     for (uint64_t n = 1; n <= node_count; ++n)
-      if (!names->node(node(n)))
-        open.push_back(node(n));
+      if (!names->node(nth_node(n)))
+        open.push_back(nth_node(n));
     while (!open.empty()) {
       auto at = open.back();
       open.pop_back();
@@ -287,9 +287,9 @@ TEST_CASE("a late move of a leaf is where an undo looks for it once the leaf is 
     return o;
   };
   auto folder = node_kind::folder;
-  std::vector<operation> arrival{op(1, make(node(2), root_node(), "p", folder)), op(2, make(node(1), root_node(), "a", folder)),
-                                 op(6, make(node(1), node(2), "c", folder)), op(4, make(node(1), root_node(), "b", folder)),
-                                 op(5, make(node(2), node(1), "q", folder))};
+  std::vector<operation> arrival{op(1, make(nth_node(2), root_node(), "p", folder)), op(2, make(nth_node(1), root_node(), "a", folder)),
+                                 op(6, make(nth_node(1), nth_node(2), "c", folder)), op(4, make(nth_node(1), root_node(), "b", folder)),
+                                 op(5, make(nth_node(2), nth_node(1), "q", folder))};
   auto disk = std::make_shared<memory_disk>();
   auto names = open_catalog(disk);
   for (const auto& o : arrival) {
@@ -298,6 +298,6 @@ TEST_CASE("a late move of a leaf is where an undo looks for it once the leaf is 
     REQUIRE(names->commit(c));
   }
   // The last move of node 1 would now put it below itself.
-  CHECK(names->path_of(node(2)).value() == "/b/q");
+  CHECK(names->path_of(nth_node(2)).value() == "/b/q");
   CHECK(render(*names) == model{arrival}.render());
 }

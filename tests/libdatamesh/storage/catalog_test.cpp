@@ -64,13 +64,14 @@ TEST_CASE("an empty catalog has a root and nothing else", "[catalog]") {
 TEST_CASE("paths resolve with and without slashes around them", "[catalog]") {
   fixture f;
   add(*f.names, {new_pack(pack(1), {chunk(1), chunk(2)})});
-  f.apply({make(node(1), root_node(), "a", node_kind::folder), make(node(2), node(1), "b"), put(node(2), version(1), {chunk(1), chunk(2)})},
+  f.apply({make(nth_node(1), root_node(), "a", node_kind::folder), make(nth_node(2), nth_node(1), "b"),
+           put(nth_node(2), version(1), {chunk(1), chunk(2)})},
           42);
   for (auto path : {"a/b", "/a/b", "//a///b"}) {
     auto view = f.names->resolve(path);
     REQUIRE(view);
-    CHECK(view->node == node(2));
-    CHECK(view->parent == node(1));
+    CHECK(view->node == nth_node(2));
+    CHECK(view->parent == nth_node(1));
     CHECK(view->name == "b");
     CHECK(view->size == 2000);
     CHECK(view->mode == 0644);
@@ -80,59 +81,59 @@ TEST_CASE("paths resolve with and without slashes around them", "[catalog]") {
     CHECK(view->moved_ns == 42);
   }
   CHECK(f.names->resolve("a/")->child_count == 1);
-  CHECK(f.names->path_of(node(2)).value() == "/a/b");
+  CHECK(f.names->path_of(nth_node(2)).value() == "/a/b");
   CHECK(code_of(f.names->resolve("a/b/c")) == errc::not_a_folder);
   CHECK(code_of(f.names->resolve("a/b/")) == errc::not_a_folder);
   CHECK(code_of(f.names->resolve("a/c/d")) == errc::not_found);
   CHECK(f.names->resolve("a/c/d").error().object() == "a/c");
-  CHECK(code_of(f.names->node(node(9))) == errc::not_found);
-  CHECK(f.names->path_of(node(9)).error().code() == errc::not_found);
+  CHECK(code_of(f.names->node(nth_node(9))) == errc::not_found);
+  CHECK(f.names->path_of(nth_node(9)).error().code() == errc::not_found);
   CHECK(f.names->check());
 }
 
 TEST_CASE("a folder is renamed and moved with all that is in it", "[catalog]") {
   fixture f;
-  f.apply({make(node(1), root_node(), "a", node_kind::folder), make(node(2), node(1), "b", node_kind::folder), make(node(3), node(2), "c"),
-           make(node(4), root_node(), "z", node_kind::folder)});
-  f.apply({make(node(1), node(4), "new", node_kind::folder)});
-  CHECK(f.names->path_of(node(3)).value() == "/z/new/b/c");
+  f.apply({make(nth_node(1), root_node(), "a", node_kind::folder), make(nth_node(2), nth_node(1), "b", node_kind::folder),
+           make(nth_node(3), nth_node(2), "c"), make(nth_node(4), root_node(), "z", node_kind::folder)});
+  f.apply({make(nth_node(1), nth_node(4), "new", node_kind::folder)});
+  CHECK(f.names->path_of(nth_node(3)).value() == "/z/new/b/c");
   CHECK(f.listing(root_node()) == names_list{"z"});
   // Into its own descendant it does not go.
-  f.apply({make(node(4), node(2), "loop", node_kind::folder), make(node(4), node(4), "self", node_kind::folder)});
-  CHECK(f.names->path_of(node(3)).value() == "/z/new/b/c");
+  f.apply({make(nth_node(4), nth_node(2), "loop", node_kind::folder), make(nth_node(4), nth_node(4), "self", node_kind::folder)});
+  CHECK(f.names->path_of(nth_node(3)).value() == "/z/new/b/c");
   CHECK(f.names->check());
 }
 
 TEST_CASE("of two nodes with one name the older keeps it and both are found", "[catalog]") {
   fixture f;
-  f.apply({make(node(1), root_node(), "x"), make(node(2), root_node(), "x"), make(node(3), root_node(), "x")});
-  auto second = "x~" + node(2).brief();
-  auto third = "x~" + node(3).brief();
+  f.apply({make(nth_node(1), root_node(), "x"), make(nth_node(2), root_node(), "x"), make(nth_node(3), root_node(), "x")});
+  auto second = "x~" + nth_node(2).brief();
+  auto third = "x~" + nth_node(3).brief();
   CHECK(f.listing(root_node()) == names_list{"x", second, third});
-  CHECK(f.names->resolve("x")->node == node(1));
-  CHECK(f.names->resolve(second)->node == node(2));
-  CHECK(f.names->node(node(3))->name == third);
-  CHECK(f.names->path_of(node(3)).value() == "/" + third);
+  CHECK(f.names->resolve("x")->node == nth_node(1));
+  CHECK(f.names->resolve(second)->node == nth_node(2));
+  CHECK(f.names->node(nth_node(3))->name == third);
+  CHECK(f.names->path_of(nth_node(3)).value() == "/" + third);
   CHECK(f.names->check());
-  f.apply({make(node(1), root_node(), "y")});
+  f.apply({make(nth_node(1), root_node(), "y")});
   CHECK(f.listing(root_node()) == names_list{"x", third, "y"});
-  CHECK(f.names->resolve("x")->node == node(2));
+  CHECK(f.names->resolve("x")->node == nth_node(2));
   CHECK_FALSE(f.names->child(root_node(), second).value());
-  f.apply({make(node(3), trash_node(), "x")});
+  f.apply({make(nth_node(3), trash_node(), "x")});
   CHECK(f.listing(root_node()) == names_list{"x", "y"});
   CHECK(f.names->check());
 }
 
 TEST_CASE("a name that looks like an alias is shown beside the alias", "[catalog]") {
   fixture f;
-  auto alias = "x~" + node(2).brief();
-  f.apply({make(node(1), root_node(), "x"), make(node(2), root_node(), "x"), make(node(3), root_node(), alias)});
+  auto alias = "x~" + nth_node(2).brief();
+  f.apply({make(nth_node(1), root_node(), "x"), make(nth_node(2), root_node(), "x"), make(nth_node(3), root_node(), alias)});
   CHECK(f.listing(root_node()) == names_list{"x", alias, alias});
-  CHECK(f.names->resolve(alias)->node == node(3));
+  CHECK(f.names->resolve(alias)->node == nth_node(3));
   CHECK(f.names->totals()->files == 3);
   CHECK(f.names->check());
-  f.apply({make(node(3), root_node(), "other")});
-  CHECK(f.names->resolve(alias)->node == node(2));
+  f.apply({make(nth_node(3), root_node(), "other")});
+  CHECK(f.names->resolve(alias)->node == nth_node(2));
   CHECK(f.names->check());
 }
 
@@ -142,7 +143,7 @@ TEST_CASE("listing goes on behind a cursor in bytewise order", "[catalog]") {
   std::vector<std::string> expected;
   for (uint64_t i = 0; i < 700; ++i) {
     std::string name = "n" + std::to_string(i * 7919 % 1000) + (i % 2 ? "\xff" : " ");
-    bodies.emplace_back(make(node(i + 1), root_node(), name));
+    bodies.emplace_back(make(nth_node(i + 1), root_node(), name));
     expected.push_back(name);
   }
   f.apply(bodies);
@@ -173,19 +174,19 @@ TEST_CASE("listing goes on behind a cursor in bytewise order", "[catalog]") {
 TEST_CASE("a node in the trash keeps its versions until it is purged", "[catalog]") {
   fixture f;
   add(*f.names, {new_pack(pack(1), {chunk(1)})});
-  f.apply({make(node(1), root_node(), "d", node_kind::folder), make(node(2), node(1), "f"), put(node(2), version(1), {chunk(1)}),
-           set_tag{node(2), "k", "v"}});
-  f.apply({make(node(1), trash_node(), "d", node_kind::folder)});
+  f.apply({make(nth_node(1), root_node(), "d", node_kind::folder), make(nth_node(2), nth_node(1), "f"),
+           put(nth_node(2), version(1), {chunk(1)}), set_tag{nth_node(2), "k", "v"}});
+  f.apply({make(nth_node(1), trash_node(), "d", node_kind::folder)});
   CHECK(code_of(f.names->resolve("d")) == errc::not_found);
-  CHECK(f.names->path_of(node(2)).error().code() == errc::not_found);
+  CHECK(f.names->path_of(nth_node(2)).error().code() == errc::not_found);
   CHECK(f.listing(trash_node()) == names_list{"d"});
-  CHECK(f.names->versions(node(2))->size() == 1);
-  f.apply({make(node(1), root_node(), "back", node_kind::folder)});
-  CHECK(f.names->path_of(node(2)).value() == "/back/f");
-  f.apply({make(node(1), trash_node(), "d", node_kind::folder), purge_node{node(2)}, purge_node{node(1)}});
+  CHECK(f.names->versions(nth_node(2))->size() == 1);
+  f.apply({make(nth_node(1), root_node(), "back", node_kind::folder)});
+  CHECK(f.names->path_of(nth_node(2)).value() == "/back/f");
+  f.apply({make(nth_node(1), trash_node(), "d", node_kind::folder), purge_node{nth_node(2)}, purge_node{nth_node(1)}});
   CHECK(f.listing(trash_node()).empty());
-  CHECK(f.names->versions(node(2))->empty());
-  CHECK(f.names->tags(node(2))->empty());
+  CHECK(f.names->versions(nth_node(2))->empty());
+  CHECK(f.names->tags(nth_node(2))->empty());
   CHECK(f.names->extents(version(1), 0, 10).error().code() == errc::not_found);
   CHECK(f.names->totals()->files == 0);
   CHECK(f.names->totals()->folders == 0);
@@ -196,19 +197,19 @@ TEST_CASE("a node in the trash keeps its versions until it is purged", "[catalog
 
 TEST_CASE("a purged folder stays in sight while something in it lives", "[catalog]") {
   fixture f;
-  f.apply({make(node(1), root_node(), "d", node_kind::folder), make(node(2), node(1), "e", node_kind::folder), make(node(3), node(2), "f"),
-           put(node(3), version(1), {})});
-  f.apply({make(node(1), trash_node(), "d", node_kind::folder), purge_node{node(1)}, purge_node{node(2)}});
+  f.apply({make(nth_node(1), root_node(), "d", node_kind::folder), make(nth_node(2), nth_node(1), "e", node_kind::folder),
+           make(nth_node(3), nth_node(2), "f"), put(nth_node(3), version(1), {})});
+  f.apply({make(nth_node(1), trash_node(), "d", node_kind::folder), purge_node{nth_node(1)}, purge_node{nth_node(2)}});
   CHECK(f.listing(trash_node()) == names_list{"d"});
-  CHECK(f.listing(node(2)) == names_list{"f"});
+  CHECK(f.listing(nth_node(2)) == names_list{"f"});
   CHECK(f.names->check());
-  f.apply({purge_node{node(3)}});
+  f.apply({purge_node{nth_node(3)}});
   CHECK(f.listing(trash_node()).empty());
   CHECK(f.names->totals()->folders == 0);
   CHECK(f.names->check());
   // What is later than the purge is kept.
-  f.apply({put(node(3), version(2), {})});
-  CHECK(f.listing(node(2)) == names_list{"f"});
+  f.apply({put(nth_node(3), version(2), {})});
+  CHECK(f.listing(nth_node(2)) == names_list{"f"});
   CHECK(f.listing(trash_node()) == names_list{"d"});
   CHECK(f.names->check());
 }
@@ -217,10 +218,10 @@ TEST_CASE("a purged folder stays in sight while something in it lives", "[catalo
 
 TEST_CASE("versions come newest first and the current one is the one that none replaces", "[catalog]") {
   fixture f;
-  f.apply({make(node(1), root_node(), "f"), put(node(1), version(1), {})}, 100);
-  f.apply({put(node(1), version(2), {chunk(1)}, {version(1)})}, 200);
-  f.apply({put(node(1), version(3), {chunk(1), chunk(2)}, {version(2)})}, 300);
-  auto list = f.names->versions(node(1));
+  f.apply({make(nth_node(1), root_node(), "f"), put(nth_node(1), version(1), {})}, 100);
+  f.apply({put(nth_node(1), version(2), {chunk(1)}, {version(1)})}, 200);
+  f.apply({put(nth_node(1), version(3), {chunk(1), chunk(2)}, {version(2)})}, 300);
+  auto list = f.names->versions(nth_node(1));
   REQUIRE(list);
   REQUIRE(list->size() == 3);
   CHECK(list->at(0).version == version(3));
@@ -229,17 +230,17 @@ TEST_CASE("versions come newest first and the current one is the one that none r
   CHECK(list->at(2).version == version(1));
   CHECK_FALSE(list->at(2).current);
   CHECK(f.names->totals()->logical_bytes == 2000);
-  f.apply({drop_version{node(1), version(2)}});
-  CHECK(f.names->versions(node(1))->size() == 2);
-  CHECK(f.names->node(node(1))->version == version(3));
+  f.apply({drop_version{nth_node(1), version(2)}});
+  CHECK(f.names->versions(nth_node(1))->size() == 2);
+  CHECK(f.names->node(nth_node(1))->version == version(3));
   // Without the current one, what it replaced is there again.
-  f.apply({drop_version{node(1), version(3)}});
-  CHECK(f.names->node(node(1))->version == version(1));
+  f.apply({drop_version{nth_node(1), version(3)}});
+  CHECK(f.names->node(nth_node(1))->version == version(1));
   CHECK(f.names->totals()->logical_bytes == 0);
-  f.apply({drop_version{node(1), version(1)}});
-  CHECK_FALSE(f.names->node(node(1))->version);
-  f.apply({put(node(1), version(3), {})});
-  CHECK(f.names->versions(node(1))->empty());
+  f.apply({drop_version{nth_node(1), version(1)}});
+  CHECK_FALSE(f.names->node(nth_node(1))->version);
+  f.apply({put(nth_node(1), version(3), {})});
+  CHECK(f.names->versions(nth_node(1))->empty());
   CHECK(f.names->totals()->versions == 0);
   CHECK(f.names->check());
 }
@@ -258,14 +259,14 @@ TEST_CASE("long versions are read from any extent on", "[catalog]") {
       return std::vector<extent>(all.begin() + from, all.begin() + to);
     };
     put_version last;
-    last.node = node(1);
+    last.node = nth_node(1);
     last.version = version(1);
     last.size = size;
     last.extent_count = all.size();
     last.extents = part(1400, 1500);
     std::vector<operation_body> bodies{add_extents{version(1), 0, part(0, 700)}, add_extents{version(1), 700, part(700, 1400)}};
     bodies.insert(late ? bodies.begin() : bodies.end(), last);
-    bodies.emplace_back(make(node(1), root_node(), "f"));
+    bodies.emplace_back(make(nth_node(1), root_node(), "f"));
     f.apply({bodies[0]});
     if (late)
       CHECK(f.names->extents(version(1), 3, 5).error().code() == errc::not_found);
@@ -279,13 +280,13 @@ TEST_CASE("long versions are read from any extent on", "[catalog]") {
       }
     size_t references = 0;
     REQUIRE(f.names->visit_references([&](const node_id& n, const version_id& v, const chunk_id&) {
-      CHECK(n == node(1));
+      CHECK(n == nth_node(1));
       CHECK(v == version(1));
       references += 1;
       return references < 2000;
     }));
     CHECK(references == 1500 - 1500 / 9);
-    f.apply({drop_version{node(1), version(1)}, add_extents{version(1), 0, part(0, 700)}});
+    f.apply({drop_version{nth_node(1), version(1)}, add_extents{version(1), 0, part(0, 700)}});
     CHECK(f.names->extents(version(1), 0, 1).error().code() == errc::not_found);
     CHECK(std::none_of(f.disk->content.begin(), f.disk->content.end(), [](const auto& row) { return row.first[0] == 'x'; }));
   }
@@ -293,12 +294,13 @@ TEST_CASE("long versions are read from any extent on", "[catalog]") {
 
 TEST_CASE("a tag has the value that was set last", "[catalog]") {
   fixture f;
-  f.apply({make(node(1), root_node(), "f"), set_tag{node(1), "b", "1"}, set_tag{node(1), "a", "2"}, set_tag{node(1), "b", "3"}});
+  f.apply({make(nth_node(1), root_node(), "f"), set_tag{nth_node(1), "b", "1"}, set_tag{nth_node(1), "a", "2"},
+           set_tag{nth_node(1), "b", "3"}});
   using tag_list = std::vector<std::pair<std::string, std::string>>;
-  CHECK(f.names->tags(node(1)).value() == tag_list{{"a", "2"}, {"b", "3"}});
-  f.apply({set_tag{node(1), "a", std::nullopt}});
-  CHECK(f.names->tags(node(1)).value() == tag_list{{"b", "3"}});
-  CHECK(f.names->tags(node(2))->empty());
+  CHECK(f.names->tags(nth_node(1)).value() == tag_list{{"a", "2"}, {"b", "3"}});
+  f.apply({set_tag{nth_node(1), "a", std::nullopt}});
+  CHECK(f.names->tags(nth_node(1)).value() == tag_list{{"b", "3"}});
+  CHECK(f.names->tags(nth_node(2))->empty());
 }
 
 // -- packs -------------------------------------------------------------------------
@@ -516,7 +518,7 @@ TEST_CASE("a chunk row is as the format document says", "[catalog]") {
 
 TEST_CASE("stamps grow, are linked by hash, and go on after a restart", "[catalog]") {
   fixture f;
-  auto first = f.names->stamp({purge_node{node(1)}, purge_node{node(2)}}, 5);
+  auto first = f.names->stamp({purge_node{nth_node(1)}, purge_node{nth_node(2)}}, 5);
   CHECK(first[0].sequence == 1);
   CHECK(first[0].previous.is_zero());
   CHECK(first[1].sequence == 2);
@@ -527,12 +529,12 @@ TEST_CASE("stamps grow, are linked by hash, and go on after a restart", "[catalo
   operation foreign;
   foreign.at = {1000, device(9)};
   foreign.sequence = 4;
-  foreign.body = purge_node{node(3)};
+  foreign.body = purge_node{nth_node(3)};
   c.operations.push_back(foreign);
   REQUIRE(f.names->commit(c));
   REQUIRE(f.names->close());
   f.reopen();
-  auto next = f.names->stamp({purge_node{node(1)}}, 6);
+  auto next = f.names->stamp({purge_node{nth_node(1)}}, 6);
   CHECK(next[0].sequence == 3);
   CHECK(next[0].at.lamport == 1001);
   CHECK(next[0].previous == crypto::blake3(as_view(encode(first[1]))));
@@ -547,7 +549,7 @@ TEST_CASE("stamps grow, are linked by hash, and go on after a restart", "[catalo
 
 TEST_CASE("a broken hash link is noticed in any order of arrival", "[catalog]") {
   fixture origin;
-  auto ops = origin.names->stamp(std::vector<operation_body>(6, set_tag{node(1), "k", "v"}), 0);
+  auto ops = origin.names->stamp(std::vector<operation_body>(6, set_tag{nth_node(1), "k", "v"}), 0);
   auto forged = ops;
   forged[3].wall_ns = 1; // Its successor's link does not fit any more.
   auto seed = run_seed();
@@ -578,7 +580,8 @@ TEST_CASE("operations wait until they are in a pack", "[catalog]") {
   fixture f;
   catalog_commit c;
   c.operations_in_pack = false;
-  c.operations = f.names->stamp({make(node(1), root_node(), "a"), make(node(2), root_node(), "b"), make(node(3), root_node(), "c")}, 0);
+  c.operations =
+      f.names->stamp({make(nth_node(1), root_node(), "a"), make(nth_node(2), root_node(), "b"), make(nth_node(3), root_node(), "c")}, 0);
   auto ops = c.operations;
   REQUIRE(f.names->commit(c));
   REQUIRE(f.names->commit(c)); // Again: nothing changes.
@@ -607,14 +610,14 @@ TEST_CASE("a catalog that is older than the drives says so, and gives no number 
   };
   f.names->follow_drives([&] { return drives; });
   f.names->trust({numbered<drive_id>(1), numbered<drive_id>(2)});
-  f.apply({make(node(1), root_node(), "a")});
+  f.apply({make(nth_node(1), root_node(), "a")});
   REQUIRE(f.names->close());
   f.reopen();
   follow();
   REQUIRE_FALSE(f.names->was_interrupted());
   SECTION("one that is away says nothing, and what was known of it stays") {
     drives.erase(numbered<drive_id>(2));
-    f.apply({make(node(2), root_node(), "b")});
+    f.apply({make(nth_node(2), root_node(), "b")});
     REQUIRE(f.names->close());
     drives[numbered<drive_id>(2)] = 7;
     f.reopen();
@@ -622,13 +625,13 @@ TEST_CASE("a catalog that is older than the drives says so, and gives no number 
     CHECK_FALSE(f.names->was_interrupted());
   }
   SECTION("something was stored without this catalog") {
-    auto known = f.names->stamp({make(node(2), root_node(), "b")}, 0).front().sequence;
+    auto known = f.names->stamp({make(nth_node(2), root_node(), "b")}, 0).front().sequence;
     f.names->unstamp();
     drives[numbered<drive_id>(2)] = 9;
     f.reopen();
     follow();
     CHECK(f.names->was_interrupted());
-    CHECK(f.names->stamp({make(node(2), root_node(), "b")}, 0).front().sequence > known + 1000);
+    CHECK(f.names->stamp({make(nth_node(2), root_node(), "b")}, 0).front().sequence > known + 1000);
   }
   SECTION("on a drive that it does not know") {
     drives[numbered<drive_id>(3)] = 1;
@@ -657,7 +660,7 @@ TEST_CASE("a log that somebody else may have gone on with is left for another", 
   };
   // The device and the number of the operation.
   auto write = [&](uint64_t n) {
-    auto given = names->stamp({make(node(n), root_node(), "n" + std::to_string(n))}, 0);
+    auto given = names->stamp({make(nth_node(n), root_node(), "n" + std::to_string(n))}, 0);
     catalog_commit c;
     c.operations = given;
     REQUIRE(names->commit(c));
@@ -702,7 +705,7 @@ TEST_CASE("a log that somebody else may have gone on with is left for another", 
     drives.erase(numbered<drive_id>(2));
     open();
     CHECK_FALSE(names->was_interrupted());
-    auto lamport = names->stamp({make(node(3), root_node(), "c")}, 0).front().at.lamport;
+    auto lamport = names->stamp({make(nth_node(3), root_node(), "c")}, 0).front().at.lamport;
     names->unstamp();
     CHECK(lamport > 1000);
     REQUIRE(write(3) == std::pair{device(opened), uint64_t{1}});
@@ -733,7 +736,7 @@ TEST_CASE("a catalog that met a checkpoint which knows more says so until it was
   c.behind = true;
   REQUIRE(f.names->commit(c));
   CHECK(f.names->is_behind());
-  f.apply({make(node(1), root_node(), "a")});
+  f.apply({make(nth_node(1), root_node(), "a")});
   f.reopen();
   CHECK(f.names->is_behind());
   catalog_commit compared;
@@ -761,7 +764,7 @@ TEST_CASE("a drive that comes while others are looked at is looked at, too", "[c
   }
   SECTION("or when the catalog is opened again") {
     f.names->reconciled(doubts, {numbered<drive_id>(1)});
-    f.apply({make(node(1), root_node(), "a")});
+    f.apply({make(nth_node(1), root_node(), "a")});
     REQUIRE(f.names->close());
     f.reopen();
     f.names->follow_drives([&] { return drives; });
@@ -774,7 +777,7 @@ TEST_CASE("a catalog that was not closed says so", "[catalog]") {
   fixture f;
   f.reopen();
   CHECK_FALSE(f.names->was_interrupted());
-  f.apply({make(node(1), root_node(), "a")});
+  f.apply({make(nth_node(1), root_node(), "a")});
   CHECK_FALSE(f.names->was_interrupted());
   f.reopen();
   CHECK(f.names->was_interrupted());
@@ -782,13 +785,13 @@ TEST_CASE("a catalog that was not closed says so", "[catalog]") {
   f.reopen();
   // Still: no operation tells yet which numbers were left out.
   CHECK(f.names->was_interrupted());
-  f.apply({make(node(2), root_node(), "b")});
+  f.apply({make(nth_node(2), root_node(), "b")});
   REQUIRE(f.names->close());
   f.reopen();
   // Still: nobody looked what is on the drives.
   CHECK(f.names->was_interrupted());
   f.names->reconciled(f.names->doubts(), {});
-  f.apply({make(node(3), root_node(), "c")});
+  f.apply({make(nth_node(3), root_node(), "c")});
   REQUIRE(f.names->close());
   f.reopen();
   CHECK_FALSE(f.names->was_interrupted());
@@ -797,12 +800,12 @@ TEST_CASE("a catalog that was not closed says so", "[catalog]") {
 
 TEST_CASE("after a crash no number is given out that a pack out of sight may carry", "[catalog]") {
   fixture f;
-  f.apply({make(node(1), root_node(), "a")});
+  f.apply({make(nth_node(1), root_node(), "a")});
   // On its way into a pack, and never committed.
-  auto lost = f.names->stamp({make(node(2), root_node(), "b"), make(node(3), root_node(), "c")}, 0);
+  auto lost = f.names->stamp({make(nth_node(2), root_node(), "b"), make(nth_node(3), root_node(), "c")}, 0);
   f.reopen();
   auto check_behind = [&] {
-    auto next = f.names->stamp({make(node(4), root_node(), "d")}, 0);
+    auto next = f.names->stamp({make(nth_node(4), root_node(), "d")}, 0);
     CHECK(next.front().sequence > lost.back().sequence);
     CHECK(next.front().at.lamport > lost.back().at.lamport);
     return next;
@@ -836,7 +839,7 @@ TEST_CASE("after a failed commit nothing more is written", "[catalog]") {
   fixture f;
   f.disk->write_fails = true;
   catalog_commit c;
-  c.operations = f.names->stamp({make(node(1), root_node(), "a")}, 0);
+  c.operations = f.names->stamp({make(nth_node(1), root_node(), "a")}, 0);
   CHECK(f.names->commit(c).error().code() == errc::no_space);
   f.disk->write_fails = false;
   CHECK(f.names->commit(c).error().code() == errc::no_space);
@@ -850,11 +853,11 @@ TEST_CASE("a catalog on a full disk is read, and written again when there is roo
   auto kept = GENERATE(false, true);
   CAPTURE(kept);
   fixture f;
-  f.apply({make(node(1), root_node(), "a")});
+  f.apply({make(nth_node(1), root_node(), "a")});
   f.disk->write_fails = true;
   f.disk->keeps_refused = kept;
   catalog_commit c;
-  c.operations = f.names->stamp({make(node(2), root_node(), "b")}, 0);
+  c.operations = f.names->stamp({make(nth_node(2), root_node(), "b")}, 0);
   auto lost = c.operations.front();
   CHECK(f.names->commit(c).error().code() == errc::no_space);
   f.names->unstamp();
@@ -874,7 +877,7 @@ TEST_CASE("a catalog on a full disk is read, and written again when there is roo
   REQUIRE(f.names->make_writable());
   // What the failed commit left, if anything, is known, and its numbers are not given again.
   CHECK(f.listing(root_node()) == (kept ? names_list{"a", "b"} : names_list{"a"}));
-  auto next = f.names->stamp({make(node(3), root_node(), "c")}, 0);
+  auto next = f.names->stamp({make(nth_node(3), root_node(), "c")}, 0);
   CHECK(next.front().sequence > lost.sequence);
   CHECK(next.front().at.lamport > lost.at.lamport);
   c.operations = next;
@@ -886,7 +889,7 @@ TEST_CASE("a catalog on a full disk is read, and written again when there is roo
   CHECK(f.listing(root_node()) == (kept ? names_list{"a", "b", "c"} : names_list{"a", "c"}));
   CHECK(f.names->devices()->front().broken_at == 0);
   f.names->reconciled(f.names->doubts(), {});
-  f.apply({make(node(4), root_node(), "d")});
+  f.apply({make(nth_node(4), root_node(), "d")});
   REQUIRE(f.names->close());
   f.reopen();
   CHECK_FALSE(f.names->was_interrupted());
@@ -894,9 +897,9 @@ TEST_CASE("a catalog on a full disk is read, and written again when there is roo
 
 TEST_CASE("a catalog is not opened anew under what is stamped", "[catalog]") {
   fixture f;
-  f.apply({make(node(1), root_node(), "a")});
+  f.apply({make(nth_node(1), root_node(), "a")});
   catalog_commit c;
-  c.operations = f.names->stamp({make(node(2), root_node(), "b")}, 0);
+  c.operations = f.names->stamp({make(nth_node(2), root_node(), "b")}, 0);
   f.disk->write_fails = true;
   CHECK_FALSE(f.names->mark_packs({pack(1)}, {}));
   f.disk->write_fails = false;
@@ -909,7 +912,7 @@ TEST_CASE("a catalog is not opened anew under what is stamped", "[catalog]") {
 
 TEST_CASE("a catalog that opens on a full disk takes no pack under way", "[catalog]") {
   fixture f;
-  f.apply({make(node(1), root_node(), "a")});
+  f.apply({make(nth_node(1), root_node(), "a")});
   f.disk->write_fails = true;
   f.reopen();
   CHECK(f.names->was_interrupted());
@@ -919,7 +922,7 @@ TEST_CASE("a catalog that opens on a full disk takes no pack under way", "[catal
   f.disk->write_fails = false;
   REQUIRE(f.names->make_writable());
   REQUIRE(f.names->begin_writing());
-  f.apply({make(node(2), root_node(), "b")});
+  f.apply({make(nth_node(2), root_node(), "b")});
   REQUIRE(f.names->close());
   f.reopen();
   CHECK(f.names->was_interrupted());
@@ -941,14 +944,14 @@ TEST_CASE("a catalog whose disk fails is not opened anew", "[catalog]") {
 TEST_CASE("an operation out of bounds is refused by commit", "[catalog]") {
   fixture f;
   catalog_commit c;
-  c.operations = f.names->stamp({make(node(1), root_node(), "a/b")}, 0);
+  c.operations = f.names->stamp({make(nth_node(1), root_node(), "a/b")}, 0);
   CHECK(f.names->commit(c).error().code() == errc::format_damaged);
   CHECK(f.disk->content.empty());
 }
 
 TEST_CASE("a catalog of another vault or a newer version is not opened", "[catalog]") {
   fixture f;
-  f.apply({make(node(1), root_node(), "a")});
+  f.apply({make(nth_node(1), root_node(), "a")});
   auto other = try_open_catalog(f.disk, numbered<vault_id>(2), device(1));
   CHECK(other.error().code() == errc::format_alien);
   auto head = f.disk->content["h"];
@@ -964,9 +967,10 @@ TEST_CASE("damaged rows are told as a corrupt store and never crash", "[catalog]
   {
     auto names = open_catalog(disk);
     add(*names, {new_pack(pack(1), {chunk(1), chunk(2)}), new_pack(pack(2), {chunk(1)})});
-    test::apply(*names, {make(node(1), root_node(), "a", node_kind::folder), make(node(2), node(1), "b"), make(node(3), node(1), "b"),
-                         put(node(2), version(1), {chunk(1)}), put(node(2), version(2), {chunk(2)}, {version(1)}),
-                         set_tag{node(2), "k", "v"}, make(node(2), node(1), "c")});
+    test::apply(*names, {make(nth_node(1), root_node(), "a", node_kind::folder), make(nth_node(2), nth_node(1), "b"),
+                         make(nth_node(3), nth_node(1), "b"), put(nth_node(2), version(1), {chunk(1)}),
+                         put(nth_node(2), version(2), {chunk(2)}, {version(1)}), set_tag{nth_node(2), "k", "v"},
+                         make(nth_node(2), nth_node(1), "c")});
     REQUIRE(names->check());
   }
   auto whole = disk->content;
@@ -993,18 +997,18 @@ TEST_CASE("damaged rows are told as a corrupt store and never crash", "[catalog]
     auto& n = **names;
     noticed += n.check() ? 0 : 1;
     (void) n.resolve("/a/b");
-    (void) n.list(node(1), "", 10);
-    (void) n.versions(node(2));
+    (void) n.list(nth_node(1), "", 10);
+    (void) n.versions(nth_node(2));
     (void) n.extents(version(1), 0, 10);
-    (void) n.tags(node(2));
-    (void) n.path_of(node(3));
+    (void) n.tags(nth_node(2));
+    (void) n.path_of(nth_node(3));
     (void) n.packs(std::nullopt, 10);
     (void) n.table_of(pack(1));
     (void) n.find_chunk(chunk(1));
     (void) n.fingerprint();
     (void) n.visit_references([](const auto&, const auto&, const auto&) { return true; });
     catalog_commit c;
-    c.operations = n.stamp({make(node(2), root_node(), "q"), drop_version{node(2), version(2)}, purge_node{node(2)}}, 0);
+    c.operations = n.stamp({make(nth_node(2), root_node(), "q"), drop_version{nth_node(2), version(2)}, purge_node{nth_node(2)}}, 0);
     c.forgotten = {pack(1)};
     (void) n.commit(c);
   }
@@ -1016,10 +1020,10 @@ TEST_CASE("a commit of many files changes few rows for each", "[catalog]") {
   constexpr uint64_t files = 2000;
   std::vector<operation_body> bodies;
   std::vector<chunk_id> chunks;
-  bodies.emplace_back(make(node(1), root_node(), "d", node_kind::folder));
+  bodies.emplace_back(make(nth_node(1), root_node(), "d", node_kind::folder));
   for (uint64_t i = 0; i < files; ++i) {
-    bodies.emplace_back(make(node(10 + i), node(1), "file " + std::to_string(i)));
-    bodies.emplace_back(put(node(10 + i), version(10 + i), {chunk(i)}));
+    bodies.emplace_back(make(nth_node(10 + i), nth_node(1), "file " + std::to_string(i)));
+    bodies.emplace_back(put(nth_node(10 + i), version(10 + i), {chunk(i)}));
     chunks.push_back(chunk(i));
   }
   catalog_commit c;
@@ -1029,6 +1033,6 @@ TEST_CASE("a commit of many files changes few rows for each", "[catalog]") {
   CHECK(f.disk->writes == 1);
   CHECK(f.disk->changes <= 5 * files + 20);
   CHECK(f.names->totals()->files == files);
-  CHECK(f.names->node(node(1))->child_count == files);
+  CHECK(f.names->node(nth_node(1))->child_count == files);
   CHECK(f.names->check());
 }

@@ -126,8 +126,8 @@ TEST_CASE("a catalog made from a checkpoint has the rows of the one that wrote i
     CHECK(made.disk->content == from.disk->content);
     CHECK(made.print() == from.print());
     // It goes on as the same device, behind numbers that packs unknown to it may carry.
-    auto next = made.names->stamp({purge_node{node(1)}}, 9).at(0);
-    auto there = from.names->stamp({purge_node{node(1)}}, 9).at(0);
+    auto next = made.names->stamp({purge_node{nth_node(1)}}, 9).at(0);
+    auto there = from.names->stamp({purge_node{nth_node(1)}}, 9).at(0);
     CHECK(next.previous == there.previous);
     CHECK(next.sequence >= there.sequence);
   }
@@ -330,7 +330,7 @@ TEST_CASE("no length in a checkpoint is believed", "[checkpoint]") {
 TEST_CASE("a catalog that has operations takes no checkpoint", "[checkpoint]") {
   auto parts = some_parts();
   opened busy;
-  apply(*busy.names, {make(node(1), root_node(), "a")});
+  apply(*busy.names, {make(nth_node(1), root_node(), "a")});
   auto before = busy.disk->content;
   CHECK(busy.import({parts[0]}).error().code() == errc::conflict);
   CHECK(busy.disk->content == before);
@@ -348,7 +348,7 @@ TEST_CASE("a catalog without operations has no checkpoint", "[checkpoint]") {
 TEST_CASE("a part is closed soon after it has its size", "[checkpoint]") {
   opened from;
   for (uint64_t n = 1; n <= 3000; ++n)
-    apply(*from.names, {make(node(n), root_node(), "file " + std::to_string(n)), put(node(n), version(n), {chunk(n)})});
+    apply(*from.names, {make(nth_node(n), root_node(), "file " + std::to_string(n)), put(nth_node(n), version(n), {chunk(n)})});
   compressor packer;
   auto parts = from.write(64 << 10);
   CHECK(parts.size() > 8);
@@ -466,10 +466,10 @@ TEST_CASE("what a catalog knows is told operation by operation, gaps included", 
 
 TEST_CASE("numbers that are left out are no operations that are missing", "[checkpoint]") {
   opened writer;
-  apply(*writer.names, {make(node(1), root_node(), "a")});
+  apply(*writer.names, {make(nth_node(1), root_node(), "a")});
   // The process ends without closing, and goes on behind numbers that it leaves out.
   writer.names = open_catalog(writer.disk);
-  apply(*writer.names, {make(node(2), root_node(), "b")});
+  apply(*writer.names, {make(nth_node(2), root_node(), "b")});
   auto known = known_by(*writer.names->freeze()).value();
   CHECK(known.operations == 2);
   REQUIRE(known.devices.begin()->second.runs().size() == 2);
@@ -484,10 +484,10 @@ TEST_CASE("a rebuild leaves out as many numbers behind the last operation it fin
   constexpr uint64_t left_out = 1 << 20;
   opened from;
   for (uint64_t n = 1; n <= 60; ++n)
-    apply(*from.names, {make(node(n), root_node(), std::to_string(n))});
+    apply(*from.names, {make(nth_node(n), root_node(), std::to_string(n))});
   auto parts = from.write(500);
-  auto behind =
-      from.names->stamp({make(node(61), root_node(), "61"), make(node(62), root_node(), "62"), make(node(63), root_node(), "63")}, 3);
+  auto behind = from.names->stamp(
+      {make(nth_node(61), root_node(), "61"), make(nth_node(62), root_node(), "62"), make(nth_node(63), root_node(), "63")}, 3);
   auto seed = run_seed();
   CAPTURE(seed);
   seeded_random random{seed};
@@ -495,7 +495,7 @@ TEST_CASE("a rebuild leaves out as many numbers behind the last operation it fin
     shuffle(behind, random);
     opened made;
     REQUIRE(made.import(parts));
-    auto after_import = made.names->stamp({purge_node{node(1)}}, 9).at(0);
+    auto after_import = made.names->stamp({purge_node{nth_node(1)}}, 9).at(0);
     CHECK(after_import.sequence == 60 + left_out + 1);
     made.names->unstamp();
     for (const auto& op : behind) {
@@ -504,7 +504,7 @@ TEST_CASE("a rebuild leaves out as many numbers behind the last operation it fin
       c.operations_in_pack = true;
       REQUIRE(made.names->commit(c));
     }
-    auto next = made.names->stamp({purge_node{node(1)}}, 9).at(0);
+    auto next = made.names->stamp({purge_node{nth_node(1)}}, 9).at(0);
     CHECK(next.sequence == 63 + left_out + 1);
     CHECK(next.at.lamport == next.sequence);
   }

@@ -84,7 +84,7 @@ std::vector<pack_id> copied_packs(const cleanup_plan& p) {
 TEST_CASE("nothing is to be cleaned where all lives", "[cleanup]") {
   fixture f;
   add(*f.names, {new_pack(pack(1), {chunk(1), chunk(2)})});
-  f.apply({make(node(1), root_node(), "a"), put(node(1), version(1), {chunk(1), chunk(2)})});
+  f.apply({make(nth_node(1), root_node(), "a"), put(nth_node(1), version(1), {chunk(1), chunk(2)})});
   auto p = f.plan();
   CHECK(p.forget.empty());
   CHECK(p.dead.empty());
@@ -95,17 +95,17 @@ TEST_CASE("nothing is to be cleaned where all lives", "[cleanup]") {
 TEST_CASE("the trash is emptied when its time has run out, folders with all that is in them", "[cleanup]") {
   fixture f;
   add(*f.names, {new_pack(pack(1), {chunk(1)}), new_pack(pack(2), {chunk(2)})});
-  f.apply({make(node(1), root_node(), "d", node_kind::folder), make(node(2), node(1), "f"), put(node(2), version(1), {chunk(1)}),
-           make(node(3), root_node(), "g"), put(node(3), version(2), {chunk(2)})});
-  f.apply({make(node(1), trash_node(), "d", node_kind::folder)}, 10 * day);
+  f.apply({make(nth_node(1), root_node(), "d", node_kind::folder), make(nth_node(2), nth_node(1), "f"),
+           put(nth_node(2), version(1), {chunk(1)}), make(nth_node(3), root_node(), "g"), put(nth_node(3), version(2), {chunk(2)})});
+  f.apply({make(nth_node(1), trash_node(), "d", node_kind::folder)}, 10 * day);
   auto young = f.plan(40 * day - 1);
   CHECK(young.forget.empty());
   CHECK(young.dead.empty());
   CHECK(f.plan(5 * day).forget.empty()); // The clock went back.
   auto p = f.plan(40 * day);
   REQUIRE(p.forget.size() == 2);
-  CHECK(std::get<purge_node>(p.forget[0]).node == node(2));
-  CHECK(std::get<purge_node>(p.forget[1]).node == node(1));
+  CHECK(std::get<purge_node>(p.forget[0]).node == nth_node(2));
+  CHECK(std::get<purge_node>(p.forget[1]).node == nth_node(1));
   CHECK(p.nodes_forgotten == 2);
   CHECK(p.versions_forgotten == 1);
   CHECK(p.dead == std::vector{pack(1)});
@@ -120,8 +120,8 @@ TEST_CASE("the trash is emptied when its time has run out, folders with all that
 TEST_CASE("a trash that keeps nothing is emptied even when the clock was set back", "[cleanup]") {
   fixture f;
   add(*f.names, {new_pack(pack(1), {chunk(1)})});
-  f.apply({make(node(1), root_node(), "a"), put(node(1), version(1), {chunk(1)})});
-  f.apply({make(node(1), trash_node(), "a")}, 10 * day);
+  f.apply({make(nth_node(1), root_node(), "a"), put(nth_node(1), version(1), {chunk(1)})});
+  f.apply({make(nth_node(1), trash_node(), "a")}, 10 * day);
   f.rules.trash_ns = 0;
   CHECK(f.plan(10 * day).nodes_forgotten == 1);
   CHECK(f.plan(5 * day).nodes_forgotten == 1);
@@ -133,13 +133,13 @@ TEST_CASE("a folder of very many entries leaves the trash whole", "[cleanup]") {
   // More than are listed at once, on two levels.
   constexpr uint64_t many = 700;
   fixture f;
-  std::vector<operation_body> bodies{make(node(1), root_node(), "d", node_kind::folder)};
+  std::vector<operation_body> bodies{make(nth_node(1), root_node(), "d", node_kind::folder)};
   for (uint64_t i = 0; i < many; ++i) {
-    bodies.emplace_back(move_node{node(10 + i), node(1), "f" + std::to_string(i), node_kind::folder});
-    bodies.emplace_back(move_node{node(10'000 + i), node(10 + i), "g", node_kind::file});
+    bodies.emplace_back(move_node{nth_node(10 + i), nth_node(1), "f" + std::to_string(i), node_kind::folder});
+    bodies.emplace_back(move_node{nth_node(10'000 + i), nth_node(10 + i), "g", node_kind::file});
   }
   f.apply(std::move(bodies));
-  f.apply({make(node(1), trash_node(), "d", node_kind::folder)});
+  f.apply({make(nth_node(1), trash_node(), "d", node_kind::folder)});
   auto p = f.plan(100 * day);
   CHECK(p.nodes_forgotten == 2 * many + 1);
   f.carry_out(p);
@@ -150,9 +150,10 @@ TEST_CASE("a folder of very many entries leaves the trash whole", "[cleanup]") {
 
 TEST_CASE("old versions go by number and by age but never the current one", "[cleanup]") {
   fixture f;
-  f.apply({make(node(1), root_node(), "a")});
+  f.apply({make(nth_node(1), root_node(), "a")});
   for (uint64_t v = 1; v <= 6; ++v)
-    f.apply({put(node(1), version(v), {}, v > 1 ? std::vector{version(v - 1)} : std::vector<version_id>{})}, static_cast<int64_t>(v) * day);
+    f.apply({put(nth_node(1), version(v), {}, v > 1 ? std::vector{version(v - 1)} : std::vector<version_id>{})},
+            static_cast<int64_t>(v) * day);
   CHECK(f.plan(100 * day).forget.empty());
   f.rules.versions_kept = 3;
   auto p = f.plan(100 * day);
@@ -167,15 +168,15 @@ TEST_CASE("old versions go by number and by age but never the current one", "[cl
   CHECK(f.plan(8 * day).forget.size() == 4);
   CHECK(f.plan(100 * day).forget.size() == 5);
   f.carry_out(f.plan(100 * day));
-  CHECK(f.names->node(node(1))->version == version(6));
+  CHECK(f.names->node(nth_node(1))->version == version(6));
   CHECK(f.plan(100 * day).forget.empty());
 }
 
 TEST_CASE("chunks that only a dropped version names are dead with it", "[cleanup]") {
   fixture f;
   add(*f.names, {new_pack(pack(1), {chunk(1)}), new_pack(pack(2), {chunk(2)}), new_pack(pack(3), {chunk(3)})});
-  f.apply({make(node(1), root_node(), "a"), put(node(1), version(1), {chunk(1), chunk(2)}),
-           put(node(1), version(2), {chunk(2)}, {version(1)}), put(node(1), version(3), {chunk(3)}, {version(2)})});
+  f.apply({make(nth_node(1), root_node(), "a"), put(nth_node(1), version(1), {chunk(1), chunk(2)}),
+           put(nth_node(1), version(2), {chunk(2)}, {version(1)}), put(nth_node(1), version(3), {chunk(3)}, {version(2)})});
   CHECK(f.plan().dead.empty());
   f.rules.versions_kept = 2;
   CHECK(f.plan().dead == std::vector{pack(1)});
@@ -188,7 +189,7 @@ TEST_CASE("thin packs are copied with their operations and packs without any lif
   auto only_operations = new_pack(pack(2), {chunk(5)});
   only_operations.table.operations = {batch(100)};
   add(*f.names, {thin, only_operations, new_pack(pack(3), {chunk(6)}), new_pack(pack(4), {chunk(7), chunk(8)})});
-  f.apply({make(node(1), root_node(), "a"), put(node(1), version(1), {chunk(3), chunk(7), chunk(8)})});
+  f.apply({make(nth_node(1), root_node(), "a"), put(nth_node(1), version(1), {chunk(3), chunk(7), chunk(8)})});
   auto p = f.plan();
   CHECK(p.dead == std::vector{pack(3)});
   REQUIRE(copied_packs(p) == std::vector{pack(1), pack(2)});
@@ -217,7 +218,7 @@ TEST_CASE("short packs are merged when there are several in a space", "[cleanup]
   auto other_space = new_pack(pack(2), {chunk(2)});
   other_space.table.space = numbered<space_id>(2);
   add(*f.names, {new_pack(pack(1), {chunk(1)}), other_space});
-  f.apply({make(node(1), root_node(), "a"), put(node(1), version(1), {chunk(1), chunk(2), chunk(3)})});
+  f.apply({make(nth_node(1), root_node(), "a"), put(nth_node(1), version(1), {chunk(1), chunk(2), chunk(3)})});
   CHECK(f.plan().copied.empty());
   add(*f.names, {new_pack(pack(3), {chunk(3)})});
   CHECK(copied_packs(f.plan()) == std::vector{pack(1), pack(3)});
@@ -237,7 +238,7 @@ TEST_CASE("an interrupted cleanup is taken up again", "[cleanup]") {
   auto a = new_pack(pack(1), {chunk(1)});
   a.table.operations = {batch(10)};
   add(*f.names, {a});
-  f.apply({make(node(1), root_node(), "a"), put(node(1), version(1), {chunk(1)}), condemn_packs{{pack(1)}}});
+  f.apply({make(nth_node(1), root_node(), "a"), put(nth_node(1), version(1), {chunk(1)}), condemn_packs{{pack(1)}}});
   // Condemned, not yet copied: its life must be saved.
   CHECK(copied_packs(f.plan()) == std::vector{pack(1)});
   add(*f.names, {new_pack(pack(2), {chunk(1)})});
@@ -255,7 +256,7 @@ TEST_CASE("an interrupted cleanup is taken up again", "[cleanup]") {
 TEST_CASE("of two copies of a chunk one is enough", "[cleanup]") {
   fixture f;
   add(*f.names, {new_pack(pack(1), {chunk(1)}), new_pack(pack(2), {chunk(1)})});
-  f.apply({make(node(1), root_node(), "a"), put(node(1), version(1), {chunk(1)})});
+  f.apply({make(nth_node(1), root_node(), "a"), put(nth_node(1), version(1), {chunk(1)})});
   auto p = f.plan();
   CHECK(p.dead == std::vector{pack(2)});
   CHECK(p.copied.empty());
@@ -285,7 +286,7 @@ TEST_CASE("whatever is cleaned, every living chunk is still found", "[cleanup]")
         p.table.operations = {batch(50)};
       add(*f.names, {p});
       auto n = 1 + random.below(10);
-      std::vector<operation_body> bodies{make(node(n), random.below(4) ? root_node() : trash_node(), std::to_string(n))};
+      std::vector<operation_body> bodies{make(nth_node(n), random.below(4) ? root_node() : trash_node(), std::to_string(n))};
       std::vector<chunk_id> used;
       for (uint64_t c = 0; c < 40; ++c)
         if (random.below(8) == 0 && f.names->find_chunk(chunk(c)).value())
@@ -293,7 +294,7 @@ TEST_CASE("whatever is cleaned, every living chunk is still found", "[cleanup]")
       std::vector<version_id> replaces;
       if (current.count(n))
         replaces.push_back(version(current[n]));
-      bodies.emplace_back(put(node(n), version(++versions), used, replaces));
+      bodies.emplace_back(put(nth_node(n), version(++versions), used, replaces));
       content[versions] = used;
       current[n] = versions;
       f.apply(bodies, now);
@@ -405,7 +406,7 @@ TEST_CASE("a copy survives the loss of no fewer drives than what it is made from
   add(*f.names, {shaped(1, 6, 0, 6), shaped(2, 3, 3, 6), shaped(3, 10, 2, 1), shaped(4, 4, 2, 6), shaped(5, 10, 6, 8)});
   // One of the three chunks of each lives on.
   for (uint64_t n = 1; n <= 5; ++n)
-    f.apply({make(node(n), root_node(), std::to_string(n)), put(node(n), version(n), {chunk(1000 + n)})});
+    f.apply({make(nth_node(n), root_node(), std::to_string(n)), put(nth_node(n), version(n), {chunk(1000 + n)})});
   auto policies = [&] {
     std::map<pack_id, std::string> found;
     for (const auto& copy : f.plan().copied)
@@ -437,7 +438,7 @@ TEST_CASE("packs that survive less than is asked for are copied for that alone",
   gone.record.seal.shape = {6, 0, 8192};
   add(*f.names, {strong, weak, gathered, gone});
   for (uint64_t n = 1; n <= 4; ++n)
-    f.apply({make(node(n), root_node(), std::to_string(n)), put(node(n), version(n), {chunk(n)})});
+    f.apply({make(nth_node(n), root_node(), std::to_string(n)), put(nth_node(n), version(n), {chunk(n)})});
   REQUIRE(f.names->mark_packs({pack(4)}, {}));
   CHECK(f.plan().copied.empty());
   f.copies.raised = true;

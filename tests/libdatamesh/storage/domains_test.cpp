@@ -27,7 +27,7 @@ public:
   explicit town(uint64_t seed) : random_(std::make_unique<test::seeded_random>(seed)) {}
 
   void add(std::string zone, std::string operated_by, std::string node, uint64_t free = 100 * gib) {
-    drives.push_back({*random_id<drive_id>(*random_), drive_state::ok, free, false, domains_of("", zone, operated_by, node)});
+    drives.push_back({*random_id<drive_id>(*random_), drive_state::ok, free, false, 1, domains_of("", zone, operated_by, node)});
   }
   uint64_t below(uint64_t end) {
     return random_->below(end);
@@ -216,7 +216,7 @@ TEST_CASE("a new drive in a zone that is there takes the place of one drive of a
     // Another disk in a node that is there.
     auto& like = before[in.below(before.size())];
     auto after = before;
-    after.push_back({*drive_id::parse("00112233445566778899aabbccddeeff"), drive_state::ok, 50 * gib, false, like.domains});
+    after.push_back({*drive_id::parse("00112233445566778899aabbccddeeff"), drive_state::ok, 50 * gib, false, 1, like.domains});
     for (int packs = 0; packs < 20; ++packs) {
       auto pack = in.pack();
       auto old_ids = ids_of(*place(before, four_two, pack, 1000));

@@ -15,7 +15,7 @@ constexpr uint32_t shard_length = 4096;
 struct yard {
   explicit yard(size_t count, uint64_t free = 1 << 30) {
     for (size_t i = 0; i < count; ++i)
-      drives.push_back({*random_id<drive_id>(random), drive_state::ok, free, false, domains_of("", "z" + std::to_string(i), "", "")});
+      drives.push_back({*random_id<drive_id>(random), drive_state::ok, free, false, 1, domains_of("", "z" + std::to_string(i), "", "")});
   }
   pack_record pack(uint8_t k, uint8_t m, std::vector<size_t> on) {
     pack_record made;
