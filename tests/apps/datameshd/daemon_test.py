@@ -1447,7 +1447,7 @@ class Mesh(unittest.TestCase):
         self.assertIn("DM-CONFLICT", [one.get("error") for one in told], said)
         self.assertEqual([(one["left"], one["shards"]) for one in told if "left" in one], [(True, 0)], said)
         audits = [one for one in told if "unanswered" in one]
-        self.assertEqual(len(audits), 8, said)
+        self.assertEqual(len(audits), 7, said)
         self.assertTrue(sum(one["passed"] for one in audits) > 0 and all(one["score"] == 1 for one in audits), said)
         self.assertIn("\nno mesh\n", said)
 
