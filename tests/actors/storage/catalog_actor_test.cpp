@@ -32,7 +32,7 @@ struct catalog_room {
   }
 
   static std::string body(uint64_t n) {
-    return encode_body(make(test::node(n), root_node(), "n" + std::to_string(n), node_kind::folder));
+    return encode_body(make(test::nth_node(n), root_node(), "n" + std::to_string(n), node_kind::folder));
   }
   template <class Request>
   static Request with_bodies(std::initializer_list<uint64_t> numbers) {

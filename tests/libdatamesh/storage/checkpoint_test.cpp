@@ -77,7 +77,7 @@ std::vector<std::string> some_parts(size_t part_size = 600) {
   return parts;
 }
 
-operations_entry entry(const device_id& who, uint64_t first, uint64_t last, bool checkpoint = false) {
+operations_entry listed(const device_id& who, uint64_t first, uint64_t last, bool checkpoint = false) {
   operations_entry e;
   e.device = who;
   e.first_sequence = first;
@@ -365,13 +365,13 @@ TEST_CASE("a place in a checkpoint travels as a sequence number", "[checkpoint]"
   for (auto number : {uint64_t{1}, uint64_t{99}, checkpoint_number_max - 1})
     for (auto part : {uint64_t{0}, uint64_t{1}, checkpoint_parts_max - 1}) {
       auto sequence = checkpoint_place{number, part}.sequence();
-      auto back = checkpoint_place::of(entry(device(1), sequence, sequence, true));
+      auto back = checkpoint_place::of(listed(device(1), sequence, sequence, true));
       REQUIRE(back);
       CHECK((back->number == number && back->part == part));
     }
-  CHECK_FALSE(checkpoint_place::of(entry(device(1), 5 * checkpoint_parts_max, 5 * checkpoint_parts_max)));
-  CHECK_FALSE(checkpoint_place::of(entry(device(1), 5 * checkpoint_parts_max, 5 * checkpoint_parts_max + 1, true)));
-  CHECK_FALSE(checkpoint_place::of(entry(device(1), 7, 7, true)));
+  CHECK_FALSE(checkpoint_place::of(listed(device(1), 5 * checkpoint_parts_max, 5 * checkpoint_parts_max)));
+  CHECK_FALSE(checkpoint_place::of(listed(device(1), 5 * checkpoint_parts_max, 5 * checkpoint_parts_max + 1, true)));
+  CHECK_FALSE(checkpoint_place::of(listed(device(1), 7, 7, true)));
 }
 
 TEST_CASE("operations go only when two checkpoints in a row cover them", "[checkpoint]") {
@@ -380,17 +380,17 @@ TEST_CASE("operations go only when two checkpoints in a row cover them", "[check
   SECTION("with one there is nothing to fall back to") {
     auto cover = choose_cover({newer}, {{9, {}}});
     CHECK_FALSE(cover.ready());
-    CHECK_FALSE(cover.drops(entry(device(1), 1, 5)));
-    CHECK_FALSE(cover.drops(entry(device(1), checkpoint_place{9, 0}.sequence(), checkpoint_place{9, 0}.sequence(), true)));
+    CHECK_FALSE(cover.drops(listed(device(1), 1, 5)));
+    CHECK_FALSE(cover.drops(listed(device(1), checkpoint_place{9, 0}.sequence(), checkpoint_place{9, 0}.sequence(), true)));
   }
   SECTION("what both cover, and nothing else") {
     auto cover = choose_cover({older, newer}, {});
     REQUIRE(cover.ready());
-    CHECK(cover.drops(entry(device(1), 1, 10)));
-    CHECK_FALSE(cover.drops(entry(device(1), 10, 11)));
-    CHECK_FALSE(cover.drops(entry(device(1), 11, 20)));
-    CHECK_FALSE(cover.drops(entry(device(2), 1, 5)));
-    CHECK_FALSE(cover.drops(entry(device(3), 1, 1)));
+    CHECK(cover.drops(listed(device(1), 1, 10)));
+    CHECK_FALSE(cover.drops(listed(device(1), 10, 11)));
+    CHECK_FALSE(cover.drops(listed(device(1), 11, 20)));
+    CHECK_FALSE(cover.drops(listed(device(2), 1, 5)));
+    CHECK_FALSE(cover.drops(listed(device(3), 1, 1)));
   }
   SECTION("the last two are kept, older and unreadable ones go") {
     auto oldest = covering(3, {{1, 4}});
@@ -398,7 +398,7 @@ TEST_CASE("operations go only when two checkpoints in a row cover them", "[check
     REQUIRE(cover.ready());
     auto part = [&](uint64_t number) {
       auto sequence = checkpoint_place{number, 3}.sequence();
-      return cover.drops(entry(device(1), sequence, sequence, true));
+      return cover.drops(listed(device(1), sequence, sequence, true));
     };
     CHECK_FALSE(part(1));
     CHECK_FALSE(part(2));
@@ -406,20 +406,20 @@ TEST_CASE("operations go only when two checkpoints in a row cover them", "[check
     CHECK(part(9));
     CHECK(part(11));
     CHECK_FALSE(part(10)); // Not seen, or of a later version.
-    CHECK(cover.drops(entry(device(1), 5, 10)));
+    CHECK(cover.drops(listed(device(1), 5, 10)));
   }
   SECTION("two that each know what the other does not let nothing go") {
     auto aside = covering(4, {{1, 9}, {3, 40}});
     auto cover = choose_cover({older, newer, aside}, {{9, {}}});
     CHECK_FALSE(cover.ready());
-    CHECK_FALSE(cover.drops(entry(device(1), 1, 2)));
+    CHECK_FALSE(cover.drops(listed(device(1), 1, 2)));
   }
   SECTION("nor does a broken one that knew something else") {
     auto beyond = covering(4, {{1, 21}}).header;
     auto cover = choose_cover({older, newer}, {{9, beyond}});
     CHECK_FALSE(cover.ready());
-    CHECK_FALSE(cover.drops(entry(device(1), 1, 2)));
-    CHECK_FALSE(cover.drops(entry(device(1), checkpoint_place{9, 0}.sequence(), checkpoint_place{9, 0}.sequence(), true)));
+    CHECK_FALSE(cover.drops(listed(device(1), 1, 2)));
+    CHECK_FALSE(cover.drops(listed(device(1), checkpoint_place{9, 0}.sequence(), checkpoint_place{9, 0}.sequence(), true)));
   }
   SECTION("nor does a log with a broken link") {
     auto& log = newer.header.devices[device(2)];

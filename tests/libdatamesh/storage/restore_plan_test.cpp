@@ -19,7 +19,7 @@ struct plan_room {
     std::vector<chunk_id> ids;
     for (uint64_t i = 0; i < chunks; ++i)
       ids.push_back(chunk(n * 100 + i));
-    test::apply(*names, {make(test::node(n), parent, name), test::put(test::node(n), version(n), ids)});
+    test::apply(*names, {make(test::nth_node(n), parent, name), test::put(test::nth_node(n), version(n), ids)});
   }
   restore_plan plan(const std::string& path, byte_range range = {}, std::optional<version_id> which = std::nullopt) {
     auto found = names->resolve(path);
@@ -79,12 +79,12 @@ TEST_CASE("a range wants parts of the extents that it touches, and no others", "
 
 TEST_CASE("a walk comes by every file of a folder once, whatever the size of pages", "[restore_plan]") {
   plan_room room;
-  test::apply(*room.names, {make(test::node(1), root_node(), "d", node_kind::folder)});
+  test::apply(*room.names, {make(test::nth_node(1), root_node(), "d", node_kind::folder)});
   std::vector<operation_body> bodies;
   std::vector<std::string> expected{"d"};
   for (uint64_t i = 0; i < 2000; ++i) {
     auto name = "f" + std::to_string(10'000 + i);
-    bodies.emplace_back(make(test::node(100 + i), test::node(1), name, node_kind::folder));
+    bodies.emplace_back(make(test::nth_node(100 + i), test::nth_node(1), name, node_kind::folder));
     expected.push_back("d/" + name);
   }
   test::apply(*room.names, std::move(bodies));
@@ -94,10 +94,10 @@ TEST_CASE("a walk comes by every file of a folder once, whatever the size of pag
 
 TEST_CASE("folders are walked depth first, and roots one behind the other", "[restore_plan]") {
   plan_room room;
-  test::apply(*room.names,
-              {make(test::node(1), root_node(), "a", node_kind::folder), make(test::node(2), test::node(1), "b", node_kind::folder)});
-  room.add_file(3, test::node(2), "x", 1);
-  room.add_file(4, test::node(1), "y", 1);
+  test::apply(*room.names, {make(test::nth_node(1), root_node(), "a", node_kind::folder),
+                            make(test::nth_node(2), test::nth_node(1), "b", node_kind::folder)});
+  room.add_file(3, test::nth_node(2), "x", 1);
+  room.add_file(4, test::nth_node(1), "y", 1);
   auto a = *room.names->resolve("/a");
   auto y = *room.names->resolve("/a/y");
   restore_plan plan{room.names, {{a, "", std::nullopt}, {y, "again/y", std::nullopt}}, {}};
@@ -107,7 +107,7 @@ TEST_CASE("folders are walked depth first, and roots one behind the other", "[re
 TEST_CASE("an old version is restored when it is asked for, and an unknown one is not found", "[restore_plan]") {
   plan_room room;
   room.add_file(1, root_node(), "f", 1);
-  test::apply(*room.names, {test::put(test::node(1), version(2), {chunk(100), chunk(101), chunk(102)}, {version(1)})});
+  test::apply(*room.names, {test::put(test::nth_node(1), version(2), {chunk(100), chunk(101), chunk(102)}, {version(1)})});
   auto newest = room.plan("/f");
   CHECK((**newest.next()).size == 3000);
   auto old = room.plan("/f", {}, version(1));
