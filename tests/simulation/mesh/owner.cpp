@@ -307,6 +307,9 @@ void sim_owner::ask_block(const std::shared_ptr<reading>& of) {
   auto& pack = *of->pack;
   auto index = of->indexes.back();
   if (of->nodes.empty()) {
+    // A look at all is what a repair begins with: what no node has any more is stored again.
+    if (of->deep)
+      pack.at[index].reset();
     of->indexes.pop_back();
     return read_next(of);
   }

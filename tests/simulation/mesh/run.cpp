@@ -82,6 +82,7 @@ private:
   [[nodiscard]] size_t away() const;
   [[nodiscard]] bool may_lose(const sim_place& place) const;
   [[nodiscard]] bool has_whole(const sim_place& place, const owned_pack& pack, size_t index) const;
+  [[nodiscard]] std::string who_knows(const sim_owner& owner, const ticket& by) const;
   [[nodiscard]] std::optional<std::string> what_is_missing() const;
   void replace_drives(sim_place& place);
   bool replace_failed();
@@ -458,8 +459,10 @@ void mesh_run::heal() {
   for (const auto& owner : owners_)
     if (auto undone = owner->undone())
       throw violation{"what an owner began is not done, two hours after all was healed: " + *undone};
-  if (owners_stay_)
-    await_reads();
+  // Also of those who leave: what was stored and lost between two rounds of the siblings is remembered by no node.
+  await_reads();
+  if (auto missing = what_is_missing())
+    throw violation{"its owner did not make up for what is missing: " + *missing};
   // So that everybody knows by then who keeps what.
   pass(2 * habits_.patience);
   if (!owners_stay_)
@@ -486,13 +489,29 @@ void mesh_run::await_reads() {
         throw violation{fmt::format("pack {} does not come back, though all is healed", pack->id().brief())};
 }
 
+/// How many nodes have some of its pack, and how many of these remember it.
+std::string mesh_run::who_knows(const sim_owner& owner, const ticket& by) const {
+  size_t keepers = 0;
+  size_t remembering = 0;
+  for (const auto& place : places_) {
+    if (place->guests() == nullptr)
+      continue;
+    auto known = place->guests()->siblings(owner.id(), by.shard.pack);
+    auto kept = place->guests()->list(owner.id(), std::nullopt, SIZE_MAX);
+    keepers += kept && std::ranges::any_of(*kept, [&](const ticket& one) { return one.shard.pack == by.shard.pack; });
+    remembering += known && std::ranges::find(*known, by.shard, &ticket::shard) != known->end();
+  }
+  return fmt::format("pack {}, shard {}, which {} of {} nodes with some of it remember", by.shard.pack.brief(), by.shard.index, remembering,
+                     keepers);
+}
+
 std::optional<std::string> mesh_run::what_is_missing() const {
   for (const auto& owner : owners_)
     for (const auto& pack : owner->packs())
       if (pack->acknowledged && !pack->unwanted)
         for (size_t i = 0; i < pack->shards.size(); ++i)
           if (std::ranges::none_of(places_, [&](const auto& place) { return has_whole(*place, *pack, i); }))
-            return fmt::format("pack {}, shard {}", pack->id().brief(), i);
+            return who_knows(*owner, pack->tickets[i]);
   return std::nullopt;
 }
 
