@@ -47,6 +47,11 @@ public:
     return found != kept_.end() && found->second.contains(what);
   }
 
+  [[nodiscard]] bool keeps_any(const peer_id& node) const {
+    auto found = kept_.find(node);
+    return found != kept_.end() && !found->second.empty();
+  }
+
   /// Throws a `violation` where a node that is up has not what it signed for, has again what it signed away, or has more than
   /// *room* of an owner.
   void check(const sim_place& place, const network::grants& room);

@@ -471,7 +471,7 @@ void mesh_run::heal() {
   // One node more comes back with nothing: from here on without a key, where the owners left.
   auto first = below(places_.size());
   for (size_t i = 0; i < places_.size(); ++i)
-    if (auto& place = *places_[(first + i) % places_.size()]; may_lose(place))
+    if (auto& place = *places_[(first + i) % places_.size()]; ledger_.keeps_any(place.id()) && may_lose(place))
       return replace_drives(place);
 }
 
