@@ -26,7 +26,11 @@ public:
     options.group.clear();
     options.own_uid = own_uid;
     socket = options.socket;
-    server_ = must(control::server::listen(inner.node(), std::move(options)));
+    auto server = must(control::server::listen(inner.node(), std::move(options)));
+    {
+      std::lock_guard guard{mutex_};
+      server_ = std::move(server);
+    }
     serving_ = std::thread{[this] {
       server_->run();
     }};
@@ -70,12 +74,12 @@ private:
 
   std::mutex mutex_;
   temp_folder folder_;
+  std::unique_ptr<control::server> server_; ///< Before the node, which tells of things while it is made.
 
 public:
   house inner;
 
 private:
-  std::unique_ptr<control::server> server_;
   std::thread serving_;
 };
 

@@ -147,7 +147,7 @@ TEST_CASE("a block is proved by its path, and nothing else passes for it", "[sha
     auto code = [&](const shard_key& of, uint32_t length, uint32_t at, byte_view content, const block_proof& by) {
       return refusal(check_proof(of, length, at, content, by));
     };
-    auto lies = errc::protocol_violated;
+    auto lies = errc::peer_lies;
     CHECK(code(key, large_guest.shard_length, number, test.blocks(1, number, 1), proof) == lies);
     CHECK(code(key, large_guest.shard_length, (number + 1) % 4, block, proof) == lies);
     CHECK(code({key.pack, 1}, large_guest.shard_length, number, block, proof) == lies);
