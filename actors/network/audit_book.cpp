@@ -1,5 +1,6 @@
 #include "network/audit_book.hpp"
 
+#include <array>
 #include <bit>
 
 namespace datamesh::network {
@@ -16,13 +17,35 @@ audit_book::~audit_book() {
   write();
 }
 
-result<challenge> audit_book::next(const shard_key& shard, uint32_t blocks) const {
+result<uint64_t> audit_book::draw() const {
   std::array<std::byte, 8> chance{};
-  if (auto drawn = env_.random->fill(chance); !drawn)
-    return fail(drawn.error());
-  auto block = static_cast<uint32_t>(std::bit_cast<uint64_t>(chance) % blocks);
+  return env_.random->fill(chance).map([&] { return std::bit_cast<uint64_t>(chance); });
+}
+
+uint64_t audit_book::left(clock::monotonic_time now) const {
+  auto missing =
+      all_left_at_ <= now ? 0 : static_cast<uint64_t>((all_left_at_ - now + audit_interval - std::chrono::nanoseconds{1}) / audit_interval);
+  return audits_at_once - std::min(missing, audits_at_once);
+}
+
+result<bool> audit_book::is_due(const shard_key& shard, uint64_t of) {
+  auto chance = draw();
+  if (!chance)
+    return fail(chance.error());
   std::lock_guard guard{mutex_};
-  return record_.next(shard, block);
+  auto now = env_.clock->monotonic();
+  auto chosen = *chance % std::max<uint64_t>(of, 1) < left(now);
+  if (chosen)
+    all_left_at_ = std::max(all_left_at_, now) + audit_interval;
+  return chosen || record_.owes(shard);
+}
+
+result<challenge> audit_book::next(const shard_key& shard, uint32_t blocks) const {
+  auto chance = draw();
+  if (!chance)
+    return fail(chance.error());
+  std::lock_guard guard{mutex_};
+  return record_.next(shard, static_cast<uint32_t>(*chance % blocks));
 }
 
 audit_outcome audit_book::note(const challenge& what, audit_outcome outcome) {

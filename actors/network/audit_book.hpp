@@ -12,6 +12,9 @@ namespace datamesh::network {
 
 /// What was passed is written down after so long at the latest; all else at once.
 inline constexpr auto audits_written_after = std::chrono::minutes{1};
+/// A node is asked for no more blocks than so many at once, and as many a day.
+inline constexpr uint64_t audits_at_once = 32;
+inline constexpr auto audit_interval = std::chrono::minutes{45};
 
 class audit_book {
 public:
@@ -22,6 +25,9 @@ public:
   audit_book(const audit_book&) = delete;
   audit_book& operator=(const audit_book&) = delete;
 
+  /// Whether this shard is to be proved now, of so many that the node keeps: what it owes an answer to always is,
+  /// others by chance, as far as there are audits left. `random_failed`.
+  [[nodiscard]] result<bool> is_due(const shard_key& shard, uint64_t of);
   /// A block of a shard of so many: what the node owes an answer to, or one by chance. `random_failed`.
   [[nodiscard]] result<challenge> next(const shard_key& shard, uint32_t blocks) const;
   audit_outcome note(const challenge& what, audit_outcome outcome);
@@ -32,6 +38,8 @@ public:
 
 private:
   void write();
+  [[nodiscard]] result<uint64_t> draw() const;
+  [[nodiscard]] uint64_t left(clock::monotonic_time now) const;
 
   environment env_;
   std::string path_;
@@ -39,6 +47,7 @@ private:
   audit_record record_;
   bool changed_ = false;
   clock::monotonic_time written_;
+  clock::monotonic_time all_left_at_{}; ///< When all of `audits_at_once` are left again.
 };
 
 } // namespace datamesh::network

@@ -126,6 +126,7 @@ private:
     request.set_peer(std::string{report_.peer.text()});
     request.set_timeout_ms(static_cast<uint32_t>(std::max<int64_t>(wait.count(), 1)));
     request.set_message(message_to(peer_part::line, encode(line_request{want})));
+    request.set_answer_max(want);
     self_->request(parts_.links, wait + grace, std::move(request), body)
         .then(
             [this, take](const v1::PeerAnswer& answer, const bytes& beside) mutable {

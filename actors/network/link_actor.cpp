@@ -188,8 +188,9 @@ caf::result<v1::PeerAnswer, bytes> ask(link_pointer self, const v1::AskPeer& req
   auto token = ++self->state.last_token;
   self->state.asking.emplace(token, ask_promise{promise, attempted});
   auto wait = std::min(std::chrono::milliseconds{request.timeout_ms()}, longest_wait);
-  self->state.sockets->post([token, whom = *peer, message = request.message(), body, wait](socket_side& on) mutable {
-    on.hub.ask(token, whom, std::move(message), std::move(body), on.after(wait));
+  request_terms terms{request.answer_max(), work_kind_of(request.work())};
+  self->state.sockets->post([token, whom = *peer, message = request.message(), body, wait, terms](socket_side& on) mutable {
+    on.hub.ask(token, whom, std::move(message), std::move(body), on.after(wait), terms);
   });
   return promise;
 }

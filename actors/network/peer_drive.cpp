@@ -7,8 +7,6 @@
 #include "storage/ask.hpp"
 #include "storage/shard_index.hpp"
 
-#include <array>
-#include <bit>
 #include <set>
 
 namespace datamesh::network {
@@ -26,10 +24,6 @@ constexpr auto stored_in = 20 * peer_answers_in;
 /// Bytes that a node is taken to have room for until it says so, which it is asked when a vault is
 /// opened. One that has none refuses the shard.
 constexpr uint64_t room_to_try = 1 << 30;
-/// A quick look has each shard prove a block where there are no more than so many, and so many of them by chance
-/// where there are more, but no fewer than one in `audited_at_least`.
-constexpr uint64_t audited_at_once = 256;
-constexpr uint64_t audited_at_least = 16;
 /// A node that leaves so many requests in a row without an answer, though it has a link, counts as one that is away,
 /// for so long: else every shard that lies there is waited for.
 constexpr uint32_t silent_at_most = 5;
@@ -38,9 +32,9 @@ constexpr auto silent_for = std::chrono::minutes{10};
 class peer_drive final : public shard_place {
 public:
   peer_drive(caf::actor_system& sys, const environment& env, peer_drive_options options, std::unique_ptr<shard_index> index)
-      : sys_(sys), time_(env.clock), random_(env.random), peer_(options.peer), folder_(peer_folder(options.peer)),
-        access_(std::move(options.access)), index_(std::move(index)), audits_(env, options.index_folder + ".audits"),
-        standing_(std::make_shared<peer_standing>()), watch_(spawn_peer_watch(sys, env.clock, access_, peer_, standing_)) {
+      : sys_(sys), time_(env.clock), peer_(options.peer), folder_(peer_folder(options.peer)), access_(std::move(options.access)),
+        index_(std::move(index)), audits_(env, options.index_folder + ".audits"), standing_(std::make_shared<peer_standing>()),
+        watch_(spawn_peer_watch(sys, env.clock, access_, peer_, standing_)) {
     access_->watch(peer_, standing_);
   }
   ~peer_drive() override {
@@ -131,7 +125,7 @@ public:
     return parse_shard_header(as_view(answer->first.header()));
   }
 
-  [[nodiscard]] result<void> read_checked(const shard_header& header, uint32_t first_block, byte_span out) const override {
+  [[nodiscard]] result<void> read_checked(const shard_header& header, uint32_t first_block, byte_span out, work_kind work) const override {
     auto known = find_ticket({header.pack.id, header.index});
     if (!known)
       return fail(known.error());
@@ -139,7 +133,7 @@ public:
     while (!out.empty()) {
       auto length = std::min(out.size(), blocks_bytes_max);
       auto count = static_cast<uint32_t>((length + block_size - 1) / block_size);
-      auto answer = read(known->by, encoded, first_block, count);
+      auto answer = read(known->by, encoded, first_block, count, work);
       if (!answer)
         return fail(answer.error());
       std::ranges::copy(byte_view{answer->second}.first(length), out.begin());
@@ -158,7 +152,7 @@ public:
     if (!known)
       return fail(known.error());
     auto is_due = known->by.expiry - time_->wall() < ticket_life / 2;
-    auto chosen = is_audited();
+    auto chosen = audits_.is_due(key, index_->totals().shard_count);
     if (!chosen)
       return fail(chosen.error());
     if (*chosen)
@@ -180,7 +174,7 @@ public:
     auto length = header->pack.shape.shard_length;
     for (uint32_t at = 0; at < length; at += blocks_bytes_max) {
       auto part = byte_span{blocks}.first(std::min<size_t>(blocks.size(), length - at));
-      if (auto good = read_checked(*header, at / block_size, part); !good)
+      if (auto good = read_checked(*header, at / block_size, part, work_kind::scrub); !good)
         return good;
     }
     return {};
@@ -274,15 +268,6 @@ private:
 
   // -- audits ----------------------------------------------------------------------------------------
 
-  [[nodiscard]] result<bool> is_audited() const {
-    auto shards = std::max<uint64_t>(index_->totals().shard_count, 1);
-    auto one_in = std::clamp<uint64_t>(shards / audited_at_once, 1, audited_at_least);
-    std::array<std::byte, 8> chance{};
-    if (auto drawn = random_->fill(chance); !drawn)
-      return fail(drawn.error());
-    return std::bit_cast<uint64_t>(chance) % one_in == 0;
-  }
-
   [[nodiscard]] result<bytes> challenge_node(const ticket& by, uint32_t block) const {
     auto through = way();
     if (!through)
@@ -358,10 +343,12 @@ private:
     return sign(through.mesh, std::move(by), *signer);
   }
 
-  [[nodiscard]] result<void> send(const peer_access::way& through, const ticket& by, const shard_header& header, bytes body) const {
+  [[nodiscard]] result<void> send(const peer_access::way& through, const ticket& by, const shard_header& header, bytes body,
+                                  work_kind work) const {
     v1::StoreAtPeer request;
     request.set_ticket(std::string{as_text(by.raw)});
     request.set_header(std::string{as_text(encode_shard_header(header, false))});
+    request.set_work(static_cast<uint32_t>(work));
     auto stored = ask_node<v1::StoredAtPeer>(through, stored_in, std::move(request), std::move(body));
     if (stored)
       return {};
@@ -382,7 +369,7 @@ private:
     auto by = sign_ticket(*through, write.vault, key, write.header.pack.shape.shard_length, there ? there->by.number : 0);
     if (!by)
       return fail(by.error());
-    if (auto sent = send(*through, *by, write.header, write.body); !sent)
+    if (auto sent = send(*through, *by, write.header, write.body, write.work); !sent)
       return sent;
     shard_record record{key, write.header.pack.shape, time_->wall().time_since_epoch().count(), true};
     rows.put(record, there.has_value(), as_text(by->raw));
@@ -448,8 +435,8 @@ private:
     return index_->write(std::move(rows), durability::synced);
   }
 
-  [[nodiscard]] result<std::pair<v1::ReadFromPeer, bytes>> read(const ticket& by, const bytes& header, uint32_t first,
-                                                                uint32_t count) const {
+  [[nodiscard]] result<std::pair<v1::ReadFromPeer, bytes>> read(const ticket& by, const bytes& header, uint32_t first, uint32_t count,
+                                                                work_kind work = work_kind::client) const {
     auto through = way();
     if (!through)
       return fail(through.error());
@@ -458,6 +445,7 @@ private:
     request.set_header(std::string{as_text(header)});
     request.set_first(first);
     request.set_count(count);
+    request.set_work(static_cast<uint32_t>(work));
     auto answer = ask_node<v1::ReadFromPeer, bytes>(*through, 2 * peer_answers_in + grace, std::move(request));
     if (answer)
       return answer;
@@ -538,7 +526,7 @@ private:
     auto by = sign_ticket(*through, known.by.owner, known.by.shard, known.by.size, known.by.number);
     if (!by)
       return fail(by.error());
-    if (auto sent = send(*through, *by, header, {}); !sent)
+    if (auto sent = send(*through, *by, header, {}, work_kind::scrub); !sent)
       return sent;
     std::lock_guard guard{index_mutex_};
     auto still = index_->find(known.record.key);
@@ -551,7 +539,6 @@ private:
 
   caf::actor_system& sys_;
   std::shared_ptr<const clock> time_;
-  std::shared_ptr<random_source> random_;
   peer_id peer_;
   std::string folder_;
   std::shared_ptr<peer_access> access_;

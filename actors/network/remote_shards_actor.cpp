@@ -50,15 +50,18 @@ struct remote {
   network_id mesh;
   peer_id peer;
   milliseconds wait;
+  work_kind work = work_kind::client;
 
   /// Calls *take* with a message of that kind and the body beside it, or *failed*. What else
   /// comes must not be.
   template <class Answer, class Take, class Failed>
-  void ask(const shard_request& what, const bytes& body, Take take, Failed failed) const {
+  void ask(const shard_request& what, const bytes& body, Take take, Failed failed, size_t answer_max = 0) const {
     v1::AskPeer request;
     request.set_peer(std::string{peer.text()});
     request.set_timeout_ms(static_cast<uint32_t>(wait.count()));
     request.set_message(message_to(peer_part::shards, encode(what)));
+    request.set_answer_max(static_cast<uint32_t>(answer_max));
+    request.set_work(static_cast<uint32_t>(work));
     self->request(links, wait + grace, std::move(request), body)
         .then(
             [take, failed](const v1::PeerAnswer& answer, const bytes& beside) mutable {
@@ -79,10 +82,10 @@ struct remote_maker {
   network_id mesh;
 
   template <class Request>
-  [[nodiscard]] result<remote> operator()(const Request& request) const {
+  [[nodiscard]] result<remote> operator()(const Request& request, work_kind work = work_kind::client) const {
     if (request.peer().size() != peer_id::size || request.timeout_ms() == 0)
       return fail(errc::invalid_argument, "ask a node about a shard");
-    return remote{self, links, mesh, peer_id::from(as_view(request.peer())), milliseconds{request.timeout_ms()}};
+    return remote{self, links, mesh, peer_id::from(as_view(request.peer())), milliseconds{request.timeout_ms()}, work};
   }
 };
 
@@ -166,7 +169,7 @@ private:
 
 caf::result<v1::StoredAtPeer> store(const remote_maker& make, const v1::StoreAtPeer& request, const bytes& body) {
   constexpr auto attempted = "store a shard on another node";
-  auto to = make(request);
+  auto to = make(request, work_kind_of(request.work()));
   if (!to)
     return to_caf(to.error());
   auto by = read_ticket(as_view(request.ticket()));
@@ -211,12 +214,12 @@ void read_blocks(const remote& from, const ticket& by, const storage::shard_head
           return kept.deliver(to_caf(good.error()));
         deliver_header(kept, header, blocks);
       },
-      failing(promise));
+      failing(promise), size_t{count} * storage::block_size);
 }
 
 caf::result<v1::ReadFromPeer, bytes> read(const remote_maker& make, const v1::ReadAtPeer& request) {
   constexpr auto attempted = "read a shard of another node";
-  auto from = make(request);
+  auto from = make(request, work_kind_of(request.work()));
   if (!from)
     return to_caf(from.error());
   auto by = read_ticket(as_view(request.ticket()));
@@ -259,7 +262,7 @@ caf::result<v1::ReadFromPeer, bytes> read(const remote_maker& make, const v1::Re
 
 caf::result<v1::Done, bytes> challenge(const remote_maker& make, const v1::ProveAtPeer& request) {
   constexpr auto attempted = "challenge a node";
-  auto whom = make(request);
+  auto whom = make(request, work_kind::scrub);
   if (!whom)
     return to_caf(whom.error());
   auto by = read_ticket(as_view(request.ticket()));
@@ -274,7 +277,7 @@ caf::result<v1::Done, bytes> challenge(const remote_maker& make, const v1::Prove
           return kept.deliver(to_caf(good.error()));
         kept.deliver(v1::Done{}, content);
       },
-      failing(kept));
+      failing(kept), storage::block_size);
   return promise;
 }
 

@@ -450,6 +450,7 @@ private:
     request.set_header(std::string{as_text(from.header)});
     request.set_first(first);
     request.set_count(count);
+    request.set_work(static_cast<uint32_t>(work_kind::repair));
     storage::asker self{sys_, parts_.place};
     // Each block was checked against the pack id.
     auto found = ask_with<v1::ReadFromPeer, bytes>(self.ptr(), way_->shards, 2 * node_answers_in + grace, std::move(request));
@@ -469,6 +470,7 @@ private:
       auto request = request_to<v1::StoreAtPeer>(node);
       request.set_ticket(std::string{as_text(loss.lost.raw)});
       request.set_header(std::string{as_text(encode_shard_header(header, false))});
+      request.set_work(static_cast<uint32_t>(work_kind::repair));
       storage::asker self{sys_, parts_.place};
       auto stored = ask<v1::StoredAtPeer>(self.ptr(), way_->shards, stored_in, std::move(request), body);
       if (stored)

@@ -45,7 +45,8 @@ result<std::vector<shard_write>> read_writes(const v1::StoreShards& request, con
       return fail(header.error());
     if (bodies[i].size() != header->pack.shape.shard_length)
       return fail(errc::invalid_argument, "store shards", header->pack.id.brief());
-    writes.push_back({std::move(*header), bodies[i], request.upkeep() ? room_for::upkeep : room_for::data, *vault});
+    writes.push_back(
+        {std::move(*header), bodies[i], request.upkeep() ? room_for::upkeep : room_for::data, *vault, work_kind_of(request.work())});
   }
   return writes;
 }
@@ -139,6 +140,7 @@ struct reader_state {
   std::shared_ptr<const shard_place> store;
   /// Whose disk the thread is to yield, before its first read.
   std::shared_ptr<file_system> yields_to_others;
+  work_kind work = work_kind::client;
   /// Of the shard read last: the blocks of a file come one behind the other.
   std::optional<shard_header> header;
 };
@@ -167,12 +169,13 @@ result<void> read_blocks(reader_state& state, const v1::ReadBlocks& request, byt
       return fail(errc::shard_damaged, "read shard", seal->id.brief());
     header = std::move(*fresh);
   }
-  return state.store->read_checked(*header, request.first_block(), out);
+  return state.store->read_checked(*header, request.first_block(), out, state.work);
 }
 
 drive_reader_actor::behavior_type reader(drive_reader_actor::stateful_pointer<reader_state> self, std::shared_ptr<const shard_place> store,
                                          std::shared_ptr<file_system> yields_to_others) {
   self->state.store = std::move(store);
+  self->state.work = yields_to_others ? work_kind::repair : work_kind::client;
   self->state.yields_to_others = std::move(yields_to_others);
   return {
       [=](const v1::ReadBlocks& request, memory& out) -> caf::result<v1::Done> {

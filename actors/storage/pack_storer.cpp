@@ -72,6 +72,7 @@ void pack_storer::store_on(const run_ptr& run, const drive_table::list& drives, 
   }
   v1::StoreShards request;
   request.set_upkeep(run->upkeep);
+  request.set_work(static_cast<uint32_t>(run->upkeep ? work_kind::repair : work_kind::client));
   request.set_vault(run->finished.vault());
   slices bodies;
   for (auto index : indexes) {

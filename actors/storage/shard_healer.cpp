@@ -109,6 +109,7 @@ result<void> shard_healer::store(const pack_record& pack, uint8_t index, const b
     note_change(self_, *context_);
   v1::StoreShards request;
   request.set_vault(write_id(context_->id));
+  request.set_work(static_cast<uint32_t>(work_kind::repair));
   auto encoded = encode_shard_header(header, pack.seal.shape.shard_length >= inline_shard_max);
   request.add_headers(std::string{as_text(encoded)});
   auto stored = ask<v1::Done>(self_, drive->writer, step_timeout, std::move(request), slices{body});

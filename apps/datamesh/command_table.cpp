@@ -485,8 +485,8 @@ std::vector<command_spec> drive_commands() {
       {.name = "audits",
        .summary = "How far other nodes can be relied upon, and what tells so",
        .text =
-           "Each 'verify', which the daemon does by itself, has nodes prove blocks by chance: of all shards where a node has up to 256, "
-           "of one in 16 at least where it has more. The score is 1 for a node that never failed, and counts what happened last most; "
+           "Each 'verify', which the daemon does by itself, has nodes prove blocks by chance: up to 32 of each node's shards at "
+           "once, and as many a day. The score is 1 for a node that never failed, and counts what happened last most; "
            "the less it is, the less is placed there. A node that has lost shards can make up for it. One that sends what it was not "
            "given, twice for the same block or three times in 90 days, is relied upon no more: it gets nothing new, and what it has is "
            "made again elsewhere.",

@@ -50,6 +50,10 @@ challenge audit_record::next(const shard_key& shard, uint32_t block) const {
   return {shard, due == owed_.end() ? block : due->second.block};
 }
 
+bool audit_record::owes(const shard_key& shard) const {
+  return owed_.contains(shard);
+}
+
 audit_outcome audit_record::note(const challenge& what, audit_outcome outcome, clock::wall_time when) {
   auto& due = owed_[what.shard];
   if (due.block != what.block)

@@ -6,8 +6,8 @@
 // Thread rule: as any value.
 #pragma once
 
+#include "datamesh/audit_report.hpp"
 #include "datamesh/base/clock.hpp"
-#include "datamesh/node.hpp"
 #include "network/shard_ticket.hpp"
 
 #include <deque>
@@ -52,6 +52,9 @@ public:
 
   /// What the node owes an answer to of that shard; else *block*.
   [[nodiscard]] challenge next(const shard_key& shard, uint32_t block) const;
+
+  /// Whether it owes one.
+  [[nodiscard]] bool owes(const shard_key& shard) const;
 
   /// Answers what it counts as: `lost` for a block that was asked for often enough.
   audit_outcome note(const challenge& what, audit_outcome outcome, clock::wall_time when);

@@ -1,7 +1,9 @@
 #include "network/link_hub.hpp"
 
 #include <algorithm>
+#include <array>
 #include <map>
+#include <numeric>
 #include <unordered_map>
 
 namespace datamesh::network {
@@ -35,9 +37,22 @@ struct pending_request {
   std::string message;
   bytes body;
   link_time deadline;
+  request_terms terms;
 
   [[nodiscard]] size_t size() const noexcept {
     return message.size() + body.size();
+  }
+  /// Of the memory for what we ask.
+  [[nodiscard]] size_t cost() const noexcept {
+    auto all = size() + terms.answer_max;
+    return all <= small_bytes ? 0 : all;
+  }
+  [[nodiscard]] size_t kind() const noexcept {
+    return static_cast<size_t>(terms.work);
+  }
+  /// Before which others it goes.
+  [[nodiscard]] size_t rank() const noexcept {
+    return size() <= small_bytes && cost() == 0 ? 0 : 1 + kind();
   }
 };
 
@@ -93,12 +108,13 @@ struct entry {
   bool over = false; ///< It was closed; the peer may still hear why.
   bool shut = false; ///< ... and has heard it.
   bool reading = false;
-  bool dialed = false; ///< Counts as a dial.
-  link_time ends{};    ///< When the last word is over.
-  link_time paused{};  ///< Until when the peer has sent too much.
-  link_time stalled{}; ///< Since when it takes no more.
-  link_time used{};    ///< When something was asked over it last, by either side.
-  link_time moved{};   ///< When bytes last came or went.
+  bool dialed = false;  ///< Counts as a dial.
+  bool starved = false; ///< Waits for memory for what it asks.
+  link_time ends{};     ///< When the last word is over.
+  link_time paused{};   ///< Until when the peer has sent too much.
+  link_time stalled{};  ///< Since when it takes no more.
+  link_time used{};     ///< When something was asked over it last, by either side.
+  link_time moved{};    ///< When bytes last came or went.
   link_time scheduled = link_time::max();
   size_t held = 0;
   uint64_t items = 0; ///< Of the link, that its peer's pace has.
@@ -121,7 +137,7 @@ struct entry {
     return size <= small_bytes || link->output().size() < output_ahead;
   }
   [[nodiscard]] bool takes_request() const {
-    return is_open() && !waiting.empty() && link->has_credit(waiting.front().size()) && takes(waiting.front().size());
+    return !starved && is_open() && !waiting.empty() && link->has_credit(waiting.front().size()) && takes(waiting.front().size());
   }
   [[nodiscard]] bool takes_answer() const {
     return is_open() && !answers.empty() && takes(answers.front().size());
@@ -157,6 +173,8 @@ struct link_hub::impl {
   size_t dials = 0;
   size_t farewells = 0;
   size_t held = 0;
+  std::array<size_t, work_kinds> own{};                  ///< Of `cost`, by kind.
+  std::array<std::deque<uint64_t>, work_kinds> starving; ///< Links whose first request waits for memory.
   bool closing = false;
   bool closed = false;
   bool busy = false;
@@ -190,6 +208,8 @@ struct link_hub::impl {
   void end_unused();
   [[nodiscard]] bool is_reached(const peer_id& peer, const endpoint& at);
   void send_waiting(entry& e);
+  [[nodiscard]] bool has_memory_for(const pending_request& what) const;
+  void release(const pending_request& what);
   void send_answers(entry& e);
   void flush(entry& e);
   [[nodiscard]] bool says_farewell(entry& e);
@@ -424,6 +444,7 @@ void link_hub::impl::take(entry& e, const link_cancelled& what) {
 
 void link_hub::impl::take(entry& e, link_answer& what) {
   auto of = std::move(e.asked.extract(what.id).mapped());
+  release(of);
   if (what.doubled && ask_again(e.facts.peer, of))
     return;
   answered(of.token, std::move(what.failure), std::move(what.message), std::move(what.body));
@@ -453,8 +474,9 @@ bool link_hub::impl::ask_again(const peer_id& peer, pending_request& what) {
 void link_hub::impl::ask_over(entry& e, pending_request what) {
   asks[what.token] = e.number();
   e.waiting_bytes += what.size();
-  auto before = what.size() <= small_bytes ? std::ranges::find_if(e.waiting, [](const auto& one) { return one.size() > small_bytes; })
-                                           : e.waiting.end();
+  auto before = std::ranges::find_if(e.waiting, [rank = what.rank()](const auto& one) { return one.rank() > rank; });
+  // What waits for memory may be behind it now.
+  e.starved = e.starved && before != e.waiting.begin();
   e.waiting.insert(before, std::move(what));
   settle(e.number());
 }
@@ -512,16 +534,40 @@ void link_hub::impl::take(entry& e, const link_closed& what) {
 
 void link_hub::impl::send_waiting(entry& e) {
   while (e.takes_request()) {
+    if (!has_memory_for(e.waiting.front())) {
+      e.starved = true;
+      return starving[e.waiting.front().kind()].push_back(e.number());
+    }
     auto next = std::move(e.waiting.front());
     e.waiting.pop_front();
     e.waiting_bytes -= next.size();
     e.used = now();
-    auto id = e.link->request(next.message, next.body, next.deadline, now());
-    if (id)
-      e.asked.emplace(*id, std::move(next));
-    else
+    auto id = e.link->request(next.message, next.body, next.deadline, now(), next.terms.answer_max);
+    if (!id) {
       answered(next.token, id.error(), {}, {});
+      continue;
+    }
+    own[next.kind()] += next.cost();
+    e.asked.emplace(*id, std::move(next));
   }
+}
+
+bool link_hub::impl::has_memory_for(const pending_request& what) const {
+  auto used = std::accumulate(own.begin(), own.end(), size_t{0});
+  return what.cost() == 0 || own[what.kind()] == 0 || used + what.cost() <= options.own_max >> what.kind();
+}
+
+// Who waits for it goes on in the order of kinds, and within one in that of coming.
+void link_hub::impl::release(const pending_request& what) {
+  if (what.cost() == 0)
+    return;
+  own[what.kind()] -= what.cost();
+  for (auto& kind : starving)
+    for (auto number : std::exchange(kind, {}))
+      if (auto* e = find(number); e != nullptr) {
+        e->starved = false;
+        settle(number);
+      }
 }
 
 void link_hub::impl::send_answers(entry& e) {
@@ -787,7 +833,7 @@ void link_hub::connect(uint64_t token, const endpoint& to, std::optional<peer_id
   self.settle(socket);
 }
 
-void link_hub::ask(uint64_t token, const peer_id& peer, std::string message, bytes body, link_time deadline) {
+void link_hub::ask(uint64_t token, const peer_id& peer, std::string message, bytes body, link_time deadline, const request_terms& terms) {
   turn taken{*impl_};
   constexpr auto attempted = "ask another node";
   auto& self = *impl_;
@@ -807,7 +853,7 @@ void link_hub::ask(uint64_t token, const peer_id& peer, std::string message, byt
   auto size = message.size() + body.size();
   if (e.waiting.size() >= self.options.waiting_max || e.waiting_bytes + size > self.options.waiting_bytes_max)
     return refuse(errc::capacity_exceeded, "too many requests wait for it");
-  self.ask_over(e, {token, std::move(message), std::move(body), deadline});
+  self.ask_over(e, {token, std::move(message), std::move(body), deadline, terms});
 }
 
 void link_hub::impl::answered(uint64_t token, std::optional<error> failure, std::string message, bytes body) {
@@ -846,7 +892,8 @@ void link_hub::answer(const request_key& key, std::string message, bytes body) {
     return answer(key, errc::internal);
   pending_answer next{key.id, std::move(message), std::move(body)};
   e->answers_bytes += next.size();
-  auto before = next.size() <= small_bytes ? e->answers.begin() : e->answers.end();
+  auto before = next.size() <= small_bytes ? std::ranges::find_if(e->answers, [](const auto& one) { return one.size() > small_bytes; })
+                                           : e->answers.end();
   e->answers.insert(before, std::move(next));
   impl_->settle(key.link);
 }
@@ -915,6 +962,10 @@ size_t link_hub::size() const noexcept {
 
 size_t link_hub::held() const noexcept {
   return impl_->held;
+}
+
+size_t link_hub::own() const noexcept {
+  return std::accumulate(impl_->own.begin(), impl_->own.end(), size_t{0});
 }
 
 const admission& link_hub::door() const noexcept {

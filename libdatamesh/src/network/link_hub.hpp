@@ -8,6 +8,7 @@
 // Not thread-safe; lives on the thread of its transport.
 #pragma once
 
+#include "base/work_kind.hpp"
 #include "network/admission.hpp"
 #include "network/peer_link.hpp"
 #include "network/transport.hpp"
@@ -33,6 +34,9 @@ struct hub_options {
   /// `capacity_exceeded`, but for those of links that hold little; beyond it, the links that hold
   /// most are closed, and first those of them over which nothing moves.
   size_t held_max = 64 << 20;
+  /// Bytes of requests of ours that are not answered, with those that they ask for; small ones, as lookups, do not
+  /// count. Repair takes no more than half of them, and scrubbing a quarter, but one of each kind always goes.
+  size_t own_max = 96 << 20;
   /// Open links; when there are more, the one that nobody used for longest goes, if that is
   /// `unused_after` or more.
   size_t links_kept = 256;
@@ -52,6 +56,12 @@ struct link_facts {
   peer_id peer;
   endpoint address;
   link_side side{};
+};
+
+/// What the answer to a request may be, and whom it is for.
+struct request_terms {
+  size_t answer_max = 0; ///< Bytes of its body that are asked for. More is taken, and counts as held for the peer.
+  work_kind work = work_kind::client;
 };
 
 /// One request of a peer.
@@ -94,8 +104,9 @@ public:
   /// the node is reached at that address, which is not known of one that dialed us
   void connect(uint64_t token, const endpoint& to, std::optional<peer_id> expected, bool there = false);
   /// Asks a node with which there is a link: `unavailable` where there is none,
-  /// `capacity_exceeded` when the request is too large or too many wait, `timed_out`.
-  void ask(uint64_t token, const peer_id& peer, std::string message, bytes body, link_time deadline);
+  /// `capacity_exceeded` when the request is too large or too many wait, `timed_out`. What is small goes first, then
+  /// the kinds of work in their order.
+  void ask(uint64_t token, const peer_id& peer, std::string message, bytes body, link_time deadline, const request_terms& terms = {});
   /// Nobody waits for that answer any more: it is `cancelled`.
   void give_up(uint64_t token);
   /// Answers a request; nobody is told when the link is gone.
@@ -113,6 +124,8 @@ public:
   [[nodiscard]] size_t size() const noexcept;
   /// Bytes that the peers make us hold.
   [[nodiscard]] size_t held() const noexcept;
+  /// Bytes that we asked and asked for, as `hub_options::own_max` bounds them.
+  [[nodiscard]] size_t own() const noexcept;
   [[nodiscard]] const admission& door() const noexcept;
 
   // By the transport.

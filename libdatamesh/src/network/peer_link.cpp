@@ -68,6 +68,7 @@ struct credit {
 /// A request of ours that the peer has not answered.
 struct asked {
   size_t size = 0;
+  size_t answer_max = 0; ///< Bytes of the body that it asks for.
   link_time deadline;
   bool abandoned = false; ///< Has had its answer from us; the peer still works on it.
 };
@@ -159,6 +160,7 @@ struct peer_link::impl {
   uint64_t last_asked = 0;
   uint64_t last_taken = 0;
   std::map<uint64_t, asked> outgoing;
+  size_t expected = 0; ///< Bytes that were asked for.
   std::map<uint64_t, taken> incoming;
 
   void end(const error& reason, link_refusal refused = link_refusal::none, bool doubled = false);
@@ -209,6 +211,7 @@ void peer_link::impl::end(const error& reason, link_refusal refused, bool double
     if (!what.abandoned)
       events.push_back(link_answer{id, reason.as(errc::unavailable, "ask another node"), {}, {}, doubled});
   outgoing.clear();
+  expected = 0;
   incoming.clear();
   theirs.requests = 0;
   theirs.bytes = 0;
@@ -451,6 +454,7 @@ void peer_link::impl::take_answer(const frame& from) {
   auto was = found->second;
   outgoing.erase(found);
   ours.give_back(was.size);
+  expected -= was.answer_max;
   if (was.abandoned)
     return;
   link_answer answer{message.id(), std::nullopt, std::move(*message.mutable_message()), bytes::copy_of(from.body())};
@@ -550,7 +554,7 @@ bool peer_link::has_credit(size_t size) const noexcept {
   return impl_->open && impl_->ours.has_room(size) && impl_->tls.output_size() <= output_high;
 }
 
-result<uint64_t> peer_link::request(std::string message, byte_view body, link_time deadline, link_time now) {
+result<uint64_t> peer_link::request(std::string message, byte_view body, link_time deadline, link_time now, size_t answer_max) {
   constexpr auto attempted = "ask another node";
   auto& self = *impl_;
   if (!self.open)
@@ -570,7 +574,8 @@ result<uint64_t> peer_link::request(std::string message, byte_view body, link_ti
     return fail(sent.error());
   }
   self.ours.take(size);
-  self.outgoing.emplace(self.last_asked, asked{size, deadline, false});
+  self.outgoing.emplace(self.last_asked, asked{size, answer_max, deadline, false});
+  self.expected += answer_max;
   return self.last_asked;
 }
 
@@ -643,7 +648,9 @@ size_t peer_link::held() const noexcept {
   const auto& self = *impl_;
   // The reader takes memory ahead of the bytes.
   auto reading = self.partial == 0 ? 0 : std::max<size_t>(2 * self.partial, 64 << 10);
-  return self.tls.output_size() + reading + self.theirs.bytes;
+  auto read_for_us = std::min(reading, 2 * self.expected);
+  auto unsent_of_ours = std::min<size_t>(self.tls.output_size(), self.ours.bytes);
+  return self.tls.output_size() - unsent_of_ours + reading - read_for_us + self.theirs.bytes;
 }
 
 size_t peer_link::owed() const noexcept {

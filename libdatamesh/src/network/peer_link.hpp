@@ -109,7 +109,8 @@ public:
   /// that are small.
   [[nodiscard]] uint64_t items() const noexcept;
   /// Bytes that the peer makes us hold: unsent, of a frame that is not whole, of
-  /// requests that are not answered.
+  /// requests that are not answered. What we asked and what was to come of it is not among
+  /// them: who asks bounds that.
   [[nodiscard]] size_t held() const noexcept;
   /// Requests of the peer that are not answered.
   [[nodiscard]] size_t owed() const noexcept;
@@ -125,7 +126,8 @@ public:
   [[nodiscard]] bool has_credit(size_t size) const noexcept;
   /// Sends a request and answers its number. `capacity_exceeded` when it is too large
   /// or the peer or the wire takes no more now; `unavailable` when the link is not open.
-  [[nodiscard]] result<uint64_t> request(std::string message, byte_view body, link_time deadline, link_time now);
+  /// @param answer_max bytes of the body that is asked for
+  [[nodiscard]] result<uint64_t> request(std::string message, byte_view body, link_time deadline, link_time now, size_t answer_max = 0);
   /// Nobody waits for it any more: it is answered `cancelled` at once.
   void cancel(uint64_t id);
   /// `not_found` when the peer waits for no such answer; `capacity_exceeded` when it is

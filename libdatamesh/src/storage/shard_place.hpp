@@ -5,8 +5,9 @@
 // all const members from any thread meanwhile.
 #pragma once
 
+#include "base/work_kind.hpp"
+#include "datamesh/audit_report.hpp"
 #include "datamesh/base/environment.hpp"
-#include "datamesh/node.hpp"
 #include "storage/shard.hpp"
 
 namespace datamesh::storage {
@@ -30,6 +31,7 @@ struct shard_write {
   bytes body; ///< `shape.shard_length` bytes; aligned memory is written directly.
   room_for what = room_for::data;
   vault_id vault{}; ///< Whose it is, for `shards_changed`; zero for nobody's.
+  work_kind work = work_kind::client;
 };
 
 /// What the index knows of a shard.
@@ -108,7 +110,8 @@ public:
 
   /// Reads blocks [first_block, ...] that cover *out* and checks each against the
   /// header. *out* begins at a block border and ends at one or at the shard's end.
-  [[nodiscard]] virtual result<void> read_checked(const shard_header& header, uint32_t first_block, byte_span out) const = 0;
+  [[nodiscard]] virtual result<void> read_checked(const shard_header& header, uint32_t first_block, byte_span out,
+                                                  work_kind work = work_kind::client) const = 0;
 
   [[nodiscard]] virtual result<std::optional<shard_record>> find(const shard_key& key) const = 0;
 

@@ -660,7 +660,8 @@ result<void> shard_store::read(const shard_key& key, uint32_t offset, byte_span 
   return impl_->reader->read(key, offset, out);
 }
 
-result<void> shard_store::read_checked(const shard_header& header, uint32_t first_block, byte_span out) const {
+// Who reads for what says so to the disk by its thread: `file_system::yield_disk`.
+result<void> shard_store::read_checked(const shard_header& header, uint32_t first_block, byte_span out, work_kind) const {
   return impl_->reader->read_checked(header, first_block, out);
 }
 

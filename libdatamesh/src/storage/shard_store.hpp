@@ -70,7 +70,8 @@ public:
   /// Reads body bytes [offset, offset + out.size()) without checking them.
   /// `shard_missing` when there is no such shard.
   [[nodiscard]] result<void> read(const shard_key& key, uint32_t offset, byte_span out) const;
-  [[nodiscard]] result<void> read_checked(const shard_header& header, uint32_t first_block, byte_span out) const override;
+  [[nodiscard]] result<void> read_checked(const shard_header& header, uint32_t first_block, byte_span out,
+                                          work_kind work = work_kind::client) const override;
   [[nodiscard]] result<std::optional<shard_record>> find(const shard_key& key) const override;
   [[nodiscard]] result<void> check_quick(const shard_key& key) const override;
   [[nodiscard]] result<void> check_deep(const shard_key& key) const override;

@@ -1,6 +1,7 @@
 // What a node is made to prove, over sockets of the loopback address, and what is made of its answers.
 #include "network/peer_drive.hpp"
 
+#include "network/audit_book.hpp"
 #include "storage/shard_index.hpp"
 #include "tests/actors/network/asking_place.hpp"
 #include "tests/libdatamesh/network/guest_fixture.hpp"
@@ -207,4 +208,20 @@ TEST_CASE("a node that has a link and leaves everything unanswered counts as awa
   CHECK_FALSE(test.drive->is_in_place());
   test.house.time->advance(std::chrono::minutes{11});
   CHECK(test.drive->is_in_place());
+}
+
+TEST_CASE("looks that follow one another have a node prove so many blocks and no more, but for what it owes", "[audits]") {
+  audit_test test;
+  const auto& blocks = test.there.told->blocks;
+  for (uint64_t i = 0; i < audits_at_once + 8; ++i)
+    REQUIRE(test.look() == errc{});
+  CHECK(blocks.size() == audits_at_once);
+  test.house.time->advance(audit_interval);
+  test.there.told->set({manner::silent, manner::honest});
+  CHECK(test.look() == errc::drive_missing);
+  CHECK(test.look() == errc{});
+  REQUIRE(blocks.size() == audits_at_once + 2);
+  CHECK(blocks[audits_at_once] == blocks[audits_at_once + 1]);
+  CHECK(test.look() == errc{});
+  CHECK(blocks.size() == audits_at_once + 2);
 }

@@ -105,8 +105,9 @@ struct place {
     hub.connect(++tokens, to.wire.at(), to.id());
     return tokens;
   }
-  uint64_t ask(const place& whom, std::string message, std::string_view body = {}, link_time::duration within = 10s) {
-    hub.ask(++tokens, whom.id(), std::move(message), bytes::copy_of(body), node.wall->monotonic() + within);
+  uint64_t ask(const place& whom, std::string message, std::string_view body = {}, link_time::duration within = 10s,
+               const request_terms& terms = {}) {
+    hub.ask(++tokens, whom.id(), std::move(message), bytes::copy_of(body), node.wall->monotonic() + within, terms);
     return tokens;
   }
   std::optional<errc> failure(uint64_t token) const {
@@ -950,6 +951,112 @@ TEST_CASE("when links hold too much, one goes over which nothing moves before on
   p.net.run();
   REQUIRE(p.one.told.downs.size() == 1);
   CHECK(p.one.told.downs[0].what.peer == idle.id());
+}
+
+/// One that is linked with many.
+struct one_and_many {
+  one_and_many(const hub_options& options, uint8_t count) : one(net, 1, at(1), options) {
+    for (uint8_t i = 0; i < count; ++i) {
+      many.push_back(std::make_unique<place>(net, 10 + i, at(static_cast<uint8_t>(10 + i))));
+      one.connect(*many.back());
+    }
+    net.run();
+    REQUIRE(one.told.ups.size() == count);
+  }
+
+  [[nodiscard]] std::vector<std::string> asked() const {
+    std::vector<std::string> all;
+    for (const auto& each : many)
+      for (const auto& request : each->told.requests)
+        all.push_back(request.message);
+    return all;
+  }
+  /// What is asked of them now is answered with a MiB, and so is what is asked after that.
+  void answer_all() {
+    std::string body(1 << 20, 'b');
+    std::map<const place*, size_t> done;
+    for (bool any = true; any;) {
+      any = false;
+      for (auto& each : many)
+        for (auto& from = done[each.get()]; from < each->told.requests.size(); ++from, any = true)
+          each->hub.answer(each->told.requests[from].key, "", bytes::copy_of(body));
+      net.run();
+    }
+  }
+
+  memory_net net{std::make_shared<manual_clock>()};
+  place one;
+  std::vector<std::unique_ptr<place>> many;
+};
+
+TEST_CASE("what a node asked for is not held against those who send it, and what it did not ask for is", "[link_hub]") {
+  auto tight = usual();
+  tight.held_max = 4 << 20;
+  one_and_many p{tight, 8};
+  auto asked_for = GENERATE(uint32_t{1} << 20, uint32_t{0});
+  for (auto& each : p.many)
+    p.one.ask(*each, "large", {}, 1h, {asked_for});
+  p.net.run();
+  p.answer_all();
+  REQUIRE(p.one.told.answers.size() == 8);
+  CHECK(p.one.told.downs.empty() == (asked_for > 0));
+  CHECK(p.one.hub.own() == 0);
+}
+
+TEST_CASE("what a node asks for has its bound, in which clients come before repair, and repair before scrubbing", "[link_hub]") {
+  auto tight = usual();
+  tight.own_max = 4 << 20;
+  one_and_many p{tight, 8};
+  constexpr std::array names{"client", "repair", "scrub"};
+  auto ask_all = [&](work_kind work) {
+    for (auto& each : p.many)
+      p.one.ask(*each, names.at(static_cast<size_t>(work)), {}, 1h, {1'000'000, work});
+    p.net.run();
+  };
+  auto count = [&](const char* name) {
+    return std::ranges::count(p.asked(), name);
+  };
+  ask_all(work_kind::scrub);
+  CHECK(count("scrub") == 1);
+  ask_all(work_kind::repair);
+  CHECK(count("repair") == 1);
+  ask_all(work_kind::client);
+  CHECK(count("client") == 2);
+  CHECK(p.one.hub.own() <= tight.own_max);
+  // What is small waits for nobody.
+  p.one.ask(*p.many[0], "small", {}, 1h);
+  p.net.run();
+  CHECK(count("small") == 1);
+
+  std::vector<uint64_t> kinds;
+  p.answer_all();
+  REQUIRE(p.one.told.answers.size() == 25);
+  for (const auto& [token, answer] : p.one.told.answers)
+    CHECK_FALSE(answer.failure);
+  for (auto token : p.one.told.order)
+    kinds.push_back(token <= 8 ? 2 : token <= 16 ? 1 : 0);
+  // But for one of each, which always goes on.
+  auto last_client = std::ranges::find(kinds.rbegin(), kinds.rend(), 0u).base() - kinds.begin();
+  CHECK(std::count(kinds.begin(), kinds.begin() + last_client, 2u) < 8);
+  CHECK(std::count(kinds.begin(), kinds.begin() + last_client, 1u) < 8);
+  CHECK(p.one.hub.own() == 0);
+}
+
+TEST_CASE("a link that goes gives back what was asked for over it", "[link_hub]") {
+  auto tight = usual();
+  tight.own_max = 4 << 20;
+  one_and_many p{tight, 8};
+  for (auto& each : p.many)
+    p.one.ask(*each, "large", {}, 1h, {1'000'000});
+  p.net.run();
+  REQUIRE(p.asked().size() == 4);
+  for (size_t i = 0; i < 4; ++i)
+    p.one.hub.drop(p.many[i]->id(), errc::cancelled);
+  p.net.run();
+  CHECK(p.asked().size() == 8);
+  p.net.pass(61min);
+  CHECK(p.one.told.answers.size() == 8);
+  CHECK(p.one.hub.own() == 0);
 }
 
 TEST_CASE("a node that closes tells all, once, and takes nothing more", "[link_hub]") {
