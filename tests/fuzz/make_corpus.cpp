@@ -496,6 +496,15 @@ void tickets() {
   auto allowed = sign(mesh, permit{owner, {}, {}, day, {}}, signer).value();
   auto kept = sign(mesh, receipt_for(by, key, day), signer).value();
   auto removed = sign(mesh, removal{key, owner, by.shard.pack, gone.name(), day, 3, {}}, signer).value();
+  roster named;
+  named.owner = owner;
+  named.number = 4;
+  named.made = day;
+  named.patience = std::chrono::hours{24};
+  named.nodes = {peer_id::from(crypto::blake3(as_view("one")).view()), peer_id::from(crypto::blake3(as_view("two")).view())};
+  std::ranges::sort(named.nodes);
+  auto list = sign(mesh, named, signer).value();
+  put("ticket", "roster", 0, list.raw);
   put("ticket", "ticket", 0, by.raw);
   put("ticket", "deletion", 0, gone.raw);
   put("ticket", "permit", 0, allowed.raw);
@@ -510,7 +519,8 @@ void tickets() {
                                                               {"prove", prove_block{by.raw, 2}},
                                                               {"delete", delete_pack{gone.raw}},
                                                               {"list", list_shards{allowed.raw, by.shard, 256}},
-                                                              {"room", find_room{allowed.raw}}};
+                                                              {"room", find_room{allowed.raw}},
+                                                              {"roster", keep_roster{list.raw}}};
   for (const auto& [name, what] : requests)
     put("ticket", "ask_" + name, 1, as_view(encode(what)));
   std::vector<std::pair<std::string, shard_answer>> answers{
@@ -518,7 +528,7 @@ void tickets() {
       {"kept", shard_kept{kept.raw}},      {"header", header_found{header}},
       {"proof", prove(pack[1].header, 0)}, {"removed", pack_deleted{removed.raw}},
       {"blocks", blocks_found{}},          {"listed", shards_listed{{by.raw, by.raw}, true}},
-      {"room", room_found{100, 7}}};
+      {"room", room_found{100, 7}},        {"roster", roster_kept{}}};
   for (const auto& [name, what] : answers)
     put("ticket", "told_" + name, 2, as_view(encode(what)));
   put("ticket", "grants", 3, as_view(encode_grants({{owner, 100}, {{}, 0}})));

@@ -44,10 +44,14 @@ void read_words(byte_view data) {
     write_again(*read, data);
   if (auto read = read_permit(data))
     write_again(*read, data);
+  if (auto read = read_roster(data))
+    write_again(*read, data);
   if (auto read = open_ticket(mesh, data))
     fuzz::require(read_ticket(data).has_value(), "what is opened can be read");
   (void) open_deletion(mesh, data);
   (void) open_permit(mesh, data);
+  if (auto read = open_roster(mesh, data))
+    fuzz::require(std::ranges::is_sorted(read->nodes), "a roster names its nodes in order");
   if (auto read = open_receipt(mesh, data))
     write_again(*read, data);
   if (auto read = open_removal(mesh, data))
