@@ -4,6 +4,7 @@
 //   reference [--size MIB] [--rounds N] [--folder FOLDER] [--json]
 #include "datamesh/node.hpp"
 #include "plain.hpp"
+#include "six_nodes.hpp"
 #include "stages.hpp"
 #include "together.hpp"
 
@@ -25,6 +26,7 @@ namespace fs = std::filesystem;
 
 constexpr double stage_bar = 0.9;
 constexpr double whole_bar = 0.85;
+constexpr double mesh_bar = 0.7;
 constexpr double written_per_byte = 1.5; ///< 4+2.
 
 struct settings {
@@ -69,14 +71,26 @@ double limit_of(double cpu_per_byte, double disk_per_byte, uint64_t size) {
   return std::max(cpu_per_byte / cores(), disk_per_byte) * static_cast<double>(size);
 }
 
-double put_limit(const std::vector<stage>& all, uint64_t size) {
-  auto cpu = 1 / rate(all, "read the page cache") + 1 / rate(all, "cut") + 1 / rate(all, "hash chunks") + 1 / rate(all, "seal")
-             + 1 / rate(all, "encode 4+2") + written_per_byte / rate(all, "hash blocks");
+/// CPU seconds a byte.
+double put_cost(const std::vector<stage>& all) {
+  return 1 / rate(all, "read the page cache") + 1 / rate(all, "cut") + 1 / rate(all, "hash chunks") + 1 / rate(all, "seal")
+         + 1 / rate(all, "encode 4+2") + written_per_byte / rate(all, "hash blocks");
+}
+
+double get_cost(const std::vector<stage>& all) {
+  return 1 / rate(all, "hash blocks") + 1 / rate(all, "open") + 1 / rate(all, "hash chunks") + 1 / rate(all, "write the page cache");
+}
+
+/// Of what goes to another node, or comes from it: TLS at both ends, and the node checks what it stores and what it shows.
+double link_cost(const std::vector<stage>& all) {
+  return 1 / rate(all, "TLS, both ends") + 1 / rate(all, "hash blocks");
+}
+
+double put_limit(const std::vector<stage>& all, uint64_t size, double cpu) {
   return limit_of(cpu, written_per_byte / rate(all, "store on six drives"), size);
 }
 
-double get_limit(const std::vector<stage>& all, uint64_t size) {
-  auto cpu = 1 / rate(all, "hash blocks") + 1 / rate(all, "open") + 1 / rate(all, "hash chunks") + 1 / rate(all, "write the page cache");
+double get_limit(const std::vector<stage>& all, uint64_t size, double cpu) {
   return limit_of(cpu, 1 / rate(all, "read from six drives"), size);
 }
 
@@ -125,20 +139,25 @@ result<std::pair<double, double>> store_and_fetch(const std::string& folder, con
   return std::pair{*stored, *fetched};
 }
 
-result<void> measure_whole(const settings& how, const std::string& folder, const std::vector<stage>& stages, whole& put, whole& get) {
-  auto size = how.size_mib << 20;
+result<void> make_source(const std::string& path, uint64_t size) {
   auto env = system_environment();
   std::vector<std::byte> segment(8 << 20);
-  auto source = folder + "/source";
-  std::ofstream out{source, std::ios::binary};
+  std::ofstream out{path, std::ios::binary};
   for (uint64_t done = 0; done < size; done += segment.size()) {
     if (auto filled = env.random->fill(segment); !filled)
       return filled;
     out.write(reinterpret_cast<const char*>(segment.data()), static_cast<std::streamsize>(std::min<uint64_t>(segment.size(), size - done)));
   }
-  out.close();
-  put.limit_seconds = put_limit(stages, size);
-  get.limit_seconds = get_limit(stages, size);
+  return {};
+}
+
+/// What stores a file and fetches it again, in a fresh folder.
+using both_ways = result<std::pair<double, double>> (*)(const std::string& folder, const std::string& source);
+
+/// Medians of as many rounds as *how* says.
+result<void> measure_whole(const settings& how, const std::string& folder, both_ways call, whole& put, whole& get) {
+  auto source = folder + "/source";
+  std::vector<std::byte> segment(8 << 20);
   std::vector<double> stored;
   std::vector<double> fetched;
   for (int round = 0; round < how.rounds; ++round) {
@@ -146,10 +165,10 @@ result<void> measure_whole(const settings& how, const std::string& folder, const
     fs::create_directory(place);
     if (!read_cached(source, segment))
       return fail(errc::io_failed, "read", source);
-    auto times = store_and_fetch(place, source);
+    auto times = call(place, source);
+    fs::remove_all(place);
     if (!times)
       return fail(times.error());
-    fs::remove_all(place);
     stored.push_back(times->first);
     fetched.push_back(times->second);
   }
@@ -160,11 +179,35 @@ result<void> measure_whole(const settings& how, const std::string& folder, const
   return {};
 }
 
+/// On drives of the node, and on those of six others.
+struct wholes {
+  whole put;
+  whole get;
+  whole put_to_nodes;
+  whole get_from_nodes;
+};
+
+result<wholes> measure_wholes(const settings& how, const std::string& folder, const std::vector<stage>& stages) {
+  wholes all;
+  auto size = how.size_mib << 20;
+  if (auto made = make_source(folder + "/source", size); !made)
+    return fail(made.error());
+  all.put.limit_seconds = put_limit(stages, size, put_cost(stages));
+  all.get.limit_seconds = get_limit(stages, size, get_cost(stages));
+  all.put_to_nodes.limit_seconds = put_limit(stages, size, put_cost(stages) + written_per_byte * link_cost(stages));
+  all.get_from_nodes.limit_seconds = get_limit(stages, size, get_cost(stages) + link_cost(stages));
+  if (auto done = measure_whole(how, folder, store_and_fetch, all.put, all.get); !done)
+    return fail(done.error());
+  if (auto done = measure_whole(how, folder, store_and_fetch_by_nodes, all.put_to_nodes, all.get_from_nodes); !done)
+    return fail(done.error());
+  return all;
+}
+
 const char* verdict(double ratio, double bar) {
   return ratio >= bar ? "met" : "missed";
 }
 
-void print_text(const settings& how, const std::vector<stage>& stages, double together, const whole& put, const whole& get) {
+void print_text(const settings& how, const std::vector<stage>& stages, double together, const wholes& all) {
   utsname machine{};
   ::uname(&machine);
   fmt::print("{}, {} threads, Linux {}; commit {}; medians of {} rounds\n\n", processor(), cores(), machine.release, DATAMESH_COMMIT,
@@ -178,13 +221,17 @@ void print_text(const settings& how, const std::vector<stage>& stages, double to
   }
   fmt::print("\n{} threads that hash and seal at once do {:.2f} times the work of one; the limit counts with {}.\n", cores(), together,
              cores());
-  fmt::print("\n{:<22}{:>14}{:>14}{:>8}  bar {}\n", "whole, 4+2", "limit s", "ours s", "ratio", whole_bar);
-  for (const auto& [name, what] : {std::pair{"put", put}, std::pair{"get", get}})
-    fmt::print("{:<22}{:>14.2f}{:>14.2f}{:>8.2f}  {}\n", fmt::format("{} {} MiB random", name, how.size_mib), what.limit_seconds,
-               what.seconds, what.ratio(), verdict(what.ratio(), whole_bar));
+  auto print_both = [&](const char* title, const whole& put, const whole& get, double bar) {
+    fmt::print("\n{:<22}{:>14}{:>14}{:>8}  bar {}\n", title, "limit s", "ours s", "ratio", bar);
+    for (const auto& [name, what] : {std::pair{"put", put}, std::pair{"get", get}})
+      fmt::print("{:<22}{:>14.2f}{:>14.2f}{:>8.2f}  {}\n", fmt::format("{} {} MiB random", name, how.size_mib), what.limit_seconds,
+                 what.seconds, what.ratio(), verdict(what.ratio(), bar));
+  };
+  print_both("whole, 4+2", all.put, all.get, whole_bar);
+  print_both("by six nodes", all.put_to_nodes, all.get_from_nodes, mesh_bar);
 }
 
-void print_json(const settings& how, const std::vector<stage>& stages, double together, const whole& put, const whole& get) {
+void print_json(const settings& how, const std::vector<stage>& stages, double together, const wholes& all) {
   utsname machine{};
   ::uname(&machine);
   fmt::print(R"({{"processor":"{}","threads":{},"kernel":"{}","commit":"{}","rounds":{},"mebibytes":{},"stages":[)", processor(), cores(),
@@ -198,9 +245,10 @@ void print_json(const settings& how, const std::vector<stage>& stages, double to
     comma = ",";
   }
   fmt::print(R"(],"together":{:.3f})", together);
-  fmt::print(R"(,"put":{{"limit":{:.4f},"seconds":{:.4f},"ratio":{:.3f}}},"get":{{"limit":{:.4f},"seconds":{:.4f},"ratio":{:.3f}}}}})",
-             put.limit_seconds, put.seconds, put.ratio(), get.limit_seconds, get.seconds, get.ratio());
-  fmt::print("\n");
+  for (const auto& [name, what] : {std::pair{"put", all.put}, std::pair{"get", all.get}, std::pair{"put_to_nodes", all.put_to_nodes},
+                                   std::pair{"get_from_nodes", all.get_from_nodes}})
+    fmt::print(R"(,"{}":{{"limit":{:.4f},"seconds":{:.4f},"ratio":{:.3f}}})", name, what.limit_seconds, what.seconds, what.ratio());
+  fmt::print("}}\n");
 }
 
 result<void> run(const settings& how, const std::string& folder) {
@@ -210,11 +258,10 @@ result<void> run(const settings& how, const std::string& folder) {
   if (auto done = measure(*stages, how.rounds, std::min<uint64_t>(how.size_mib, 64) << 20); !done)
     return done;
   auto together = gain_together(cores(), std::min<size_t>(how.size_mib << 20, together_bytes));
-  whole put;
-  whole get;
-  if (auto done = measure_whole(how, folder, *stages, put, get); !done)
-    return done;
-  (how.json ? print_json : print_text)(how, *stages, together, put, get);
+  auto all = measure_wholes(how, folder, *stages);
+  if (!all)
+    return fail(all.error());
+  (how.json ? print_json : print_text)(how, *stages, together, *all);
   return {};
 }
 

@@ -4,11 +4,13 @@
 #include "crypto/derive.hpp"
 #include "crypto/hash.hpp"
 #include "crypto/merkle.hpp"
+#include "network/tls_link.hpp"
 #include "plain.hpp"
 #include "storage/chunker.hpp"
 #include "storage/erasure.hpp"
 #include "storage/sealed_chunk.hpp"
 #include "storage/shard_store.hpp"
+#include "tls_pair.hpp"
 
 #include <algorithm>
 #include <array>
@@ -254,6 +256,66 @@ void add_coding(const std::shared_ptr<bench>& it, std::vector<stage>& all) {
                  {}});
 }
 
+/// Our links, both ends.
+struct link_pair {
+  std::optional<network::tls_identity> identity[2];
+  std::optional<network::tls_link> end[2];
+
+  static std::shared_ptr<link_pair> make(const environment& env) {
+    using namespace network;
+    auto it = std::make_shared<link_pair>();
+    for (size_t i = 0; i < 2; ++i) {
+      crypto::key256 seed;
+      if (!env.random->fill(seed.span()))
+        return nullptr;
+      auto made = tls_identity::make(seed, env.clock, *env.random);
+      if (!made)
+        return nullptr;
+      it->identity[i].emplace(std::move(*made));
+      auto opened = tls_link::open(*it->identity[i], i == 0 ? link_side::dialer : link_side::acceptor, std::nullopt);
+      if (!opened)
+        return nullptr;
+      it->end[i].emplace(std::move(*opened));
+    }
+    for (int round = 0; round < 8 && !(it->end[0]->established() && it->end[1]->established()); ++round)
+      for (size_t i = 0; i < 2; ++i)
+        (void) it->end[1 - i]->received(it->end[i]->take_output());
+    return it->end[0]->established() && it->end[1]->established() ? it : nullptr;
+  }
+
+  bool pass(byte_view data, byte_span out) {
+    constexpr size_t at_once = 256 << 10;
+    for (size_t at = 0; at < data.size(); at += at_once) {
+      auto part = data.subspan(at, std::min(at_once, data.size() - at));
+      if (!end[0]->write(part) || !end[1]->received(end[0]->output()))
+        return false;
+      end[0]->drop_output(end[0]->output_size());
+      for (size_t done = 0; done < part.size();) {
+        auto got = end[1]->read(out.subspan(at + done, part.size() - done));
+        if (!got || *got == 0)
+          return false;
+        done += *got;
+      }
+    }
+    return true;
+  }
+};
+
+result<void> add_link(const std::shared_ptr<bench>& it, std::vector<stage>& all) {
+  std::shared_ptr<tls_pair> plain = tls_pair::make();
+  auto ours = link_pair::make(it->env);
+  if (!plain || !ours)
+    return fail(errc::unavailable, "open TLS links in memory");
+  auto data = byte_view{it->random}.first(segment);
+  all.push_back({"TLS, both ends",
+                 segment,
+                 false,
+                 [=] { return plain->pass(data, it->scratch.first(segment)); },
+                 [=] { return ours->pass(data, it->scratch.first(segment)); },
+                 {}});
+  return {};
+}
+
 void add_disk(const std::shared_ptr<bench>& it, std::vector<stage>& all) {
   auto plain = it->folder + "/plain";
   all.push_back({"store a shard",
@@ -357,6 +419,8 @@ result<std::vector<stage>> make_stages(const std::string& folder) {
   add_packing(*it, all);
   add_sealing(*it, all);
   add_coding(*it, all);
+  if (auto added = add_link(*it, all); !added)
+    return fail(added.error());
   add_disk(*it, all);
   return all;
 }
