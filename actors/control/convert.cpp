@@ -86,7 +86,7 @@ std::vector<std::string> read_texts(const google::protobuf::RepeatedPtrField<std
 #define VERIFY_FIELDS(F)                                                                                                                   \
   F(packs) F(shards) F(bytes) F(shards_missing) F(shards_damaged) F(shards_repaired) F(shards_unplaced) F(packs_lost) F(packs_unread)
 #define LIST_FIELDS(F) F(path) F(recursive) F(health) F(cursor) F(limit)
-#define DRIVE_FIELDS(F) F(folder) F(state) F(shards) F(shard_bytes) F(disk_total) F(disk_free)
+#define DRIVE_FIELDS(F) F(folder) F(state) F(shards) F(shard_bytes) F(disk_total) F(disk_free) F(outside_rule)
 #define AUDIT_FIELDS(F) F(score) F(lies) F(passed) F(lost) F(wrong) F(unanswered)
 #define AUDIT_EVENT_FIELDS(F) F(when_ns) F(what) F(shard) F(block) F(score)
 #define LABEL_FIELDS(F) F(region) F(zone) F(operated_by)
@@ -94,11 +94,12 @@ std::vector<std::string> read_texts(const google::protobuf::RepeatedPtrField<std
 #define STANDING_FIELDS(F) F(full) F(below_full) F(at_margin) F(lost)
 #define LOSS_FIELDS(F) F(packs) F(shards_gone) F(bytes_gone) F(shards_to_repair) F(bytes_to_write) F(bytes_to_read) F(shards_unplaced)
 #define SHARE_FIELDS(F) F(name) F(labelled) F(packs) F(shards) F(shards_bad) F(bytes) F(packs_needed)
-#define DISTRIBUTION_FIELDS(F) F(files) F(packs) F(shards) F(shards_bad)
+#define DISTRIBUTION_FIELDS(F) F(files) F(packs) F(shards) F(shards_bad) F(shards_outside)
 #define LOCK_FIELDS(F) F(number) F(kind) F(label) F(created_ns)
 #define ENTRY_FIELDS(F) F(path) F(name) F(size) F(mode) F(modified_ns) F(symlink_target) F(version_count)
 #define VERSION_FIELDS(F) F(stored_ns) F(modified_ns) F(size) F(current)
-#define STATUS_FIELDS(F) F(sentence) F(policy) F(policy_level) F(packs) F(packs_degraded) F(packs_lost) F(packs_weaker) F(margin_min)
+#define STATUS_FIELDS(F)                                                                                                                   \
+  F(sentence) F(policy) F(policy_level) F(packs) F(packs_degraded) F(packs_lost) F(packs_weaker) F(margin_min) F(shards_outside)
 #define EVENT_FIELDS(F) F(sequence) F(wall_ns) F(job) F(subject) F(detail) F(items_done) F(items_total) F(bytes_done) F(bytes_total)
 #define FILE_FIELDS(F) F(size) F(allocated) F(mode) F(modified_ns) F(changed_ns) F(device) F(inode)
 
@@ -294,6 +295,44 @@ drive_label_change read(const v1::DriveLabelling& from) {
     to.zone = from.zone();
   if (from.has_operated_by())
     to.operated_by = from.operated_by();
+  return to;
+}
+
+namespace {
+
+void write(v1::DriveLabel& to, const drive_label& from) {
+  to.set_kind(static_cast<uint32_t>(from.kind));
+  to.set_value(from.value);
+}
+
+result<drive_label> read(const v1::DriveLabel& from) {
+  if (from.kind() > static_cast<uint32_t>(label_kind::operated_by))
+    return fail(errc::format_damaged, "read a label");
+  return drive_label{static_cast<label_kind>(from.kind()), from.value()};
+}
+
+} // namespace
+
+void write(v1::PlacementRule& to, const placement_rule& from) {
+  for (const auto& one : from.only)
+    write(*to.add_only(), one);
+  for (const auto& one : from.never)
+    write(*to.add_never(), one);
+}
+
+result<placement_rule> read(const v1::PlacementRule& from) {
+  placement_rule to;
+  auto take = [](const auto& rows, std::vector<drive_label>& labels) -> result<void> {
+    for (const auto& row : rows) {
+      auto one = read(row);
+      if (!one)
+        return fail(one.error());
+      labels.push_back(std::move(*one));
+    }
+    return {};
+  };
+  if (auto taken = take(from.only(), to.only).and_then([&] { return take(from.never(), to.never); }); !taken)
+    return fail(taken.error());
   return to;
 }
 

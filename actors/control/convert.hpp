@@ -26,6 +26,9 @@ void write(v1::Cleanup& to, const cleanup_request& from);
 
 void write(v1::DriveLabelling& to, const drive_label_change& from);
 [[nodiscard]] drive_label_change read(const v1::DriveLabelling& from);
+void write(v1::PlacementRule& to, const placement_rule& from);
+/// `format_damaged` for a kind of label that this version does not know.
+[[nodiscard]] result<placement_rule> read(const v1::PlacementRule& from);
 void write(v1::DriveReport& to, const drive_report& from);
 [[nodiscard]] result<drive_report> read(const v1::DriveReport& from);
 void write(v1::MeshReply& to, const std::optional<mesh_report>& from);

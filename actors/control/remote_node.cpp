@@ -468,6 +468,19 @@ public:
     request.mutable_label_drive()->set_drive(drive);
     return one_drive(std::move(request));
   }
+  result<void> set_rule(const placement_rule& rule) override {
+    v1::ControlRequest request;
+    write(*request.mutable_set_rule(), rule);
+    return done(std::move(request));
+  }
+  result<placement_rule> rule() const override {
+    v1::ControlRequest request;
+    request.mutable_rule();
+    auto got = to_->ask(std::move(request));
+    if (!got)
+      return fail(got.error());
+    return got->message.has_rule() ? read(got->message.rule()) : misfit<placement_rule>();
+  }
   result<std::optional<mesh_report>> mesh() const override {
     v1::ControlRequest request;
     request.mutable_mesh();
@@ -532,6 +545,19 @@ public:
     if (!got)
       return fail(got.error());
     return got->message.has_rooms() ? read(got->message.rooms()) : misfit<std::vector<room_report>>();
+  }
+  result<void> reserve(uint64_t bytes) override {
+    v1::ControlRequest request;
+    request.set_reserve(bytes);
+    return done(std::move(request));
+  }
+  result<uint64_t> reserved() const override {
+    v1::ControlRequest request;
+    request.mutable_rooms();
+    auto got = to_->ask(std::move(request));
+    if (!got)
+      return fail(got.error());
+    return got->message.has_rooms() ? result<uint64_t>{got->message.rooms().reserved()} : misfit<uint64_t>();
   }
   result<void> set_hosting(hosting how) override {
     v1::ControlRequest request;

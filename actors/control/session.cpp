@@ -363,6 +363,8 @@ result<session::reply> session::on_node(const v1::ControlRequest& request, byte_
   case request_case::kDrainDrive:
   case request_case::kRemoveDrive:
   case request_case::kLabelDrive:
+  case request_case::kSetRule:
+  case request_case::kRule:
     return on_drives(request);
   case request_case::kMesh:
     return made<reply>(node_.mesh(), [&](reply& to, std::optional<mesh_report> from) {
@@ -386,6 +388,7 @@ result<session::reply> session::on_node(const v1::ControlRequest& request, byte_
                 : fail(peer.error());
   }
   case request_case::kAllow:
+  case request_case::kReserve:
   case request_case::kSetHosting:
   case request_case::kRooms:
     return on_rooms(request);
@@ -417,11 +420,17 @@ result<session::reply> session::on_rooms(const v1::ControlRequest& request) {
     auto how = node_.hosts();
     if (!how)
       return fail(how.error());
+    auto reserved = node_.reserved();
+    if (!reserved)
+      return fail(reserved.error());
     return made<reply>(node_.rooms(), [&](reply& to, const std::vector<room_report>& from) {
       write(*to.message.mutable_rooms(), from);
       to.message.mutable_rooms()->set_hosting(static_cast<uint32_t>(*how));
+      to.message.mutable_rooms()->set_reserved(*reserved);
     });
   }
+  if (request.what_case() == request_case::kReserve)
+    return made<reply>(node_.reserve(request.reserve()));
   auto owner = read_id<vault_id>(request.allow().owner());
   return owner ? made<reply>(node_.allow(*owner, request.allow().bytes())) : fail(owner.error());
 }
@@ -433,6 +442,8 @@ result<session::reply> session::on_drives(const v1::ControlRequest& request) {
       write(*list.message.mutable_drives()->add_drives(), drive);
     return list;
   }
+  if (request.what_case() == request_case::kRule)
+    return made<reply>(node_.rule(), [](reply& to, const placement_rule& from) { write(*to.message.mutable_rule(), from); });
   if (!is_operator())
     return fail(errc::permission_denied, "change the drives of the daemon");
   auto one = [](reply& to, const drive_report& drive) {
@@ -445,6 +456,10 @@ result<session::reply> session::on_drives(const v1::ControlRequest& request) {
     return made<reply>(node_.adopt_drive(request.adopt_drive().drive()), one);
   case request_case::kLabelDrive:
     return made<reply>(node_.label_drive(request.label_drive().drive(), read(request.label_drive())), one);
+  case request_case::kSetRule: {
+    auto rule = read(request.set_rule());
+    return rule ? made<reply>(node_.set_rule(*rule)) : fail(rule.error());
+  }
   case request_case::kDrainDrive:
     return made<reply>(node_.drain_drive(request.drain_drive().drive()));
   default:

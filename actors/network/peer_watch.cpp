@@ -127,6 +127,9 @@ private:
   /// So that they look after what they keep together. Again where it was not taken.
   void give_roster(const vault_id& owner, const word_signer& signer) {
     auto draft = access_->draft_roster(owner);
+    // Where a placement rule allows none of them, what they were told before still has to end.
+    if (draft.nodes.empty() && draft.number > 0)
+      draft.nodes = {way_->self};
     if (draft.nodes.empty() || draft.nodes.size() > roster_nodes_max || given_[owner] == draft.number)
       return;
     draft.made = time_->wall();

@@ -70,6 +70,8 @@ public:
   [[nodiscard]] virtual result<void> drain_drive(const std::string& drive) = 0;
   [[nodiscard]] virtual result<void> remove_drive(const std::string& drive, bool force) = 0;
   [[nodiscard]] virtual result<drive_report> label_drive(const std::string& drive, const drive_label_change& change) = 0;
+  [[nodiscard]] virtual result<void> set_rule(const placement_rule& rule) = 0;
+  [[nodiscard]] virtual result<placement_rule> rule() const = 0;
 
   [[nodiscard]] virtual result<std::optional<mesh_report>> mesh() const = 0;
   [[nodiscard]] virtual result<std::vector<peer_report>> peers() const = 0;
@@ -81,6 +83,8 @@ public:
 
   [[nodiscard]] virtual result<void> allow(const vault_id& owner, uint64_t bytes) = 0;
   [[nodiscard]] virtual result<std::vector<room_report>> rooms() const = 0;
+  [[nodiscard]] virtual result<void> reserve(uint64_t bytes) = 0;
+  [[nodiscard]] virtual result<uint64_t> reserved() const = 0;
   [[nodiscard]] virtual result<void> set_hosting(hosting how) = 0;
   [[nodiscard]] virtual result<hosting> hosts() const = 0;
 

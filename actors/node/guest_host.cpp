@@ -8,6 +8,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
+#include <set>
 
 namespace datamesh {
 
@@ -42,6 +44,14 @@ bool takes_new(const storage::drive_table& drives, const std::string& guests) {
   return std::ranges::any_of(*all, [&](const storage::drive_entry& drive) {
     return drive.is_there() && drive.state() == storage::drive_state::ok && guests_folder(drive.folder) == guests;
   });
+}
+
+/// At most the largest number there is.
+uint64_t sum_of(const network::grants& room) {
+  uint64_t sum = 0;
+  for (const auto& [owner, bytes] : room)
+    sum += std::min(bytes, std::numeric_limits<uint64_t>::max() - sum);
+  return sum;
 }
 
 std::string counted(uint64_t n, const char* one, const char* many) {
@@ -256,6 +266,8 @@ result<void> guest_host::allow(const vault_id& owner, uint64_t bytes) {
     (*room)[owner] = bytes;
   else if (room->erase(owner) == 0)
     return {};
+  if (auto fits = bytes > 0 ? check_capacity(*room) : result<void>{}; !fits)
+    return fail(fits.error().within(attempted, owner.hex()));
   if (auto written = parts_.home->set_grants(*room); !written)
     return fail(written.error().within(attempted, owner.hex()));
   {
@@ -267,6 +279,56 @@ result<void> guest_host::allow(const vault_id& owner, uint64_t bytes) {
   }
   auto told = tell_service();
   return told ? told : fail(told.error().within(attempted, owner.hex()));
+}
+
+/// What is granted comes to no more than was set aside.
+result<void> guest_host::check_capacity(const network::grants& room) const {
+  auto capacity = parts_.home->capacity();
+  if (!capacity)
+    return fail(capacity.error());
+  auto granted = sum_of(room);
+  if (*capacity == 0 || granted <= *capacity)
+    return {};
+  return fail(errc::capacity_exceeded,
+              fmt::format("grant {} bytes in all, where {} are set aside for all owners together", granted, *capacity));
+}
+
+/// What the drives of this node have free for shards, and what others keep there already.
+result<uint64_t> guest_host::room_for_others() {
+  auto used = count();
+  if (!used)
+    return fail(used.error());
+  uint64_t room = 0;
+  for (const auto& [owner, usage] : *used)
+    room += usage.bytes;
+  std::set<uint64_t> disks; // Several drives may lie on one.
+  for (const auto& drive : *parts_.drives->all()) {
+    if (!drive.is_there() || network::peer_of(drive.folder) || drive.state() != storage::drive_state::ok)
+      continue;
+    auto usage = drive.store->usage();
+    auto folder = parts_.env.files->status(drive.folder);
+    if (usage && folder && !usage->read_only && disks.insert(folder->device).second)
+      room += usage->room(storage::room_for::data);
+  }
+  return room;
+}
+
+result<void> guest_host::reserve(uint64_t bytes) {
+  constexpr auto attempted = "set room aside for others";
+  std::lock_guard one_at_a_time{changes_};
+  auto room = parts_.home->grants();
+  if (!room)
+    return fail(room.error().within(attempted));
+  auto granted = sum_of(*room);
+  if (bytes > 0 && granted > bytes)
+    return fail(errc::conflict, fmt::format("set {} bytes aside for others, where {} are granted already", bytes, granted));
+  auto there = bytes > 0 ? room_for_others() : result<uint64_t>{0};
+  if (!there)
+    return fail(there.error().within(attempted));
+  if (bytes > *there)
+    return fail(errc::no_space, fmt::format("set {} bytes aside for others, where the drives have {} for that", bytes, *there));
+  auto written = parts_.home->set_capacity(bytes);
+  return written ? written : fail(written.error().within(attempted));
 }
 
 result<void> guest_host::set_hosting(hosting how) {

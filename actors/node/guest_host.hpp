@@ -58,6 +58,8 @@ public:
   [[nodiscard]] result<void> allow(const vault_id& owner, uint64_t bytes);
   /// Durable when it succeeds, and known to the service.
   [[nodiscard]] result<void> set_hosting(hosting how);
+  /// See `node::reserve`.
+  [[nodiscard]] result<void> reserve(uint64_t bytes);
   /// See `node::rooms`.
   [[nodiscard]] result<std::vector<room_report>> rooms();
 
@@ -82,6 +84,8 @@ private:
   [[nodiscard]] result<std::unique_ptr<network::guest_store>> open_store(const drive_list& over);
   [[nodiscard]] result<std::map<vault_id, network::guest_usage>> count();
   [[nodiscard]] bool await_idle(std::unique_lock<std::mutex>& lock);
+  [[nodiscard]] result<void> check_capacity(const network::grants& room) const;
+  [[nodiscard]] result<uint64_t> room_for_others();
   [[nodiscard]] result<void> tell_service();
 
   caf::actor_system& sys_;

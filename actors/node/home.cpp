@@ -185,6 +185,18 @@ result<void> node_home::set_labels(const storage::label_table& labels) {
   return storage::encode_labels(*there) == text ? result<void>{} : write(labels_file(), as_view(text));
 }
 
+std::string node_home::rule_file() const {
+  return join_path(folder_, "rule");
+}
+
+result<placement_rule> node_home::rule() const {
+  return storage::read_rule(*env_.files, rule_file());
+}
+
+result<void> node_home::set_rule(const placement_rule& rule) {
+  return write(rule_file(), as_view(storage::encode_rule(rule)));
+}
+
 result<crypto::key256> node_home::device_secret() {
   auto path = join_path(folder_, "device.key");
   auto raw = read_whole(*env_.files, path, small_file_max);
@@ -294,6 +306,18 @@ result<void> node_home::set_grants(const network::grants& what) {
   if (auto writable = check_writable(grants_file()); !writable)
     return writable;
   return network::write_grants(*env_.files, grants_file(), what);
+}
+
+std::string node_home::capacity_file() const {
+  return join_path(folder_, "capacity");
+}
+
+result<uint64_t> node_home::capacity() const {
+  return network::read_capacity(*env_.files, capacity_file());
+}
+
+result<void> node_home::set_capacity(uint64_t bytes) {
+  return write(capacity_file(), as_view(network::encode_capacity(bytes)));
 }
 
 std::string node_home::hosting_file() const {

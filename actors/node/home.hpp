@@ -6,8 +6,10 @@
 #include "crypto/secret.hpp"
 #include "datamesh/base/environment.hpp"
 #include "datamesh/mesh.hpp"
+#include "network/capacity.hpp"
 #include "network/grants.hpp"
 #include "storage/drive_label_file.hpp"
+#include "storage/placement_rule.hpp"
 
 #include <optional>
 #include <string>
@@ -59,6 +61,10 @@ public:
   [[nodiscard]] result<storage::label_table> labels() const;
   /// Durable when it succeeds. Writes nothing where that is what the file says.
   [[nodiscard]] result<void> set_labels(const storage::label_table& labels);
+  /// Where data may lie; an empty rule where there is no such file.
+  [[nodiscard]] result<placement_rule> rule() const;
+  /// Durable when it succeeds.
+  [[nodiscard]] result<void> set_rule(const placement_rule& rule);
 
   /// The X25519 secret of this installation; made when first asked for.
   [[nodiscard]] result<crypto::key256> device_secret();
@@ -82,6 +88,9 @@ public:
   [[nodiscard]] result<network::grants> grants() const;
   /// Durable when it succeeds. As `network::write_grants`, and `read_only`.
   [[nodiscard]] result<void> set_grants(const network::grants& what);
+  /// Bytes that are set aside for all of them; 0 where there is no such file.
+  [[nodiscard]] result<uint64_t> capacity() const;
+  [[nodiscard]] result<void> set_capacity(uint64_t bytes);
   /// `open` where there is no such file; `format_damaged` where it says something else.
   [[nodiscard]] result<hosting> hosts() const;
   /// Durable when it succeeds. `read_only`.
@@ -129,6 +138,8 @@ private:
   [[nodiscard]] std::string hosting_file() const;
   [[nodiscard]] std::string rates_file() const;
   [[nodiscard]] std::string labels_file() const;
+  [[nodiscard]] std::string rule_file() const;
+  [[nodiscard]] std::string capacity_file() const;
   [[nodiscard]] std::string removed_folder() const;
   [[nodiscard]] result<void> keep_removal_list(const std::string& name, const std::string& path);
   [[nodiscard]] std::string rebuild_file(const std::string& name) const;

@@ -47,6 +47,8 @@ public:
   [[nodiscard]] result<void> drain_drive(const std::string& drive) override;
   [[nodiscard]] result<void> remove_drive(const std::string& drive, bool force) override;
   [[nodiscard]] result<drive_report> label_drive(const std::string& drive, const drive_label_change& change) override;
+  [[nodiscard]] result<void> set_rule(const placement_rule& rule) override;
+  [[nodiscard]] result<placement_rule> rule() const override;
 
   [[nodiscard]] result<std::optional<mesh_report>> mesh() const override;
   [[nodiscard]] result<std::vector<peer_report>> peers() const override;
@@ -58,6 +60,8 @@ public:
 
   [[nodiscard]] result<void> allow(const vault_id& owner, uint64_t bytes) override;
   [[nodiscard]] result<std::vector<room_report>> rooms() const override;
+  [[nodiscard]] result<void> reserve(uint64_t bytes) override;
+  [[nodiscard]] result<uint64_t> reserved() const override;
   [[nodiscard]] result<void> set_hosting(hosting how) override;
   [[nodiscard]] result<hosting> hosts() const override;
 
@@ -103,6 +107,14 @@ result<drive_report> local_node::label_drive(const std::string& drive, const dri
   return core_->label_drive(drive, change);
 }
 
+result<void> local_node::set_rule(const placement_rule& rule) {
+  return core_->set_rule(rule);
+}
+
+result<placement_rule> local_node::rule() const {
+  return core_->drives->rule();
+}
+
 result<std::optional<mesh_report>> local_node::mesh() const {
   const auto* member = core_->mesh();
   return member != nullptr ? std::optional{member->report()} : std::nullopt;
@@ -144,6 +156,14 @@ result<void> local_node::allow(const vault_id& owner, uint64_t bytes) {
 
 result<std::vector<room_report>> local_node::rooms() const {
   return core_->guests().rooms();
+}
+
+result<void> local_node::reserve(uint64_t bytes) {
+  return core_->guests().reserve(bytes);
+}
+
+result<uint64_t> local_node::reserved() const {
+  return core_->home.capacity();
 }
 
 result<void> local_node::set_hosting(hosting how) {
@@ -279,6 +299,14 @@ result<drive_report> node::label_drive(const std::string& drive, const drive_lab
   return impl_->door->label_drive(drive, change);
 }
 
+result<void> node::set_rule(const placement_rule& rule) {
+  return impl_->door->set_rule(rule);
+}
+
+result<placement_rule> node::rule() const {
+  return impl_->door->rule();
+}
+
 result<std::optional<mesh_report>> node::mesh() const {
   return impl_->door->mesh();
 }
@@ -313,6 +341,14 @@ result<void> node::allow(const vault_id& owner, uint64_t bytes) {
 
 result<std::vector<room_report>> node::rooms() const {
   return impl_->door->rooms();
+}
+
+result<void> node::reserve(uint64_t bytes) {
+  return impl_->door->reserve(bytes);
+}
+
+result<uint64_t> node::reserved() const {
+  return impl_->door->reserved();
 }
 
 result<void> node::set_hosting(hosting how) {

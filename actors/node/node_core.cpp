@@ -86,6 +86,10 @@ result<std::shared_ptr<node_core>> node_core::open(node_options options, bool cr
   auto labels = core->home.labels();
   if (!labels)
     return fail(labels.error());
+  auto rule = core->home.rule();
+  if (!rule)
+    return fail(rule.error());
+  core->drives->set_rule(*rule);
   core->peers = std::make_shared<network::peer_access>();
   core->events = std::make_shared<event_hub>(core->env.clock, core->options.on_event);
   core->pace = std::make_shared<storage::read_pace>(core->env.clock);
@@ -104,7 +108,8 @@ result<std::shared_ptr<node_core>> node_core::open(node_options options, bool cr
   core->make_guests();
   std::vector<std::string> folders;
   for (const auto& drive : *known)
-    folders.push_back(drive.folder);
+    if (allows(*rule, (*labels)[drive.id]))
+      folders.push_back(drive.folder);
   core->name_peers(folders);
   core->drives->load(
       [core = core.get(), known = std::move(*known), labels = std::move(*labels)] { return core->start_drives(known, labels); });

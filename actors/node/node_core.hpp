@@ -65,6 +65,8 @@ public:
   [[nodiscard]] result<void> set_drive_state(const std::string& which, storage::drive_state state);
   /// See `node::label_drive`.
   [[nodiscard]] result<drive_report> label_drive(const std::string& which, const drive_label_change& change);
+  /// See `node::set_rule`.
+  [[nodiscard]] result<void> set_rule(const placement_rule& rule);
   [[nodiscard]] std::vector<drive_report> reports() const;
   [[nodiscard]] std::vector<drive_id> drives_in_service() const;
 
@@ -125,6 +127,8 @@ private:
   [[nodiscard]] result<uint64_t> relist(const storage::drive_entry& drive, const vault_id& vault);
   [[nodiscard]] result<uint64_t> relist_until(clock::monotonic_time until, const storage::drive_entry& drive, const vault_id& vault);
   void name_peers(const std::vector<std::string>& folders);
+  void name_peers(const storage::drive_table::list& list);
+  [[nodiscard]] drive_report report_of(const storage::drive_entry& drive) const;
   void tell_vaults(const drive_id& drive, bool holds, std::unique_lock<std::mutex>& guard);
   void start_supervisor();
   void start_recovery();

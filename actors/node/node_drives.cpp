@@ -37,11 +37,14 @@ const char* name_of(storage::drive_state state) {
   return "failed";
 }
 
-drive_report report_of(const storage::drive_entry& drive) {
+} // namespace
+
+drive_report node_core::report_of(const storage::drive_entry& drive) const {
   drive_report report;
   report.id = drive.id;
   report.folder = drive.folder;
   report.labels = drive.labels;
+  report.outside_rule = !drives->allows(drive);
   if (!drive.store) {
     report.state = "missing";
     report.reason = drive.reason;
@@ -66,8 +69,6 @@ drive_report report_of(const storage::drive_entry& drive) {
     report.reason = error{errc::peer_lies, "rely on a node", drive.folder};
   return report;
 }
-
-} // namespace
 
 result<std::shared_ptr<storage::shard_place>> node_core::open_place(const known_drive& known, bool take_over) {
   if (auto peer = network::peer_of(known.folder))
@@ -252,18 +253,24 @@ result<storage::drive_entry> node_core::find_drive(const std::string& which) con
 
 result<void> node_core::save_drives(const storage::drive_table::list& list) {
   std::vector<known_drive> known;
-  std::vector<std::string> folders;
-  for (const auto& drive : list) {
+  for (const auto& drive : list)
     known.push_back({drive.id, drive.folder, drive.term});
-    folders.push_back(drive.folder);
-  }
   auto saved = home.set_drives(known);
   if (saved)
-    name_peers(folders);
+    name_peers(list);
   return saved;
 }
 
-/// Those that are drives are told of each other.
+/// Where one that is not told of nobody looks for what is lost, and brings nothing.
+void node_core::name_peers(const storage::drive_table::list& list) {
+  std::vector<std::string> folders;
+  for (const auto& drive : list)
+    if (drives->allows(drive))
+      folders.push_back(drive.folder);
+  name_peers(folders);
+}
+
+/// Those that are drives, and that the rule allows, are told of each other.
 void node_core::name_peers(const std::vector<std::string>& folders) {
   std::vector<peer_id> nodes;
   for (const auto& folder : folders)
@@ -308,8 +315,20 @@ result<drive_report> node_core::label_drive(const std::string& which, const driv
   if (auto saved = save_labels(list); !saved)
     return fail(saved.error().within("label drive", found->folder));
   auto report = report_of(drive);
+  name_peers(list);
   drives->replace(std::move(list));
   return report;
+}
+
+result<void> node_core::set_rule(const placement_rule& rule) {
+  if (auto good = check_rule(rule); !good)
+    return good;
+  std::lock_guard guard{mutex_};
+  if (auto saved = home.set_rule(rule); !saved)
+    return saved;
+  drives->set_rule(rule);
+  name_peers(*drives->all());
+  return {};
 }
 
 /// The drive of this node that is in *folder* and gets no new data.

@@ -66,6 +66,7 @@ result<status_report> local_vault::status() const {
   }
   context.drives->look();
   auto drives = context.drives->all();
+  auto outside = context.drives->outside_rule();
   std::optional<int> least;
   std::optional<pack_id> after;
   for (;;) {
@@ -88,6 +89,8 @@ result<status_report> local_vault::status() const {
         ++there;
         good += drive->store->state() != storage::drive_state::failed;
       }
+      report.shards_outside +=
+          static_cast<uint64_t>(std::ranges::count_if(pack.drives, [&](const auto& id) { return outside.contains(id); }));
       auto margin = good - pack.seal.shape.k;
       least = std::min(least.value_or(margin), margin);
       ++report.packs;

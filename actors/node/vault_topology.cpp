@@ -26,6 +26,7 @@ struct drives_now {
   explicit drives_now(const storage::vault_context& context) {
     context.drives->look();
     all = context.drives->all();
+    outside = context.drives->outside_rule();
   }
 
   [[nodiscard]] const storage::drive_entry* find(const drive_id& id) const {
@@ -40,6 +41,7 @@ struct drives_now {
   }
 
   std::shared_ptr<const storage::drive_table::list> all;
+  std::set<drive_id> outside; ///< Of the placement rule.
 };
 
 /// As `shard_healer` does, by which a repair keeps them apart.
@@ -187,6 +189,8 @@ public:
     storage::count_pack(report_.standing, pack, count);
     report_.shards += good.size();
     report_.shards_bad += good.size() - count;
+    report_.shards_outside +=
+        static_cast<uint64_t>(std::ranges::count_if(pack.drives, [&](const auto& id) { return drives_.outside.contains(id); }));
     auto margin = static_cast<int>(count) - static_cast<int>(shape.k);
     report_.margin = std::min(report_.margin.value_or(margin), margin);
     if (report_.margins.empty())
@@ -251,7 +255,7 @@ result<loss_report> local_vault::foresee_loss(const std::vector<drive_id>& ids) 
   for (const auto& id : gone)
     if (drives.find(id) == nullptr)
       return fail(errc::not_found, "find drive", id.hex());
-  auto candidates = storage::drive_table::candidates(*drives.all, storage::room_for::data);
+  auto candidates = context.drives->candidates(*drives.all, storage::room_for::data);
   // One that is away takes nothing, though it may still say what room it had.
   for (auto& candidate : candidates)
     if (const auto* drive = drives.find(candidate.id); drive == nullptr || !drive->is_there())

@@ -61,7 +61,7 @@ public:
     summary_.versions_forgotten = plan->versions_forgotten;
     if (task_.dry_run)
       return dry(*plan);
-    auto drives = drive_table::candidates(*context_->drives->all(), room_for::upkeep);
+    auto drives = context_->drives->candidates(*context_->drives->all(), room_for::upkeep);
     // Nothing is forgotten that the drives could not be told.
     if (!plan->forget.empty())
       if (auto room = place(drives, task_.copies.how, pack_id{}.view(), small_pack_shard); !room)

@@ -1,5 +1,7 @@
 #include "storage/drive_table.hpp"
 
+#include "storage/placement_rule.hpp"
+
 namespace datamesh::storage {
 
 namespace {
@@ -31,11 +33,36 @@ bool drive_table::can_read(const pack_record& pack) const {
   return good >= pack.seal.shape.k;
 }
 
-std::vector<drive_candidate> drive_table::candidates(const list& drives, room_for what) {
+void drive_table::set_rule(placement_rule rule) {
+  std::lock_guard guard{rule_mutex_};
+  rule_ = std::move(rule);
+}
+
+placement_rule drive_table::rule() const {
+  std::lock_guard guard{rule_mutex_};
+  return rule_;
+}
+
+bool drive_table::allows(const drive_entry& drive) const {
+  return datamesh::allows(rule(), drive.labels);
+}
+
+std::set<drive_id> drive_table::outside_rule() const {
+  auto within = rule();
+  std::set<drive_id> ids;
+  for (const auto& drive : *all())
+    if (!datamesh::allows(within, drive.labels))
+      ids.insert(drive.id);
+  return ids;
+}
+
+std::vector<drive_candidate> drive_table::candidates(const list& drives, room_for what) const {
+  auto within = rule();
   std::vector<drive_candidate> result;
   for (const auto& drive : drives) {
     drive_candidate candidate{drive.id, drive.store ? drive.state() : drive_state::failed};
     candidate.domains = drive.domains();
+    candidate.allowed = datamesh::allows(within, drive.labels);
     if (auto usage = drive.store ? drive.store->usage() : fail(errc::drive_missing, "measure drive", drive.folder)) {
       candidate.bytes_free = usage->room(what);
       candidate.read_only = usage->read_only;

@@ -13,6 +13,7 @@
 #include <functional>
 #include <future>
 #include <mutex>
+#include <set>
 
 namespace datamesh::storage {
 
@@ -99,13 +100,22 @@ public:
   /// Whether enough shards lie on drives that are in service.
   [[nodiscard]] bool can_read(const pack_record& pack) const;
 
+  /// Which drives may have data from now on.
+  void set_rule(placement_rule rule);
+  [[nodiscard]] placement_rule rule() const;
+  [[nodiscard]] bool allows(const drive_entry& drive) const;
+  /// Those that it leaves out, also while they are missing.
+  [[nodiscard]] std::set<drive_id> outside_rule() const;
+
   /// All drives with the free space that there is for it. One that is missing is as one that failed.
-  [[nodiscard]] static std::vector<drive_candidate> candidates(const list& drives, room_for what);
+  [[nodiscard]] std::vector<drive_candidate> candidates(const list& drives, room_for what) const;
 
 private:
   mutable std::mutex mutex_;
   mutable std::future<list> loading_;
   mutable std::shared_ptr<const list> drives_ = std::make_shared<const list>();
+  mutable std::mutex rule_mutex_; ///< Who loads the list may ask for the rule.
+  placement_rule rule_;
 };
 
 } // namespace datamesh::storage

@@ -27,7 +27,7 @@ pack_storer::pack_storer(packer_actor::pointer self, std::shared_ptr<drive_table
 
 void pack_storer::store(const run_ptr& run) {
   auto drives = drives_->all();
-  auto candidates = drive_table::candidates(*drives, run->upkeep ? room_for::upkeep : room_for::data);
+  auto candidates = drives_->candidates(*drives, run->upkeep ? room_for::upkeep : room_for::data);
   for (auto& drive : candidates)
     if (run->refused.count(drive.id) > 0)
       drive.state = drive_state::failed;
@@ -119,16 +119,24 @@ void pack_storer::all_answered(const run_ptr& run, bool try_others) {
     remove_all(run);
     if (auto closed = closed_folders(run); enough_if_written(how_, stored, closed.size()))
       return tell_.settled(run, fail(closed_drives(closed)));
-    return tell_.settled(run, fail(run->full ? errc::drive_full : errc::too_few_drives, "store a pack", run->record.seal.id.brief()));
+    auto why = run->full ? errc::drive_full : barred_by_rule() ? errc::rule_leaves_too_few : errc::too_few_drives;
+    return tell_.settled(run, fail(why, "store a pack", run->record.seal.id.brief()));
   }
   tell_.settled(run, {});
+}
+
+/// Whether drives are at work that the rule leaves out.
+bool pack_storer::barred_by_rule() const {
+  auto drives = drives_->all();
+  return std::ranges::any_of(
+      *drives, [&](const auto& drive) { return drive.is_there() && drive.state() == drive_state::ok && !drives_->allows(drive); });
 }
 
 std::vector<std::string> pack_storer::closed_folders(const run_ptr& run) const {
   auto drives = drives_->all();
   std::vector<std::string> folders;
-  for (const auto& candidate : drive_table::candidates(*drives, room_for::data))
-    if (candidate.state == drive_state::ok && (candidate.read_only || run->closed.count(candidate.id) > 0))
+  for (const auto& candidate : drives_->candidates(*drives, room_for::data))
+    if (candidate.state == drive_state::ok && candidate.allowed && (candidate.read_only || run->closed.count(candidate.id) > 0))
       folders.push_back(drive_table::find(*drives, candidate.id)->folder);
   return folders;
 }

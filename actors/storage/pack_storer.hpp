@@ -36,6 +36,7 @@ private:
   void all_answered(const run_ptr& run, bool try_others);
   void remove_all(const run_ptr& run);
   /// Folders of drives that would take shards of *run* if their file systems were not read-only.
+  [[nodiscard]] bool barred_by_rule() const;
   [[nodiscard]] std::vector<std::string> closed_folders(const run_ptr& run) const;
 
   packer_actor::pointer self_;

@@ -578,7 +578,7 @@ private:
     if (state_.over)
       return;
     auto code = reason.code();
-    if (code != errc::drive_full && code != errc::no_space && code != errc::too_few_drives)
+    if (code != errc::drive_full && code != errc::no_space && code != errc::too_few_drives && code != errc::rule_leaves_too_few)
       return end(fail(std::move(reason)));
     // How much fits can not be known before all is cut and compressed. What was written
     // by then is no loss to a later put, but it fills drives that are full.

@@ -53,7 +53,7 @@ private:
 
   /// The drives with the room that is left, for the packs of a page.
   void look_at_drives() {
-    drives_ = drive_table::candidates(*context_->drives->all(), room_for::data);
+    drives_ = context_->drives->candidates(*context_->drives->all(), room_for::data);
     // Most have no domains but that of the node.
     apart_ = std::ranges::any_of(drives_, [&](const auto& drive) { return drive.domains != drives_.front().domains; });
     for (auto& drive : drives_)
@@ -84,7 +84,7 @@ private:
       auto usage = drive.store->usage();
       if (!usage)
         continue;
-      auto leaving = drive.state() != drive_state::ok;
+      auto leaving = drive.state() != drive_state::ok || !context_->drives->allows(drive);
       // It gets nothing and lets nothing go.
       if (usage->read_only && !leaving)
         continue;

@@ -79,12 +79,13 @@ std::optional<drive_id> shard_healer::choose_drive(const pack_record& pack, uint
   auto drives = context_->drives->all();
   const auto& old = pack.drives[index];
   const auto* there = old.is_zero() ? nullptr : drive_table::find(*drives, old);
-  auto candidates = drive_table::candidates(*drives, room_for::data);
+  auto candidates = context_->drives->candidates(*drives, room_for::data);
   for (auto& drive : candidates)
     if (refused.count(drive.id) > 0)
       drive.state = drive_state::failed;
-  auto takes = std::any_of(candidates.begin(), candidates.end(),
-                           [&](const auto& drive) { return drive.id == old && drive.state == drive_state::ok && !drive.read_only; });
+  auto takes = std::any_of(candidates.begin(), candidates.end(), [&](const auto& drive) {
+    return drive.id == old && drive.state == drive_state::ok && drive.allowed && !drive.read_only;
+  });
   if (!elsewhere && there != nullptr && there->state() == drive_state::ok && takes)
     return old;
   std::vector<drive_id> taken;

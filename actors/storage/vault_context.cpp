@@ -1,5 +1,9 @@
 #include "storage/vault_context.hpp"
 
+#include "storage/placement_rule.hpp"
+
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace datamesh::storage {
@@ -64,29 +68,54 @@ std::vector<packer_actor> vault_context::packers() const {
 
 namespace {
 
-size_t in_state(const drive_table::list& drives, drive_state state) {
-  return static_cast<size_t>(std::ranges::count_if(drives, [&](const auto& drive) { return drive.store && drive.state() == state; }));
+bool is_draining(const drive_entry& drive) {
+  return drive.store && drive.state() == drive_state::draining;
+}
+
+bool is_ok(const drive_entry& drive) {
+  return drive.store && drive.state() == drive_state::ok;
+}
+
+/// Why *what* can not be done: it needs drives that the rule leaves out. Names some of them.
+error barred(const drive_table& drives, const std::string& what) {
+  constexpr size_t names_max = 4;
+  auto all = drives.all();
+  std::vector<std::string> names;
+  for (const auto& drive : *all)
+    if (!drives.allows(drive))
+      names.push_back(drive.folder);
+  auto count = names.size();
+  auto more = count > names_max ? fmt::format(" and {} more", count - names_max) : std::string{};
+  names.resize(std::min(count, names_max));
+  return error{errc::rule_leaves_too_few,
+               fmt::format("{} within the rule '{}', which leaves out {} of {} drives:", what, text_of(drives.rule()), count, all->size()),
+               fmt::format("{}{}", fmt::join(names, ", "), more)};
 }
 
 } // namespace
 
 size_t drives_for_policy(const drive_table& drives) {
   auto all = drives.all();
-  return all->size() - in_state(*all, drive_state::draining);
+  return static_cast<size_t>(std::ranges::count_if(*all, [&](const auto& drive) { return !is_draining(drive) && drives.allows(drive); }));
 }
 
 result<policy> choose_policy(const drive_table& drives, std::string_view text) {
+  auto all = drives.all();
   auto count = drives_for_policy(drives);
-  if (in_state(*drives.all(), drive_state::ok) == 0)
-    return fail(errc::too_few_drives, "choose a policy");
+  if (std::ranges::none_of(*all, [&](const auto& drive) { return is_ok(drive) && drives.allows(drive); }))
+    return std::ranges::any_of(*all, is_ok) ? fail(barred(drives, "store anything")) : fail(errc::too_few_drives, "choose a policy");
   if (text.empty())
     return policy_for(count);
   auto how = parse_policy(text);
   if (!how)
     return how;
-  if (count == 1)
+  auto without_rule = all->size() - static_cast<size_t>(std::ranges::count_if(*all, is_draining));
+  auto wanted = static_cast<size_t>(how->k) + how->m;
+  if (without_rule == 1)
     how->level = domain_level::block;
-  else if (static_cast<size_t>(how->k) + how->m > count)
+  else if (wanted > count && wanted <= without_rule)
+    return fail(barred(drives, fmt::format("store as {}", text)));
+  else if (wanted > count)
     return fail(errc::policy_invalid, "choose a policy", std::string{text});
   return how;
 }

@@ -103,8 +103,9 @@ inline constexpr size_t pack_buffers_max = 3;
 
 /// The policy named by *text*, or the one for the drives there are.
 /// Drives that count for a policy: also those that are away or failed, for they come back or are
-/// replaced, but not those that are being drained.
+/// replaced, but not those that are being drained or that the rule leaves out.
 [[nodiscard]] size_t drives_for_policy(const drive_table& drives);
+/// `rule_leaves_too_few` where the drives that the rule leaves out are what lacks, `too_few_drives`, `policy_invalid`.
 [[nodiscard]] result<policy> choose_policy(const drive_table& drives, std::string_view text);
 
 } // namespace datamesh::storage

@@ -351,6 +351,44 @@ struct drive_label_change {
   std::optional<std::string> operated_by{};
 };
 
+/// What a label tells.
+enum class label_kind : uint8_t { region = 0, zone = 1, operated_by = 2 };
+
+/// "region", "zone", "operator"
+[[nodiscard]] constexpr std::string_view to_string(label_kind kind) noexcept {
+  constexpr std::string_view names[] = {"region", "zone", "operator"};
+  return names[static_cast<size_t>(kind)];
+}
+
+/// One label that a drive may have; of a zone the name alone, whatever its region.
+struct drive_label {
+  label_kind kind = label_kind::region;
+  std::string value; ///< As in `drive_labels`, not empty.
+  friend bool operator==(const drive_label&, const drive_label&) = default;
+};
+
+/// Where the data of this node's vaults may lie, by what is said of its drives. A drive is within the rule when it has
+/// none of the labels *never*, and of each kind that is in *only* one of those there. A drive without a label of a
+/// kind is nowhere in that respect: *only* leaves it out, and *never* does not.
+struct placement_rule {
+  std::vector<drive_label> only{};
+  std::vector<drive_label> never{};
+  /// No rule: all drives are within it.
+  [[nodiscard]] bool empty() const noexcept {
+    return only.empty() && never.empty();
+  }
+  friend bool operator==(const placement_rule&, const placement_rule&) = default;
+};
+
+/// Labels in a rule, at most.
+inline constexpr size_t rule_labels_max = 64;
+
+/// Whether a drive with *labels* is within the rule.
+[[nodiscard]] DATAMESH_EXPORT bool allows(const placement_rule& rule, const drive_labels& labels);
+
+/// `name_invalid` for a label that can not be, `invalid_argument` for too many, and for one that stands there twice.
+[[nodiscard]] DATAMESH_EXPORT result<void> check_rule(const placement_rule& rule);
+
 struct drive_report {
   drive_id id;
   std::string folder;
@@ -362,6 +400,7 @@ struct drive_report {
   std::optional<error> reason; ///< Why it is not ok.
   drive_labels labels;
   std::optional<audit_report> audits{}; ///< Of a node.
+  bool outside_rule = false;            ///< By its labels it gets no data, see `placement_rule`.
 };
 
 /// How packs are. A shard counts where its drive is in service and has not failed, and nobody found
@@ -415,7 +454,8 @@ struct distribution_report {
   pack_standing standing;
   uint64_t shards = 0; ///< That there should be.
   uint64_t shards_bad = 0;
-  std::optional<int> margin; ///< Fewest shards that any pack can lose; negative where data is lost, empty without packs.
+  std::optional<int> margin;   ///< Fewest shards that any pack can lose; negative where data is lost, empty without packs.
+  uint64_t shards_outside = 0; ///< That lie outside of the rule, see `placement_rule`.
   /// Fewest zones, operators, nodes and drives whose loss would be that of data, less one; in the order of `domain_share::level`.
   std::vector<int> margins;
   std::vector<domain_share> shares; ///< By level, then name.
@@ -455,8 +495,9 @@ struct status_report {
   uint64_t packs = 0;
   uint64_t packs_degraded = 0;
   uint64_t packs_lost = 0;
-  uint64_t packs_weaker = 0; ///< Survive the loss of fewer drives than new data; `cleanup` with a policy writes them anew.
-  int margin_min = 0;        ///< Fewest spare shards of any pack.
+  uint64_t packs_weaker = 0;   ///< Survive the loss of fewer drives than new data; `cleanup` with a policy writes them anew.
+  int margin_min = 0;          ///< Fewest spare shards of any pack.
+  uint64_t shards_outside = 0; ///< That lie outside of the rule, see `placement_rule`; `rebalance` moves them.
   std::vector<drive_report> drives;
   std::optional<int64_t> last_quick_verify_ns;
   std::optional<int64_t> last_deep_verify_ns;
@@ -558,7 +599,7 @@ public:
   [[nodiscard]] const std::string& name() const noexcept;
   [[nodiscard]] const vault_id& id() const noexcept;
 
-  // Data. Answered when it is durable; `too_few_drives` stores nothing.
+  // Data. Answered when it is durable; `too_few_drives` and `rule_leaves_too_few` store nothing.
   [[nodiscard]] result<put_summary> put(const put_request& what, const job_options& job = {});
   void put(put_request what, completion<put_summary> done, job_options job = {});
   [[nodiscard]] result<put_summary> put(const put_stream_request& what, const job_options& job = {});
@@ -597,7 +638,8 @@ public:
   /// `conflict` where packs on the drives could not be read, or drives were away when the catalog was made
   /// (`status` tells): nobody knows what these need. A dry run is refused, too.
   [[nodiscard]] result<cleanup_summary> cleanup(const cleanup_request& what, const job_options& job = {});
-  /// Moves shards off draining drives, onto emptier ones, and apart where drives were labelled since.
+  /// Moves shards off draining drives and such that the rule leaves out, onto emptier ones, and apart where drives were
+  /// labelled since.
   [[nodiscard]] result<rebalance_summary> rebalance(bool dry_run = false, const job_options& job = {});
   /// What would be without *drives*, by where the shards are; nothing is done. `not_found` for one that is none.
   [[nodiscard]] result<loss_report> foresee_loss(const std::vector<drive_id>& drives) const;
@@ -684,6 +726,12 @@ public:
   /// `name_invalid` for a label that can not be.
   [[nodiscard]] result<drive_report> label_drive(const std::string& drive, const drive_label_change& change);
 
+  /// Where data may lie from now on: what is stored, repaired and moved. Durable when it answers. What lies elsewhere is
+  /// read, and moved by `rebalance`. Nodes that the rule leaves out are no longer told to make up for what others lose.
+  /// `name_invalid` for a label that can not be, `invalid_argument` for more than `rule_labels_max`, or one twice.
+  [[nodiscard]] result<void> set_rule(const placement_rule& rule);
+  [[nodiscard]] result<placement_rule> rule() const;
+
   // The mesh that it is a member of, by `node_options::mesh`.
   /// Nothing where it is in none.
   [[nodiscard]] result<std::optional<mesh_report>> mesh() const;
@@ -713,10 +761,16 @@ public:
   /// Lets *owner* keep up to *bytes* here, in place of what he was granted before; 0 takes the grant
   /// back. What he has stays, and nothing is stored beyond. Durable when it answers, and holds from
   /// then on; in a node that is in no mesh, from when it is in one. `invalid_argument` for an owner
-  /// that is none and for more than 65,536 of them; `format_damaged` when the file `grants` is.
+  /// that is none and for more than 65,536 of them; `capacity_exceeded` for more than was set aside for all, see `reserve`;
+  /// `format_damaged` when the file `grants` is.
   [[nodiscard]] result<void> allow(const vault_id& owner, uint64_t bytes);
   /// All who were granted something, or have something here, in the order of ids.
   [[nodiscard]] result<std::vector<room_report>> rooms() const;
+  /// Sets *bytes* aside for owners on other nodes: what is granted comes to no more together. 0 takes that away. Durable
+  /// when it answers. `no_space` where the drives have less free for it, and `conflict` where more is granted already.
+  [[nodiscard]] result<void> reserve(uint64_t bytes);
+  /// 0 where nothing is set aside: then grants know no limit.
+  [[nodiscard]] result<uint64_t> reserved() const;
   /// Durable when it answers, and holds from then on, over restarts. What is handed over goes to nodes
   /// that have nothing of its pack, with the ticket of its owner, one shard after the other; it is
   /// let go of here when the other node has shown a block of it. `rooms` tells what is left.

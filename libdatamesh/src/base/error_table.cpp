@@ -122,6 +122,9 @@ constexpr auto table = to_array<error_facts>({
      "Run `datamesh info` to see the size of the file and choose a range within it.", severity::error, 2, 416},
     {errc::conflict, "DM-CONFLICT", "Two changes exclude each other.",
      "Run `datamesh ls` to see the present state and make the change that is still wanted.", severity::error, 1, 409},
+    {errc::rule_leaves_too_few, "DM-RULE-LEAVES-TOO-FEW", "The placement rule leaves fewer drives than the policy needs.",
+     "Run `datamesh drive rule` to see which drives it leaves out, then add or label drives within it, or change it.", severity::error, 1,
+     409},
 
     {errc::peer_refused, "DM-PEER-REFUSED", "One node refuses the other, or does not prove that it is the one it should be.",
      "Compare the node id with the one its operator tells, look whether it is on the list of members, and see that the clocks of both "

@@ -71,7 +71,7 @@ void loss_census::play_repair(const pack_record& pack, const std::vector<bool>& 
     report_.bytes_to_write += shape.shard_length;
     auto own = std::ranges::find(candidates_, placed[i], &drive_candidate::id);
     // As a repair: where it lies, when that drive is at work, else on another.
-    auto stays = !placed[i].is_zero() && own != candidates_.end() && own->state == drive_state::ok && !own->read_only;
+    auto stays = !placed[i].is_zero() && own != candidates_.end() && own->state == drive_state::ok && own->allowed && !own->read_only;
     auto others = placed;
     others[i] = {};
     std::erase_if(others, [](const drive_id& id) { return id.is_zero(); });

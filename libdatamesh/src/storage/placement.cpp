@@ -37,7 +37,7 @@ double score_of(const drive_candidate& drive, byte_view seed) {
 }
 
 bool takes_shards(const drive_candidate& drive, uint64_t shard_bytes) {
-  return drive.state == drive_state::ok && !drive.read_only && drive.bytes_free >= shard_bytes;
+  return drive.state == drive_state::ok && drive.allowed && !drive.read_only && drive.bytes_free >= shard_bytes;
 }
 
 /// The drives that accept a shard, best first.
@@ -283,13 +283,16 @@ result<std::vector<std::optional<drive_id>>> place(std::span<const drive_candida
     }
   }
   if (placed < how.shards_min()) {
-    // With room enough on them, would they be enough?
+    // With room enough on them, would they be enough? And without the rule?
+    auto needed = size_t{how.level == domain_level::drive ? how.shards_min() : uint8_t{1}};
     auto ok = static_cast<size_t>(std::ranges::count(drives, drive_state::ok, &drive_candidate::state));
-    auto full = ok >= (how.level == domain_level::drive ? how.shards_min() : 1);
-    auto closed = static_cast<size_t>(
-        std::ranges::count_if(drives, [](const auto& drive) { return drive.state == drive_state::ok && drive.read_only; }));
+    auto allowed = static_cast<size_t>(
+        std::ranges::count_if(drives, [](const auto& drive) { return drive.state == drive_state::ok && drive.allowed; }));
+    auto closed = static_cast<size_t>(std::ranges::count_if(
+        drives, [](const auto& drive) { return drive.state == drive_state::ok && drive.allowed && drive.read_only; }));
     return fail(enough_if_written(how, placed, closed) ? errc::read_only
-                : full                                 ? errc::drive_full
+                : allowed >= needed                    ? errc::drive_full
+                : ok >= needed                         ? errc::rule_leaves_too_few
                                                        : errc::too_few_drives,
                 "place shards", fmt::format("{}: {} of at least {} placed", to_string(how), placed, how.shards_min()));
   }
@@ -333,7 +336,7 @@ std::optional<size_t> too_close(std::span<const drive_candidate> drives, std::sp
   std::vector<std::pair<double, size_t>> order;
   for (size_t i = 0; i < placed.size(); ++i) {
     auto known = std::ranges::find(drives, placed[i], &drive_candidate::id);
-    if (known != drives.end() && known->state == drive_state::ok && !known->read_only)
+    if (known != drives.end() && known->state == drive_state::ok && known->allowed && !known->read_only)
       order.emplace_back(score_of(*known, seed), i);
   }
   std::ranges::sort(order);

@@ -64,14 +64,16 @@ struct drive_candidate {
   bool read_only = false;  ///< Takes no shard, whatever is free.
   double trust = 1;        ///< Its share is as much less.
   drive_domains domains{};
+  bool allowed = true; ///< By the placement rule; else it takes none, either.
 };
 
 /// The drive of each shard, by shard index. At level drive all differ, and domains do as said above; drives that
-/// are not ok, read-only or lack room for *shard_bytes* are left out, and the tail of the answer
+/// are not ok, not allowed, read-only or lack room for *shard_bytes* are left out, and the tail of the answer
 /// is empty (nullopt) where drives run short. At level block shards share drives
 /// evenly as far as each has room. Deterministic: *seed* (the pack id) and the drives
 /// decide, not their order. When fewer than *shards_min* can be placed, `read_only` if the
-/// drives that are would be enough with the others, `drive_full` if room is what lacks, else `too_few_drives`. `policy_invalid` for k = 0
+/// drives that are would be enough with the others, `drive_full` if room is what lacks, `rule_leaves_too_few` if those that are not
+/// allowed would be enough with the others, else `too_few_drives`. `policy_invalid` for k = 0
 /// or k+m > 128. A new drive takes the place of one drive of a pack, so at most one shard of it has to move; which index lies where among
 /// the drives that stay is of no matter. One in a domain that was not there may move more, where shards come further apart. @pre Ids
 /// differ.
@@ -92,7 +94,7 @@ struct drive_candidate {
 /// the others where `place_one` puts it: the lightest in a domain that has more than it should. None
 /// where no move helps, and at level block. Moved one by one, each makes the excess of a level less and
 /// that of no higher one more, so that there are no more of them than shards in excess.
-/// Only what lies on drives that are ok and not read-only is moved.
+/// Only what lies on drives that are ok, allowed and not read-only is moved.
 [[nodiscard]] std::optional<size_t> too_close(std::span<const drive_candidate> drives, std::span<const drive_id> placed, const policy& how,
                                               byte_view seed, uint64_t shard_bytes);
 

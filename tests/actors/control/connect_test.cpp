@@ -288,6 +288,54 @@ TEST_CASE("a vault comes back from its phrase over a connection, for who may add
   }
 }
 
+TEST_CASE("a rule for where data may lie is set over a connection, and what lies outside is told", "[connect]") {
+  served_house h;
+  auto node = h.connect();
+  CHECK(must(node->rule()).empty());
+  auto vault = must(node->open_vault("main", credential::this_device()));
+  must(put_text(vault, "/x", noise(1, 300'000)));
+  must(node->label_drive(node->drives()[0].id.hex(), {.region = "eu", .operated_by = "ann"}));
+  placement_rule rule{.only = {{label_kind::region, "eu"}, {label_kind::operated_by, "ann"}}, .never = {{label_kind::zone, "cellar"}}};
+  must(node->set_rule(rule));
+  CHECK(must(node->rule()) == rule);
+  CHECK(must(h.inner.node().rule()) == rule);
+  CHECK(!node->drives()[0].outside_rule);
+  CHECK(node->drives()[1].outside_rule);
+  auto status = must(vault.status());
+  CHECK(status.shards_outside > 0);
+  CHECK(status.shards_outside == must(h.inner.vault().status()).shards_outside);
+  CHECK(must(vault.distribution()).shards_outside == status.shards_outside);
+  CHECK(code_of(node->set_rule({.only = {{label_kind::zone, ""}}})) == errc::name_invalid);
+  put_stream_request what;
+  what.from = std::make_shared<text_source>(noise(2, 1000));
+  what.target_path = "/y";
+  what.policy = "2+1";
+  CHECK(code_of(vault.put(what)) == errc::rule_leaves_too_few);
+  must(node->set_rule({}));
+  CHECK(must(node->rule()).empty());
+}
+
+TEST_CASE("who is not the operator sees the rule and sets none, and sets nothing aside", "[connect]") {
+  served_house h{geteuid() + 1};
+  auto node = h.connect();
+  auto due = geteuid() == 0 ? errc{} : errc::permission_denied;
+  CHECK(code_of(node->set_rule({.never = {{label_kind::region, "us"}}})) == due);
+  CHECK(code_of(node->rule()) == errc{});
+  CHECK(code_of(node->reserve(1000)) == due);
+  CHECK(code_of(node->reserved()) == due);
+}
+
+TEST_CASE("room is set aside over a connection", "[connect]") {
+  served_house h;
+  auto node = h.connect();
+  CHECK(must(node->reserved()) == 0);
+  must(node->reserve(1000));
+  CHECK(must(node->reserved()) == 1000);
+  CHECK(must(h.inner.node().reserved()) == 1000);
+  CHECK(code_of(node->allow(vault_id::from(as_view("an owner of a vault somewhere.. ")), 1001)) == errc::capacity_exceeded);
+  CHECK(code_of(node->reserve(UINT64_MAX)) == errc::no_space);
+}
+
 TEST_CASE("drives are labelled over a connection, and what is told of places and losses is the same", "[connect]") {
   served_house h;
   auto node = h.connect();

@@ -188,6 +188,62 @@ TEST_CASE("nobody and what can not be written is refused, and the room before st
   CHECK(room_of(h.node(), some_owner).granted == 1000);
 }
 
+TEST_CASE("no more is granted than was set aside for all", "[guests]") {
+  house h{1};
+  CHECK(must(h.node().reserved()) == 0);
+  must(h.node().allow(some_owner, plenty));
+  CHECK(code_of(h.node().reserve(plenty - 1)) == errc::conflict);
+  CHECK(must(h.node().reserved()) == 0);
+  must(h.node().allow(some_owner, 1000));
+  must(h.node().reserve(5000));
+  CHECK(must(h.node().reserved()) == 5000);
+  h.reopen();
+  CHECK(must(h.node().reserved()) == 5000);
+  CHECK(code_of(h.node().allow(other_owner, 4001)) == errc::capacity_exceeded);
+  must(h.node().allow(other_owner, 4000));
+  // What takes the place of an earlier grant counts alone.
+  CHECK(code_of(h.node().allow(some_owner, 1001)) == errc::capacity_exceeded);
+  CHECK(code_of(h.node().allow(some_owner, UINT64_MAX)) == errc::capacity_exceeded);
+  CHECK(room_of(h.node(), some_owner).granted == 1000);
+  must(h.node().allow(some_owner, 500));
+  must(h.node().allow(other_owner, 4500));
+  must(h.node().reserve(6000));
+  must(h.node().allow(some_owner, 1500));
+  must(h.node().reserve(0));
+  must(h.node().allow(some_owner, plenty));
+}
+
+TEST_CASE("no more is set aside than the drives have free, and drives on one disk count once", "[guests]") {
+  house h{2};
+  uint64_t free = 0;
+  for (const auto& drive : h.node().drives())
+    free = std::max(free, drive.disk_free);
+  REQUIRE(free > 0);
+  CHECK(code_of(h.node().reserve(2 * free)) == errc::no_space);
+  CHECK(must(h.node().reserved()) == 0);
+  must(h.node().reserve(free / 2));
+}
+
+TEST_CASE("what is set aside and can not be read is told, and nothing is granted by it", "[guests]") {
+  house h{1};
+  must(h.node().allow(some_owner, 1000));
+  for (const auto& [text, due] : {std::pair{"datamesh capacity 2\nbytes 1\n", errc::format_newer},
+                                  {"datamesh capacity 1\nbytes x\n", errc::format_damaged},
+                                  {"datamesh capacity 1\nbytes 1\nbytes 2\n", errc::format_damaged},
+                                  {"", errc::format_damaged}}) {
+    CAPTURE(text);
+    h.write("home/capacity", text);
+    CHECK(code_of(h.node().allow(other_owner, 1)) == due);
+    CHECK(code_of(h.node().reserved()) == due);
+    CHECK(room_of(h.node(), some_owner).granted == 1000);
+  }
+  // What is said anew takes its place; and room is taken back in any case.
+  h.write("home/capacity", "nothing of the kind");
+  must(h.node().allow(some_owner, 0));
+  must(h.node().reserve(1000));
+  must(h.node().allow(other_owner, 1));
+}
+
 TEST_CASE("a damaged list of who has room is told and left as it is, and all else goes on", "[guests]") {
   neighbours all;
   all.allow(plenty);

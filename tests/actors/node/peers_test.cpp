@@ -370,6 +370,61 @@ TEST_CASE("a node keeps what nobody else can take, and says how much", "[peers][
   CHECK_FALSE(s.kept_at(0).stuck);
 }
 
+TEST_CASE("a node that is drained hands nothing to nodes that the owner's rule leaves out", "[peers][hosting][rule]") {
+  // Six drives within the rule for six shards: the two others have nothing of any pack.
+  street s{7};
+  s.lend_all();
+  s.keep_ids();
+  for (const auto& drive : s.own.node().drives())
+    must(s.own.node().label_drive(drive.id.hex(), {.region = "eu"}));
+  for (size_t i : {5, 6})
+    must(s.own.node().label_drive(s.name_of(*s.peers[i]), {.region = "us"}));
+  must(s.own.node().set_rule({.never = {{label_kind::region, "us"}}}));
+  auto text = noise(10, 6 * mib);
+  s.own.put_text("/x", text);
+  must(s.own.vault().flush());
+  CHECK(must(s.own.vault().status()).policy == "4+2");
+  auto kept = s.kept_at(0).shards.value_or(0);
+  REQUIRE(kept > 0);
+  CHECK(s.kept_at(5).shards.value_or(0) + s.kept_at(6).shards.value_or(0) == 0);
+  must(s.peers[0]->node().set_hosting(hosting::draining));
+  REQUIRE(comes_to_be([&] { return s.kept_at(0).stuck == kept; }));
+  CHECK(s.kept_at(0).shards == kept);
+  CHECK(s.kept_at(5).shards.value_or(0) + s.kept_at(6).shards.value_or(0) == 0);
+  // Nor where the rule allows no node at all: nobody goes on by what he was told before.
+  must(s.own.node().set_rule({.only = {{label_kind::region, "nowhere"}}}));
+  CHECK(code_of(put_text(s.own.vault(), "/y", text.substr(mib))) == errc::rule_leaves_too_few);
+  must(s.own.node().set_rule({}));
+  REQUIRE(comes_to_be([&] { return s.kept_at(0).shards == 0; }));
+  CHECK(s.kept_at(5).shards.value_or(0) + s.kept_at(6).shards.value_or(0) == kept);
+  CHECK(must(s.own.vault().verify({.deep = true})).shards_missing == 0);
+  CHECK(s.own.get_text("/x") == text);
+}
+
+TEST_CASE("what lies on nodes that a new rule leaves out is moved to others, and goes there", "[peers][rule]") {
+  street s{5};
+  s.lend_all();
+  s.keep_ids();
+  auto text = noise(11, 6 * mib);
+  s.own.put_text("/x", text);
+  must(s.own.vault().flush());
+  // Six drives have one shard each of a pack: two more take what is to go.
+  must(s.own.node().add_drive(s.own.drive(2)));
+  must(s.own.node().add_drive(s.own.drive(3)));
+  for (size_t i : {0, 1})
+    must(s.own.node().label_drive(s.name_of(*s.peers[i]), {.operated_by = "bob"}));
+  must(s.own.node().set_rule({.never = {{label_kind::operated_by, "bob"}}}));
+  auto outside = must(s.own.vault().status()).shards_outside;
+  REQUIRE(outside > 0);
+  auto moved = must(s.own.vault().rebalance());
+  CHECK(moved.shards_left == 0);
+  CHECK(moved.shards_moved >= outside);
+  CHECK(must(s.own.vault().status()).shards_outside == 0);
+  REQUIRE(comes_to_be([&] { return s.kept_at(0).shards.value_or(0) + s.kept_at(1).shards.value_or(0) == 0; }));
+  CHECK(must(s.own.vault().verify({.deep = true})).shards_missing == 0);
+  CHECK(s.own.get_text("/x") == text);
+}
+
 TEST_CASE("a node that is paused serves and deletes what it has, and takes nothing new", "[peers][hosting]") {
   street s;
   s.lend_all();

@@ -52,25 +52,26 @@ enum class errc : uint16_t {
   format_damaged = 62, ///< The format is known but the bytes are inconsistent.
 
   // -- vault and data --------------------------------------------------------------
-  no_vault = 80,         ///< There is no vault here, or none of that name.
-  vault_exists = 81,     ///< A vault of that name is there already.
-  damaged = 82,          ///< Data is lost beyond what parity can bring back.
-  degraded = 83,         ///< Data is safe but has less redundancy than its policy.
-  too_few_drives = 84,   ///< Fewer drives accept shards than the policy's minimum.
-  policy_invalid = 85,   ///< k+m is out of bounds or there are too few drives for it.
-  drive_failed = 86,     ///< A drive does not answer or was failed after an I/O error.
-  drive_alien = 87,      ///< The folder is no drive, or belongs to another node.
-  drive_missing = 88,    ///< A known drive is not at its path.
-  drive_full = 89,       ///< A drive reached its reserve.
-  shard_missing = 90,    ///< An index row or the catalog names a shard that is not there.
-  shard_damaged = 91,    ///< A shard's bytes do not match its hashes.
-  catalog_missing = 92,  ///< The catalog is gone; it can be rebuilt.
-  name_invalid = 93,     ///< The name is empty, too long, `.`/`..`, or holds NUL or `/`.
-  folder_not_empty = 94, ///< The folder still has entries.
-  not_a_folder = 95,     ///< A file stands where a folder is due.
-  is_a_folder = 96,      ///< A folder stands where a file is due.
-  range_invalid = 97,    ///< The range begins behind the end of the file.
-  conflict = 98,         ///< Two changes exclude each other, such as a folder moved into itself.
+  no_vault = 80,            ///< There is no vault here, or none of that name.
+  vault_exists = 81,        ///< A vault of that name is there already.
+  damaged = 82,             ///< Data is lost beyond what parity can bring back.
+  degraded = 83,            ///< Data is safe but has less redundancy than its policy.
+  too_few_drives = 84,      ///< Fewer drives accept shards than the policy's minimum.
+  policy_invalid = 85,      ///< k+m is out of bounds or there are too few drives for it.
+  drive_failed = 86,        ///< A drive does not answer or was failed after an I/O error.
+  drive_alien = 87,         ///< The folder is no drive, or belongs to another node.
+  drive_missing = 88,       ///< A known drive is not at its path.
+  drive_full = 89,          ///< A drive reached its reserve.
+  shard_missing = 90,       ///< An index row or the catalog names a shard that is not there.
+  shard_damaged = 91,       ///< A shard's bytes do not match its hashes.
+  catalog_missing = 92,     ///< The catalog is gone; it can be rebuilt.
+  name_invalid = 93,        ///< The name is empty, too long, `.`/`..`, or holds NUL or `/`.
+  folder_not_empty = 94,    ///< The folder still has entries.
+  not_a_folder = 95,        ///< A file stands where a folder is due.
+  is_a_folder = 96,         ///< A folder stands where a file is due.
+  range_invalid = 97,       ///< The range begins behind the end of the file.
+  conflict = 98,            ///< Two changes exclude each other, such as a folder moved into itself.
+  rule_leaves_too_few = 99, ///< With all drives there would be enough, and those within the placement rule are too few.
 
   // -- the mesh ----------------------------------------------------------------------
   peer_refused = 110,      ///< The other node does not prove who it should be.
