@@ -419,6 +419,13 @@ void write(v1::PortMappingReport& to, const port_mapping_report& from) {
     control::write(*to.mutable_failure(), *from.failure);
 }
 
+void write(v1::RelayReport& to, const relay_report& from) {
+  to.set_limit(from.limit);
+  to.set_bytes(from.bytes);
+  to.set_streams(from.streams);
+  to.set_served(from.served);
+}
+
 } // namespace
 
 void write(v1::MeshReply& to, const std::optional<mesh_report>& report) {
@@ -447,6 +454,10 @@ void write(v1::MeshReply& to, const std::optional<mesh_report>& report) {
   }
   if (report->port_mapping)
     write(*row.mutable_port_mapping(), *report->port_mapping);
+  if (report->relay)
+    write(*row.mutable_relay(), *report->relay);
+  for (const auto& at : report->relayed_by)
+    row.add_relayed_by(at);
   auto& traffic = *row.mutable_traffic();
   traffic.set_sent(report->traffic.sent);
   traffic.set_received(report->traffic.received);
@@ -528,6 +539,9 @@ result<std::optional<mesh_report>> read(const v1::MeshReply& from) {
   }
   if (row.has_port_mapping())
     to.port_mapping = read_port_mapping_report(row.port_mapping());
+  if (row.has_relay())
+    to.relay = relay_report{row.relay().limit(), row.relay().bytes(), row.relay().streams(), row.relay().served()};
+  to.relayed_by = read_texts(row.relayed_by());
   to.traffic = {row.traffic().sent(), row.traffic().received(), read(row.traffic().limits())};
   return to;
 }
@@ -541,6 +555,8 @@ void write(v1::PeerReports& list, const std::vector<peer_report>& peers) {
     PEER_FIELDS(DATAMESH_SET)
     if (from.linked_since_ns)
       to.set_linked_since_ns(*from.linked_since_ns);
+    if (from.through)
+      to.set_through(std::string{from.through->text()});
   }
 }
 
@@ -556,6 +572,12 @@ result<std::vector<peer_report>> read(const v1::PeerReports& list) {
     PEER_FIELDS(DATAMESH_GET)
     if (from.has_linked_since_ns())
       to.linked_since_ns = from.linked_since_ns();
+    if (from.has_through()) {
+      auto through = read_id<peer_id>(from.through());
+      if (!through)
+        return fail(through.error());
+      to.through = *through;
+    }
     peers.push_back(std::move(to));
   }
   return peers;

@@ -109,6 +109,8 @@ public:
   [[nodiscard]] caf::result<v1::NodeList> list() const;
   void heard(const v1::NodeHeard& what);
   void tell(const v1::TellAddresses& what);
+  void tell_relays(const v1::TellRelays& what);
+  void ways_changed();
   [[nodiscard]] caf::result<v1::Done> close();
 
 private:
@@ -150,6 +152,7 @@ private:
   std::shared_ptr<const tls_identity> identity_;
   link_actor links_;
   discovery_setup setup_;
+  node_ways relays_; ///< Through which this node is reached.
   discovery_watch_actor watch_;
   discovery engine_;
 
@@ -467,7 +470,22 @@ void finder::tell(const v1::TellAddresses& what) {
   if (closing_ || told == setup_.told)
     return;
   setup_.told = std::move(told);
-  if (setup_.told.empty())
+  ways_changed();
+}
+
+void finder::tell_relays(const v1::TellRelays& what) {
+  node_ways relays;
+  for (const auto& address : what.address())
+    if (auto at = network::from_proto(address); at && at->through && relays.size() < contact_addresses_max)
+      relays.push_back(*at);
+  if (closing_ || relays == relays_)
+    return;
+  relays_ = std::move(relays);
+  ways_changed();
+}
+
+void finder::ways_changed() {
+  if (setup_.told.empty() && relays_.empty())
     engine_.withdraw(own_name());
   next_own_ = now().now;
   go_on();
@@ -516,13 +534,15 @@ record_name finder::own_name() const {
 // The number grows with the time, so that it does over a restart, too.
 void finder::publish_own() {
   next_own_ = mesh_time::max();
-  if (setup_.told.empty())
+  auto ways = setup_.told;
+  ways.insert(ways.end(), relays_.begin(), relays_.end());
+  if (ways.empty())
     return;
   auto wall = now().wall;
   auto since = std::chrono::floor<milliseconds>(wall).time_since_epoch().count();
   own_sequence_ = std::max(own_sequence_ + 1, static_cast<uint64_t>(std::max<int64_t>(since, 0)));
   auto expiry = std::chrono::floor<std::chrono::seconds>(wall) + lifetime_of(record_kind::node);
-  record_draft draft{own_name(), own_sequence_, expiry, bytes::copy_of(encode_node_record(setup_.told))};
+  record_draft draft{own_name(), own_sequence_, expiry, bytes::copy_of(encode_node_record(ways))};
   auto record = sign_record(setup_.mesh, draft, [this](byte_view message) { return identity_->sign(message); });
   if (record)
     engine_.publish(*record, now());
@@ -744,6 +764,7 @@ discovery_core::behavior_type discover(finder_pointer self, const discovery_part
       [=](const v1::ListNodes&) { return self->state.does->list(); },
       [=](const v1::NodeHeard& what) { self->state.does->heard(what); },
       [=](const v1::TellAddresses& what) { self->state.does->tell(what); },
+      [=](const v1::TellRelays& what) { self->state.does->tell_relays(what); },
       [=](caf::close_atom) { return self->state.does->close(); },
       [=](const v1::DiscoveryWake& wake) { self->state.does->wake(wake.number()); },
       [=](const v1::SeedFound& what) { self->state.does->seed_found(what); },

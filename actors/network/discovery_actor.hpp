@@ -59,6 +59,8 @@ using discovery_actor = caf::typed_actor<
     caf::reacts_to<v1::NodeHeard>,
     // Where others reach this node from now on, in place of all before.
     caf::reacts_to<v1::TellAddresses>,
+    // Through which nodes, at most `contact_addresses_max`. They stand in its record alone.
+    caf::reacts_to<v1::TellRelays>,
     // Keeps what it knows, and ends. Who waits is answered `unavailable`.
     caf::replies_to<caf::close_atom>::with<v1::Done>>;
 

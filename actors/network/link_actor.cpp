@@ -273,12 +273,16 @@ link_core::behavior_type links(link_pointer self, const link_parts& parts) {
       [=](const v1::ArrivedRequest& arrived, const bytes& body) { serve(self, arrived, body); },
       [=](const v1::LinkUp& up) {
         self->state.links[up.link().link()] = up.link();
+        if (self->state.linked && !up.link().address().relay().empty())
+          self->state.linked->note_relayed(up.link().link(), peer_id::from(as_view(up.link().peer())));
         note(self->state, up);
         if (self->state.watch)
           self->send(self->state.watch, up);
       },
       [=](const v1::LinkDown& down) {
         self->state.links.erase(down.link().link());
+        if (self->state.linked)
+          self->state.linked->note_ended(down.link().link());
         note(self->state, down);
         if (self->state.watch)
           self->send(self->state.watch, down);
@@ -302,6 +306,10 @@ v1::PeerAddress to_proto(const endpoint& from) {
   to.set_address(std::string{as_text(from.ip.view())});
   to.set_port(from.port);
   to.set_scope(from.scope);
+  if (from.through) {
+    to.set_relay(std::string{from.through->relay.text()});
+    to.set_to(std::string{from.through->to.text()});
+  }
   return to;
 }
 
@@ -309,7 +317,15 @@ result<endpoint> from_proto(const v1::PeerAddress& from) {
   auto ip = ip_from(as_view(from.address()));
   if (!ip || from.port() == 0 || from.port() > UINT16_MAX)
     return fail(errc::invalid_argument, "read a node's address");
-  return endpoint{*ip, static_cast<uint16_t>(from.port()), from.scope()};
+  endpoint to{*ip, static_cast<uint16_t>(from.port()), from.scope()};
+  if (from.relay().empty() && from.to().empty())
+    return to;
+  auto relay = peer_from(from.relay(), "read a node's address");
+  auto meant = peer_from(from.to(), "read a node's address");
+  if (!relay || !meant)
+    return fail(errc::invalid_argument, "read a node's address", "who passes on to whom");
+  to.through = relay_way{*relay, *meant};
+  return to;
 }
 
 link_actor spawn_link_actor(caf::actor_system& sys, const link_parts& parts) {

@@ -13,6 +13,8 @@
 #include "network/peer_router.hpp"
 #include "network/port_mapper_actor.hpp"
 #include "network/refusal_log.hpp"
+#include "network/relay_actor.hpp"
+#include "network/relayed_transport.hpp"
 #include "storage/ask.hpp"
 
 #include <fmt/format.h>
@@ -46,6 +48,8 @@ struct mesh_facts {
   std::optional<error> lan_failure;
   std::optional<port_facts> port; ///< None where the router is not asked.
   members_actor members;          ///< None in an open mesh.
+  relay_actor relay;              ///< None at the begin and the end.
+  relay_facts relayed;
 };
 
 using watch_actor =
@@ -67,10 +71,14 @@ struct watcher {
     facts->links[what.link().link()] = link;
     if (facts->members)
       caf::anon_send(facts->members, what);
+    if (facts->relay)
+      caf::anon_send(facts->relay, what);
   }
   void down(const v1::LinkDown& what) const {
     {
       std::lock_guard guard{facts->mutex};
+      if (facts->relay)
+        caf::anon_send(facts->relay, what);
       facts->links.erase(what.link().link());
     }
     if (static_cast<errc>(what.code()) == errc::peer_refused)
@@ -157,6 +165,21 @@ void add(peer_report& to, const open_link& link) {
   to.linked_since_ns = std::min(to.linked_since_ns.value_or(link.since_ns), link.since_ns);
   if (to.addresses.empty())
     to.addresses.push_back(link.address.text());
+  // One that is direct is used.
+  if (!link.address.through)
+    to.through.reset();
+  else if (to.links_dialed + to.links_accepted == 1)
+    to.through = link.address.through->relay;
+}
+
+/// Says what changed since *before*.
+void tell_relays(const std::vector<endpoint>& before, const std::vector<endpoint>& now,
+                 const std::function<void(severity, std::string, std::optional<errc>)>& tell) {
+  for (const auto& at : now)
+    if (std::ranges::find(before, at) == before.end())
+      tell(severity::info, fmt::format("nobody can dial this node; it is reached {}", at.text()), std::nullopt);
+  if (!before.empty() && now.empty())
+    tell(severity::warning, "no other node passes on to this one any more, and nobody can dial it", errc::unavailable);
 }
 
 } // namespace
@@ -180,6 +203,8 @@ struct mesh_member::impl {
   std::shared_ptr<line_pace> pace;
   lan_actor lan{};
   peer_handler_actor line{};
+  relay_actor relay{};
+  std::shared_ptr<relayed_transport> wire{};
   std::unique_ptr<std::mutex> measuring = std::make_unique<std::mutex>(); ///< Held by the one test of a line that runs.
   std::vector<endpoint> told{};                                           ///< Without the port of the router.
   std::shared_ptr<router_wire> to_router{};
@@ -232,8 +257,8 @@ result<std::unique_ptr<mesh_member>> mesh_member::start(caf::actor_system& sys, 
   hub_options options;
   options.link.network = setup.mesh;
   options.link.gate = parts.members;
-  auto paced = std::make_unique<paced_transport>(std::move(*wire), env.clock, parts.pace);
-  made->links = spawn_link_actor(sys, {std::move(paced), env.clock, made->identity, options, made->router, made->watcher, made->linked});
+  made->wire = std::make_shared<relayed_transport>(std::make_unique<paced_transport>(std::move(*wire), env.clock, parts.pace));
+  made->links = spawn_link_actor(sys, {made->wire, env.clock, made->identity, options, made->router, made->watcher, made->linked});
   // From here on it ends as a member does.
   std::unique_ptr<mesh_member> member{new mesh_member{std::move(made)}};
   auto& self = *member->impl_;
@@ -249,6 +274,8 @@ result<std::unique_ptr<mesh_member>> mesh_member::start(caf::actor_system& sys, 
   self.line = spawn_line_service(sys, {env.clock, env.random, parts.pace});
   if (auto served = member->serve(peer_part::line, caf::actor_cast<caf::actor>(self.line)); !served)
     return fail(served.error());
+  if (auto begun = member->begin_relay(parts); !begun)
+    return fail(begun.error());
   if (parts.settings.lan)
     member->begin_lan(parts, at);
   if (const auto* behind = mesh_settings::behind_router(at); behind != nullptr && parts.settings.map_port)
@@ -271,6 +298,30 @@ result<void> mesh_member::keep_members(const member_parts& parts) {
   return serve(peer_part::members, caf::actor_cast<caf::actor>(self.keeper));
 }
 
+result<void> mesh_member::begin_relay(const member_parts& parts) {
+  auto& self = *impl_;
+  auto changed = [facts = self.facts, tell = parts.tell, to = self.discovery](const relay_facts& now) {
+    v1::TellRelays message;
+    for (const auto& at : now.relays)
+      *message.add_address() = to_proto(at);
+    caf::anon_send(to, std::move(message));
+    relay_facts before;
+    {
+      std::lock_guard guard{facts->mutex};
+      before = std::exchange(facts->relayed, now);
+    }
+    tell_relays(before.relays, now.relays, tell);
+  };
+  const auto& settings = parts.settings;
+  self.relay = spawn_relay_actor(self.sys, {self.time, self.identity->id(), settings.relay, settings.rules(), !self.told.empty(),
+                                            self.links, self.linked, self.wire, std::move(changed)});
+  {
+    std::lock_guard guard{self.facts->mutex};
+    self.facts->relay = self.relay;
+  }
+  return serve(peer_part::relay, caf::actor_cast<caf::actor>(self.relay));
+}
+
 void mesh_member::begin_lan(const member_parts& parts, const std::vector<endpoint>& listens) {
   auto& self = *impl_;
   auto failed = [facts = self.facts, tell = parts.tell](const std::optional<error>& why) {
@@ -289,10 +340,11 @@ void mesh_member::begin_lan(const member_parts& parts, const std::vector<endpoin
 void mesh_member::begin_mapping(const member_parts& parts, const endpoint& behind, const std::vector<endpoint>& told) {
   auto& self = *impl_;
   self.facts->port.emplace();
-  auto changed = [facts = self.facts, tell = parts.tell, to = self.discovery, told](const port_facts& now) {
+  auto changed = [facts = self.facts, tell = parts.tell, to = self.discovery, relay = self.relay, told](const port_facts& now) {
     v1::TellAddresses message;
     for (const auto& at : with_port(told, now.outside))
       *message.add_address() = to_proto(at);
+    caf::anon_send(relay, message);
     caf::anon_send(to, std::move(message));
     port_facts before;
     {
@@ -349,6 +401,8 @@ mesh_report mesh_member::report() const {
   now.announces = texts_of(with_port(impl_->told, port ? port->outside : std::nullopt));
   if (port)
     now.port_mapping = port->report;
+  now.relay = impl_->facts->relayed.report;
+  now.relayed_by = texts_of(impl_->facts->relayed.relays);
   now.links = impl_->facts->links.size();
   now.nodes_known = impl_->facts->nodes;
   now.nodes_alive = impl_->facts->alive;
@@ -463,6 +517,15 @@ void mesh_member::close() {
     (void) storage::ask<v1::Done>(asks.ptr(), self.mapper, close_max, caf::close_atom_v);
     asks->send_exit(self.mapper, caf::exit_reason::user_shutdown);
     asks->wait_for(self.mapper);
+  }
+  // Nothing more is passed on, or asked to be.
+  if (self.relay) {
+    {
+      std::lock_guard guard{self.facts->mutex};
+      self.facts->relay = nullptr;
+    }
+    asks->send_exit(self.relay, caf::exit_reason::user_shutdown);
+    asks->wait_for(self.relay);
   }
   // Sources first: discovery asks over the links.
   if (self.lan) {

@@ -74,6 +74,7 @@ public:
 private:
   struct impl;
   [[nodiscard]] result<void> keep_members(const member_parts& parts);
+  [[nodiscard]] result<void> begin_relay(const member_parts& parts);
   [[nodiscard]] result<v1::NeighbourList> ask_lan() const;
   void begin_lan(const member_parts& parts, const std::vector<endpoint>& listens);
   void begin_mapping(const member_parts& parts, const endpoint& behind, const std::vector<endpoint>& told);

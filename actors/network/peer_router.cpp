@@ -14,7 +14,7 @@ struct router_state {
 using router_pointer = peer_router_actor::stateful_pointer<router_state>;
 
 bool is_known(uint32_t part) {
-  return part >= static_cast<uint32_t>(peer_part::discovery) && part <= static_cast<uint32_t>(peer_part::line);
+  return part >= static_cast<uint32_t>(peer_part::discovery) && part <= static_cast<uint32_t>(peer_part::relay);
 }
 
 caf::result<v1::PeerAnswer, bytes> hand_on(router_pointer self, v1::PeerRequest& request, const bytes& body) {

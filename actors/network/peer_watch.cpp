@@ -54,6 +54,7 @@ private:
     if (finding_ || time_->monotonic() < find_again_)
       return;
     finding_ = true;
+    relays_known_ = false;
     v1::LookUp request;
     request.set_target(std::string{peer_.text()});
     self_->request(way_->discovery, lookup_time_max + lookup_grace, std::move(request))
@@ -68,6 +69,32 @@ private:
             [this](const caf::error&) { not_found(); });
   }
 
+  /// Which nodes pass on to it, from its record.
+  void find_relays() {
+    relays_known_ = true;
+    v1::LookUp request;
+    request.set_target(std::string{peer_.text()});
+    request.set_kind(static_cast<uint32_t>(record_kind::node));
+    self_->request(way_->discovery, lookup_time_max + lookup_grace, std::move(request))
+        .then(
+            [this](const v1::LookedUp& found) {
+              for (const auto& record : found.record())
+                take_relays(as_view(record));
+              dial();
+            },
+            [this](const caf::error&) { not_found(); });
+  }
+
+  void take_relays(byte_view raw) {
+    auto record = open_record(way_->mesh, raw, time_->wall());
+    auto ways = record ? decode_node_record(record->value, peer_) : fail(record.error());
+    if (!ways)
+      return;
+    for (const auto& way : *ways)
+      if (way.through)
+        addresses_.push_back(to_proto(way));
+  }
+
   /// A node that is gone for good costs a lookup now and then.
   void not_found() {
     finding_ = false;
@@ -75,11 +102,13 @@ private:
     find_again_ = time_->monotonic() + pause_;
   }
 
-  /// One address after the other.
+  /// One address after the other, and then through others.
   void dial() {
     way_ = access_->now();
-    if (addresses_.empty() || !way_)
+    if (!way_)
       return not_found();
+    if (addresses_.empty())
+      return relays_known_ ? not_found() : find_relays();
     v1::ConnectPeer request;
     *request.mutable_address() = addresses_.front();
     addresses_.erase(addresses_.begin());
@@ -173,6 +202,7 @@ private:
   clock::monotonic_time find_again_{};
   clock::monotonic_time::duration pause_{};
   std::vector<v1::PeerAddress> addresses_;
+  bool relays_known_ = false; ///< They were looked up, and are among the addresses.
   std::optional<clock::monotonic_time> room_at_;
   size_t owners_asked_ = 0;
   size_t awaited_ = 0;                 ///< Of these, who have no answer yet.

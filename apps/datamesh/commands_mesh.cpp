@@ -177,6 +177,12 @@ outcome<int> run_node_status(session& s) {
   line.add("map_port", own.port_mapping.has_value());
   if (own.port_mapping)
     add_port(line, *own.port_mapping);
+  line.add("relays", own.relay.has_value()).add("relayed_by", own.relayed_by);
+  if (own.relay)
+    line.add("relay_limit", own.relay->limit)
+        .add("relay_bytes", own.relay->bytes)
+        .add("relay_streams", own.relay->streams)
+        .add("relay_served", own.relay->served);
   if (own.file_failure)
     line.add("error", facts_of(own.file_failure->code()).name).add("reason", own.file_failure->message());
   // The summary is the last line.
@@ -197,6 +203,12 @@ outcome<int> run_node_status(session& s) {
   s.out.print("LAN       {}", lan_of(own));
   if (own.port_mapping)
     s.out.print("Router    {}", port_of(s, *own.port_mapping));
+  if (own.relay)
+    s.out.print("Relays    {} for {}, at most {} a second: {} open", s.out.size(own.relay->bytes),
+                counted(own.relay->served, "node", "nodes"), s.out.size(own.relay->limit),
+                counted(own.relay->streams, "stream", "streams"));
+  if (!own.relayed_by.empty())
+    s.out.print("Reached   {}", listed(own.relayed_by, "nowhere"));
   if (own.members)
     s.out.print("Members   {}", members_of(s, *own.members));
   if (!own.announces.empty())
@@ -265,6 +277,8 @@ outcome<int> run_peers(session& s) {
         .add("addresses", peer.addresses);
     if (peer.linked_since_ns)
       line.time("linked_since", *peer.linked_since_ns);
+    if (peer.through)
+      line.add("through", peer.through->hex());
     s.out.line(line);
     table.row({peer.id.hex(), peer.known ? "yes" : "no", links_of(peer), peer.linked_since_ns ? s.out.time(*peer.linked_since_ns) : "-",
                listed(peer.addresses, "-")});

@@ -6,6 +6,7 @@
 #include "display.hpp"
 #include "json_line.hpp"
 #include "toml.hpp"
+#include "units.hpp"
 
 #include <fmt/format.h>
 
@@ -95,6 +96,11 @@ bool take(preset& to, std::string_view key, const toml::node& node) {
     return (to.lan = yes, yes.has_value());
   if (key == "mesh_map_port")
     return (to.map_port = yes.value_or(false), yes.has_value());
+  if (key == "mesh_relay") {
+    auto number = node.value_exact<int64_t>();
+    auto rate = text ? parse_size(*text) : number && *number >= 0 ? std::optional<uint64_t>{*number} : std::nullopt;
+    return (to.relay = rate.value_or(0), rate.has_value());
+  }
   if (key == "mesh_network")
     return (to.network = text.value_or(""), text.has_value());
   if (key == "mesh_members")
@@ -136,6 +142,8 @@ std::string preset::lines() const {
     all += fmt::format("mesh_lan = {}\n", *lan);
   if (map_port)
     all += "mesh_map_port = true\n";
+  if (relay > 0)
+    all += fmt::format("mesh_relay = {}\n", relay);
   if (!members.empty())
     all += fmt::format("mesh_members = {}\n", json_quoted(members));
   return all;

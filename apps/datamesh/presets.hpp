@@ -23,6 +23,7 @@ struct preset {
   bool local = false;
   std::optional<bool> lan{};
   bool map_port = false;
+  uint64_t relay = 0;
   std::string members{};
 
   /// The lines of datameshd.toml.

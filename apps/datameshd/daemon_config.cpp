@@ -36,6 +36,7 @@ const std::vector<std::string_view> keys{"home",
                                          "mesh_local",
                                          "mesh_lan",
                                          "mesh_map_port",
+                                         "mesh_relay",
                                          "mesh_members"};
 
 std::string wrong(const std::string& key, const char* due) {
@@ -126,6 +127,13 @@ std::string read_mesh(const std::string& key, const toml::node& node, mesh_optio
     to.map_port = yes.value_or(false);
     return yes ? "" : wrong(key, "true or false");
   }
+  if (key == "mesh_relay") {
+    auto text = node.value_exact<std::string>();
+    auto number = node.value_exact<int64_t>();
+    auto rate = text ? cli::parse_size(*text) : number && *number >= 0 ? std::optional<uint64_t>{*number} : std::nullopt;
+    to.relay = rate.value_or(0);
+    return rate ? "" : wrong(key, "so many bytes a second, as in \"1MiB\", or 0");
+  }
   if (key == "mesh_lan") {
     to.lan = node.value_exact<bool>();
     return to.lan ? "" : wrong(key, "true or false");
@@ -192,7 +200,8 @@ cli::outcome<void> check_mesh(const toml::table& parsed, const std::string& file
     return refuse_at(file, node != nullptr ? node->source().begin.line : 1, why);
   };
   if (!parsed.contains("mesh_network")) {
-    for (const auto* key : {"mesh_listen", "mesh_announce", "mesh_seeds", "mesh_local", "mesh_lan", "mesh_map_port", "mesh_members"})
+    for (const auto* key :
+         {"mesh_listen", "mesh_announce", "mesh_seeds", "mesh_local", "mesh_lan", "mesh_map_port", "mesh_relay", "mesh_members"})
       if (parsed.contains(key))
         return refuse_key(key, fmt::format("'{}' needs 'mesh_network', which says what mesh it is", key));
     return {};
@@ -200,7 +209,7 @@ cli::outcome<void> check_mesh(const toml::table& parsed, const std::string& file
   auto read = network::read_mesh_options(mesh);
   if (read)
     return {};
-  constexpr std::array names{"mesh_network", "mesh_listen", "mesh_announce", "mesh_seeds", "mesh_map_port"};
+  constexpr std::array names{"mesh_network", "mesh_listen", "mesh_announce", "mesh_seeds", "mesh_map_port", "mesh_relay"};
   const auto* key = names[static_cast<size_t>(read.error().where)];
   const auto& why = read.error().reason;
   return refuse_key(key, fmt::format("'{}': {}", key, why.object().empty() ? why.message() : why.object()));
@@ -265,6 +274,7 @@ std::vector<std::string> need_restart(const daemon_config& old, const daemon_con
   compare("mesh_local", old.mesh.local == next.mesh.local);
   compare("mesh_lan", old.mesh.lan == next.mesh.lan);
   compare("mesh_map_port", old.mesh.map_port == next.mesh.map_port);
+  compare("mesh_relay", old.mesh.relay == next.mesh.relay);
   compare("mesh_members", old.mesh.members == next.mesh.members);
   return names;
 }

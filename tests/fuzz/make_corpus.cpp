@@ -16,6 +16,7 @@
 #include "network/member_list.hpp"
 #include "network/peer_link.hpp"
 #include "network/recovery_record.hpp"
+#include "network/relay_message.hpp"
 #include "network/shard_message.hpp"
 #include "storage/checkpoint.hpp"
 #include "storage/operation.hpp"
@@ -581,6 +582,23 @@ void line_tests() {
   put("line", "answer_late", 1, as_view(encode(told)));
 }
 
+void relay_words() {
+  using namespace network;
+  auto peer = peer_id::from(as_view("the id of a node that is named R"));
+  put("relay", "reserve", 0, as_view(encode(relay_reserve{})));
+  put("relay", "open", 0, as_view(encode(relay_open{peer, 7})));
+  put("relay", "offer", 0, as_view(encode(relay_offer{peer, 3})));
+  put("relay", "piece", 0, as_view(encode(relay_piece{3, 1 << 16, true})));
+  put("relay", "end", 0, as_view(encode(relay_end{3, false})));
+  put("relay", "open_cut", 0, as_view(encode(relay_open{peer, 7}).substr(0, 20)));
+  put("relay", "answer", 1, as_view(encode_relay_answer(3)));
+  auto here = endpoint::v4({9, 9, 9, 9}, 7000);
+  auto there = here;
+  there.through = relay_way{peer, {}};
+  put("relay", "record", 2, as_view(encode_node_record({here})));
+  put("relay", "record_relayed", 2, as_view(encode_node_record({here, there})));
+}
+
 void texts() {
   put("config", "all", "# mine\nmemory = '64M'\nquiet = true\ncolor = \"never\"\nthreads = 2\nexclude = ['*.o', \"b\\u00e4r\"]\n");
   put("config", "dotted", "vault = '''\nx'''\n\n[table]\na.b = 1979-05-27T07:32:00Z\n");
@@ -632,5 +650,6 @@ int main(int argc, char** argv) {
   tickets();
   member_lists();
   line_tests();
+  relay_words();
   texts();
 }

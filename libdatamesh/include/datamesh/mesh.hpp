@@ -48,12 +48,28 @@ struct mesh_options {
   /// (docs/mesh.md). It is the port of the first IPv4 address of `listen` that is not loopback. What the router gives
   /// is told to others behind what `announce` says, which need not say anything then. Not in a local mesh.
   bool map_port = false;
+  /// Passes on what other members send to members that nobody can dial, and back: so many bytes a second at most, for all of
+  /// them together; at least `relay_rate_min`, or 0: nothing. It is sealed between those two (docs/formats/relay.md). It makes sense
+  /// for a node that others can dial.
+  uint64_t relay = 0;
   /// Closes the mesh: the file of a list of members that its operators signed (datamesh/members.hpp). Only
   /// nodes on it are let in. The newest list that was ever seen counts and is kept in the home; where
   /// one is there the mesh is closed without a file, too.
   std::string members{};
 
   friend bool operator==(const mesh_options&, const mesh_options&) = default;
+};
+
+/// Less than this is no limit under which anything could be passed on.
+inline constexpr uint64_t relay_rate_min = 64 << 10;
+
+/// What a member passes on between others.
+struct relay_report {
+  uint64_t limit = 0;   ///< Bytes a second, at most.
+  uint64_t bytes = 0;   ///< That were passed on since it was opened.
+  uint64_t streams = 0; ///< That are open now, each of two nodes.
+  uint64_t served = 0;  ///< Nodes that are reached through it, if anybody asks.
+  friend bool operator==(const relay_report&, const relay_report&) = default;
 };
 
 /// The list by which a member of a closed mesh lets others in.
@@ -181,6 +197,9 @@ struct mesh_report {
   std::optional<lan_report> lan{};         ///< None where it is not looked for on the local network.
   traffic_report traffic{};
   std::optional<port_mapping_report> port_mapping{}; ///< None where the router is not asked.
+  std::optional<relay_report> relay{};               ///< None where it passes on nothing.
+  /// Where others reach it through another node: "through ID@192.0.2.7:4433". It asks for that while it announces nothing.
+  std::vector<std::string> relayed_by{};
 
   /// True while another node answers.
   [[nodiscard]] bool joined() const noexcept {
@@ -196,6 +215,7 @@ struct peer_report {
   uint32_t links_dialed = 0;              ///< Open links that we dialed,
   uint32_t links_accepted = 0;            ///< and that it dialed.
   std::optional<int64_t> linked_since_ns; ///< When the oldest of them opened; nanoseconds since the epoch.
+  std::optional<peer_id> through{};       ///< The node that passes on what goes over them; none where one of them is direct.
 };
 
 /// How a node serves the owners to whom it granted room.

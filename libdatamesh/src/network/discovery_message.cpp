@@ -27,16 +27,23 @@ void put_addresses(const std::vector<endpoint>& addresses, Fields& out) {
   }
 }
 
+std::optional<endpoint> read_address(const v1::Endpoint& field) {
+  auto ip = ip_from(as_view(field.ip()));
+  if (!ip || field.port() == 0 || field.port() > UINT16_MAX)
+    return std::nullopt;
+  return endpoint{*ip, static_cast<uint16_t>(field.port())};
+}
+
 template <class Fields>
 std::optional<std::vector<endpoint>> read_addresses(const Fields& fields) {
   if (static_cast<size_t>(fields.size()) > contact_addresses_max)
     return std::nullopt;
   std::vector<endpoint> addresses;
   for (const auto& field : fields) {
-    auto ip = ip_from(as_view(field.ip()));
-    if (!ip || field.port() == 0 || field.port() > UINT16_MAX)
+    auto at = read_address(field);
+    if (!at)
       return std::nullopt;
-    addresses.push_back({*ip, static_cast<uint16_t>(field.port())});
+    addresses.push_back(*at);
   }
   return addresses;
 }
@@ -180,18 +187,35 @@ result<discovery_answer> decode_answer(byte_view message) {
   return fail(errc::protocol_violated, attempted, "a field of it");
 }
 
-std::string encode_node_record(const std::vector<endpoint>& addresses) {
+std::string encode_node_record(const node_ways& ways) {
   v1::NodeRecord out;
-  put_addresses(addresses, *out.mutable_address());
+  for (const auto& way : ways) {
+    auto& at = way.through ? *out.add_relay()->mutable_at() : *out.add_address();
+    at.set_ip(as_string(way.ip.view()));
+    at.set_port(way.port);
+    if (way.through)
+      out.mutable_relay()->rbegin()->set_id(as_string(way.through->relay.view()));
+  }
   return out.SerializeAsString();
 }
 
-result<std::vector<endpoint>> decode_node_record(byte_view value) {
+result<node_ways> decode_node_record(byte_view value, const peer_id& whose) {
+  constexpr auto attempted = "read a node's record";
   v1::NodeRecord in;
-  auto addresses = crypto::parse_message(in, value) ? read_addresses(in.address()) : std::nullopt;
-  if (!addresses || addresses->empty())
-    return fail(errc::format_damaged, "read a node's record");
-  return std::move(*addresses);
+  auto ways = crypto::parse_message(in, value) ? read_addresses(in.address()) : std::nullopt;
+  if (!ways || static_cast<size_t>(in.relay_size()) > contact_addresses_max)
+    return fail(errc::format_damaged, attempted);
+  for (const auto& field : in.relay()) {
+    auto at = read_address(field.at());
+    auto relay = read_id<peer_id>(field.id());
+    if (!at || !relay || *relay == whose)
+      return fail(errc::format_damaged, attempted, "a relay in it");
+    at->through = relay_way{*relay, whose};
+    ways->push_back(*at);
+  }
+  if (ways->empty())
+    return fail(errc::format_damaged, attempted, "it tells no way");
+  return std::move(*ways);
 }
 
 } // namespace datamesh::network

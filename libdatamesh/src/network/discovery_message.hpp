@@ -61,9 +61,11 @@ struct request_message {
 [[nodiscard]] result<request_message> decode_request(byte_view message);
 [[nodiscard]] result<discovery_answer> decode_answer(byte_view message);
 
-/// The value of a node's record: where it is reached.
-[[nodiscard]] std::string encode_node_record(const std::vector<endpoint>& addresses);
-/// `format_damaged` for what is none.
-[[nodiscard]] result<std::vector<endpoint>> decode_node_record(byte_view value);
+/// Where a node says that it is reached: up to `contact_addresses_max` addresses and then as many relays, one at least.
+using node_ways = std::vector<endpoint>;
+/// The value of a node's record.
+[[nodiscard]] std::string encode_node_record(const node_ways& ways);
+/// `format_damaged` for what is none. @param whose record it is
+[[nodiscard]] result<node_ways> decode_node_record(byte_view value, const peer_id& whose);
 
 } // namespace datamesh::network

@@ -22,6 +22,8 @@ uint64_t endpoint::host() const noexcept {
 }
 
 std::string endpoint::text() const {
+  if (through)
+    return fmt::format("through {}@{}", through->relay.hex(), endpoint{ip, port, scope}.text());
   if (!ip.v6)
     return fmt::format("{}:{}", to_string(ip), port);
   return fmt::format("[{}{}]:{}", to_string(ip), scope == 0 ? "" : fmt::format("%{}", scope), port);

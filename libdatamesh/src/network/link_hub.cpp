@@ -132,6 +132,10 @@ struct entry {
   [[nodiscard]] bool is_open() const noexcept {
     return link && link->is_open();
   }
+  /// Not through another node.
+  [[nodiscard]] bool is_direct() const noexcept {
+    return !facts.address.through;
+  }
   /// Room in the output for something of that size.
   [[nodiscard]] bool takes(size_t size) const noexcept {
     return size <= small_bytes || link->output().size() < output_ahead;
@@ -362,6 +366,9 @@ void link_hub::impl::take(entry& e, const link_opened& what) {
     owner.on_connected(token, what.peer);
 }
 
+// What another node passes on costs that one as well, and gives way to a link without it; who was dialed again
+// through another node does not know whether the direct link is dead.
+//
 // Two nodes that dial each other at once must not both give up their own link, or the
 // other's: the one stays that the node with the smaller id dialed. Else, who dialed knows
 // whether he has another, and gives up the new one. Who was dialed does not know whether
@@ -378,6 +385,13 @@ bool link_hub::impl::keeps(const entry& fresh, const peer_id& peer) {
   for (auto number : known->second) {
     const auto& old = *find(number);
     bool crossed = old.facts.side != fresh.facts.side && now() < old.begun + crossing_max;
+    if (old.is_direct() != fresh.is_direct()) {
+      if (fresh.is_direct())
+        give_up(number);
+      else if (crossed || fresh.facts.side == link_side::dialer)
+        return false;
+      continue;
+    }
     if (crossed && fresh.facts.side == winner)
       give_up(number);
     else if (crossed || fresh.facts.side == link_side::dialer)

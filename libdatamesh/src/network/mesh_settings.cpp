@@ -154,10 +154,14 @@ tl::expected<mesh_settings, mesh_mistake> read_mesh_options(const mesh_options& 
   mesh_settings to;
   to.local = from.local;
   to.map_port = from.map_port;
+  to.relay = from.relay;
   auto mesh = parse_network(from.network);
   if (!mesh)
     return tl::unexpected{of(mesh_part::network)(mesh.error())};
   to.mesh = *mesh;
+  if (to.relay != 0 && to.relay < relay_rate_min)
+    return tl::unexpected{of(mesh_part::relay)(error{
+        errc::invalid_argument, attempted, fmt::format("{} bytes a second are too few: pass on at least {}", to.relay, relay_rate_min)})};
   auto rules = to.rules();
   auto reached = [&](const std::string& text) {
     return read_reached(text, rules);

@@ -23,6 +23,7 @@ struct mesh_settings {
   bool local = false;
   bool lan = false;      ///< It says on the local network that it is there, and hears who else is.
   bool map_port = false; ///< The router is asked for a port.
+  uint64_t relay = 0;    ///< Bytes a second that are passed on between others; 0: none.
   std::vector<endpoint> listen;
   std::vector<endpoint> announce; ///< Empty where that is where it listens.
   std::vector<peer_spec> seeds;   ///< By IP address or name.
@@ -40,7 +41,7 @@ struct mesh_settings {
 [[nodiscard]] result<network_id> parse_network(std::string_view text);
 
 /// What of `mesh_options` a mistake is in.
-enum class mesh_part : uint8_t { network, listen, announce, seeds, map_port };
+enum class mesh_part : uint8_t { network, listen, announce, seeds, map_port, relay };
 
 struct mesh_mistake {
   mesh_part where{};

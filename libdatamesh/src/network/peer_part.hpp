@@ -16,6 +16,7 @@ enum class peer_part : uint8_t {
   shards = 2,    ///< docs/formats/ticket.md
   members = 3,   ///< docs/formats/members.md; of closed meshes
   line = 4,      ///< docs/formats/line.md
+  relay = 5,     ///< docs/formats/relay.md
 };
 
 /// Bytes of what a request says to a part, at most.

@@ -114,7 +114,7 @@ TEST_CASE("three nodes find each other from one seed, whether its id is known or
   CHECK(finds(second, name));
   auto record = open_record(world.mesh, as_view(second.look_up(name.key, 1)->record(0)), system_environment().clock->wall());
   REQUIRE(record);
-  CHECK(decode_node_record(record->value).value() == std::vector{third.at()});
+  CHECK(decode_node_record(record->value, third.id()).value() == std::vector{third.at()});
 }
 
 TEST_CASE("twenty-four nodes join from two seeds, and all find what one published that has left", "[discovery_actor]") {

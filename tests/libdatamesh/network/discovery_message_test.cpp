@@ -156,3 +156,37 @@ TEST_CASE("what is no message is refused", "[discovery_message]") {
     (void) decode_request(junk);
   }
 }
+
+TEST_CASE("a node's record tells its addresses, and through whom it is reached", "[discovery_message]") {
+  auto here = endpoint::v4({9, 9, 9, 9}, 7000);
+  auto whose = peer_id::from(as_view("the id of a node that is named N"));
+  auto relayed = endpoint::v4({8, 8, 8, 8}, 1);
+  relayed.through = relay_way{peer_id::from(as_view("the id of a node that is named R")), whose};
+  auto ways = GENERATE_COPY(node_ways{here}, node_ways{relayed}, node_ways{here, relayed});
+  CHECK(decode_node_record(as_view(encode_node_record(ways)), whose).value() == ways);
+  // With addresses alone it is what earlier versions wrote, and read.
+  CHECK(encode_node_record({here}) == std::string("\x0a\x09\x0a\x04\x09\x09\x09\x09\x10\xd8\x36", 11));
+}
+
+TEST_CASE("a record that tells no way, too many, or a relay that is none is refused", "[discovery_message]") {
+  auto whose = peer_id::from(as_view("the id of a node that is named N"));
+  auto refused = [&](const v1::NodeRecord& record) {
+    return !decode_node_record(as_view(record.SerializeAsString()), whose);
+  };
+  v1::NodeRecord record;
+  CHECK(refused(record));
+  auto& relay = *record.add_relay();
+  CHECK(refused(record));
+  relay.mutable_at()->set_ip("\x08\x08\x08\x08");
+  relay.mutable_at()->set_port(1);
+  CHECK(refused(record));
+  relay.set_id(std::string(31, 'r'));
+  CHECK(refused(record));
+  relay.set_id(std::string{whose.text()});
+  CHECK(refused(record));
+  relay.set_id(std::string(32, 'r'));
+  CHECK_FALSE(refused(record));
+  for (size_t i = 1; i <= contact_addresses_max; ++i)
+    *record.add_relay() = relay;
+  CHECK(refused(record));
+}

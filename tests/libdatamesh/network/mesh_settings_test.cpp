@@ -26,6 +26,11 @@ mesh_options with_port(mesh_options of) {
   of.map_port = true;
   return of;
 }
+mesh_options relaying(uint64_t per_second) {
+  auto of = options({"9.9.9.9:7000"}, {}, {}, false);
+  of.relay = per_second;
+  return of;
+}
 
 } // namespace
 
@@ -74,6 +79,11 @@ TEST_CASE("a node whose router is asked for a port tells nothing else that is no
   read = read_mesh_options(with_port(options({"0.0.0.0:7000"}, {"9.9.9.9:1"}, {}, false))).value();
   CHECK(read.told(read.listen, {wire}) == std::vector{at("9.9.9.9:1")});
   CHECK_FALSE(read_mesh_options(options({"9.9.9.9:7000"}, {}, {}, false)).value().map_port);
+}
+
+TEST_CASE("a node passes on what its settings say, and nothing where they do not", "[mesh_settings]") {
+  CHECK(read_mesh_options(options({"9.9.9.9:7000"}, {}, {}, false)).value().relay == 0);
+  CHECK(read_mesh_options(relaying(relay_rate_min)).value().relay == relay_rate_min);
 }
 
 TEST_CASE("a mesh is named by its id, or by a name that leads to the same id everywhere", "[mesh_settings]") {
@@ -153,6 +163,8 @@ TEST_CASE("settings of a mesh with which it would not come about are refused, an
       {with_port(options({}, {}, {"9.9.9.9:1"}, false)), mesh_part::map_port, "IPv4 address"},
       {with_port(options({"[::]:7000", "127.0.0.1:7000"}, {}, {}, false)), mesh_part::map_port, "IPv4 address"},
       {with_port(options({"0.0.0.0:7000"}, four, {}, false)), mesh_part::map_port, "at most 3"},
+      {relaying(1), mesh_part::relay, "at least 65536"},
+      {relaying(relay_rate_min - 1), mesh_part::relay, "at least 65536"},
   }));
   INFO(bad.why);
   auto read = read_mesh_options(bad.from);
