@@ -568,7 +568,7 @@ void link_hub::impl::send_waiting(entry& e) {
 
 bool link_hub::impl::has_memory_for(const pending_request& what) const {
   auto used = std::accumulate(own.begin(), own.end(), size_t{0});
-  return what.cost() == 0 || own[what.kind()] == 0 || used + what.cost() <= options.own_max;
+  return what.cost() == 0 || own[what.kind()] == 0 || used + what.cost() <= options.own_max >> what.kind();
 }
 
 // Who waits for it goes on in the order of kinds, and within one in that of coming.
