@@ -351,7 +351,8 @@ std::vector<command_spec> care_commands() {
       {.name = "rebalance",
        .summary = "Move data off draining and failed drives, onto emptier ones, and apart",
        .text = "Shards that lie closer to each other than they need to, since drives were labelled or added later, are moved to other "
-               "zones, operators or nodes ('drive label'), as few of them as that takes.",
+               "zones, operators or nodes ('drive label'), as few of them as that takes. Those on drives that 'drive rule' leaves out are "
+               "moved to others within the rule, where there are enough of them.",
        .example = "datamesh rebalance --dry-run",
        .options = {dry_run},
        .groups = group_node | group_vault},
@@ -481,6 +482,32 @@ std::vector<command_spec> drive_commands() {
        .example = "datamesh drive label /mnt/a zone=house-1 region=eu\ndatamesh drive label /mnt/a operator=",
        .arguments = {{.name = "DRIVE", .kind = kind::drive}, {.name = "KEY=VALUE", .kind = kind::text, .repeated = true}},
        .options = {dry_run},
+       .groups = group_node},
+      {.name = "rule",
+       .summary = "Say by what labels drives may have data, and what is outside",
+       .text =
+           "Without an option it shows the rule, and which drives it leaves out. It is for all vaults of this node, and takes the place of "
+           "the one before as a whole.\n\n"
+           "A drive has to have, of each kind that --only names, one of the labels named there, and none of --never. A drive without a "
+           "label of that kind is left out by --only, and not by --never: nobody said where it is. What is stored, made again by 'repair' "
+           "or moved goes to drives within the rule, and a put for which they are too few is refused before anything is stored. Nodes "
+           "that it leaves out are not told any more to make up for what other nodes lose.\n\n"
+           "What lies elsewhere already is read, counted here and by 'status', and moved by 'rebalance'; so is what another label of a "
+           "drive puts outside. A label is what the operator of this node said with 'drive label': nobody proves it.",
+       .example = "datamesh drive rule --only region=eu\ndatamesh drive rule --only region=eu --only region=ch --never operator=bob "
+                  "--dry-run\ndatamesh drive rule --clear",
+       .options = {{.name = "only",
+                    .kind = kind::text,
+                    .placeholder = "KEY=VALUE",
+                    .text = "Drives with this label; one of several of the same key is enough.",
+                    .repeated = true},
+                   {.name = "never",
+                    .kind = kind::text,
+                    .placeholder = "KEY=VALUE",
+                    .text = "No drive with this label, whatever else it has.",
+                    .repeated = true},
+                   {.name = "clear", .text = "Take the rule away."},
+                   dry_run},
        .groups = group_node},
       {.name = "audits",
        .summary = "How far other nodes can be relied upon, and what tells so",
@@ -666,7 +693,32 @@ std::vector<command_spec> mesh_commands() {
        .summary = "Look at this node as a member of a mesh, and give others room on it",
        .example = "datamesh node status",
        .children =
-           {{.name = "status",
+           {{.name = "init",
+             .summary = "Make a node that keeps shards for others, with room for it",
+             .text =
+                 "Makes the home where there is none, and each --folder a drive, as 'drive add' does; what is there already stays. No "
+                 "vault is made: 'datamesh vault create' makes one, should this node keep data of its own, too.\n\n"
+                 "--capacity is what all owners together may be granted: it is refused where the drives have not that much free, beside "
+                 "what others keep there already, and 'node allow' refuses what goes beyond it. It can be said anew, and 0 takes it away. "
+                 "It is an account and no file: once granted, other programs on the same disks, and this node's own data, can still fill "
+                 "them.",
+             .example = "datamesh node init --folder /mnt/a --folder /mnt/b --capacity 500G\ndatamesh node init --capacity 800G",
+             .options =
+                 {{.name = "folder", .kind = kind::folder, .placeholder = "DIR", .text = "Make a drive of this folder.", .repeated = true},
+                  {.name = "capacity",
+                   .kind = kind::size,
+                   .placeholder = "SIZE",
+                   .text = "What all owners on other nodes may be granted together; 0 is no limit."}},
+             .groups = group_node},
+            {.name = "start",
+             .summary = "Run the daemon of this home, until it is ended",
+             .text = "Runs datameshd in the place of this command, in the foreground, with the settings of datameshd.toml or those of "
+                     "--config: the one beside this program, or else on PATH. A 'home' in these settings counts more than --home. ^C or "
+                     "SIGTERM ends it. On a machine with systemd, 'systemctl start datameshd' runs it as a service instead.",
+             .example = "datamesh node start\ndatamesh node start --config one.toml",
+             .options = {{.name = "config", .kind = kind::path, .placeholder = "FILE", .text = "The settings of the daemon."}, dry_run},
+             .groups = group_node},
+            {.name = "status",
              .summary = "Show this node and its mesh, who answers, and who has room here",
              .text =
                  "The daemon makes its node a member of a mesh: 'mesh_network' and its like in datameshd.toml, see datameshd(8). 'Seed' "
@@ -684,7 +736,8 @@ std::vector<command_spec> mesh_commands() {
                  "OWNER is the vault's id, 64 digits: 'datamesh vault list --json' shows it where the vault is, and its owner tells it. "
                  "SIZE is in place of what was granted before; 0 takes the grant back. What is there stays, can be read, and goes when "
                  "its owner deletes it or its time is over; nothing is stored beyond SIZE.\n\n"
-                 "The room is on all drives that get new data, and is not set aside: this node's own data may fill them first. It holds "
+                 "The room is on all drives that get new data; this node's own data may fill them first. Where 'node init --capacity' "
+                 "said how much all owners may have together, no more than that is granted. It holds "
                  "at once in a daemon that is a member of a mesh, and otherwise as soon as one is.",
              .example = "datamesh node allow 5a2c19e07b3d4f6881a0c2e4d6f8091b2a3c4d5e6f708192a3b4c5d6e7f80911 100G",
              .arguments = {{.name = "OWNER", .kind = kind::text}, {.name = "SIZE", .kind = kind::size}},

@@ -45,6 +45,7 @@ json_line status_json(const status_report& report) {
       .add("packs_degraded", report.packs_degraded)
       .add("packs_lost", report.packs_lost)
       .add("packs_weaker", report.packs_weaker)
+      .add("shards_outside", report.shards_outside)
       .add("margin_min", report.margin_min)
       .add("drives", drives);
   line.add("recovery", to_string(report.recovery.now));
@@ -97,8 +98,9 @@ void print_status(output& out, const status_report& r) {
                                                              : out.paint(tone::warning, "That is not known.");
   out.print("{} {}", word, printable(r.sentence));
   out.print("");
+  auto barred = !r.drives.empty() && std::ranges::all_of(r.drives, &drive_report::outside_rule);
   if (r.policy.empty())
-    out.print("New data     is refused until a drive takes it");
+    out.print("New data     is refused until a drive takes it{}", barred ? ": 'drive rule' leaves out all of them" : "");
   else
     out.print("New data     {} over {}s{}", r.policy, r.policy_level,
               r.policy_level == "block" ? ": guards against bit rot, not against the loss of the drive" : "");
@@ -111,6 +113,9 @@ void print_status(output& out, const status_report& r) {
   if (r.packs_weaker > 0)
     out.print("Weaker       {} of them {} the loss of fewer drives than new data; run: datamesh cleanup --policy {}",
               grouped(r.packs_weaker), r.packs_weaker == 1 ? "survives" : "survive", r.policy);
+  if (r.shards_outside > 0)
+    out.print("Outside      {} on drives that 'drive rule' leaves out; run: datamesh rebalance",
+              counted(r.shards_outside, "shard lies", "shards lie"));
   if (r.packs > 0 && r.margin_min >= 0)
     out.print("Reserve      {} more {} may be lost anywhere without loss of data", r.margin_min, r.margin_min == 1 ? "shard" : "shards");
   // Who reads all has checked all.

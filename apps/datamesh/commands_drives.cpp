@@ -115,12 +115,15 @@ json_line drive_json(const drive_report& drive, json_line line) {
       .add("disk_free", drive.disk_free);
   if (drive.reason)
     line.add("error", facts_of(drive.reason->code()).name).add("reason", drive.reason->message());
-  return with_labels(std::move(line), drive.labels);
+  line = with_labels(std::move(line), drive.labels);
+  if (drive.outside_rule)
+    line.add("outside_rule", true);
+  return line;
 }
 
 std::string drive_table(const output& out, const std::vector<drive_report>& drives) {
   using align = text_table::align;
-  auto labelled = std::ranges::any_of(drives, [](const auto& drive) { return drive.labels != drive_labels{}; });
+  auto labelled = std::ranges::any_of(drives, [](const auto& drive) { return drive.labels != drive_labels{} || drive.outside_rule; });
   std::vector<std::string> heading{"ID", "STATE", "SHARDS", "STORED", "FREE", "FOLDER"};
   if (labelled)
     heading.insert(heading.end() - 1, "LABELS");
@@ -134,7 +137,7 @@ std::string drive_table(const output& out, const std::vector<drive_report>& driv
                                  drive.disk_total > 0 ? out.size(drive.disk_free) : "-",
                                  printable(drive.folder)};
     if (labelled)
-      row.insert(row.end() - 1, labels_text(drive.labels));
+      row.insert(row.end() - 1, labels_text(drive.labels) + (drive.outside_rule ? ", outside the rule" : ""));
     table.row(std::move(row));
   }
   return table.render();

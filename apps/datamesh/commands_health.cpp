@@ -98,6 +98,28 @@ void look_at_drives(observations& all, const node& n) {
   }
 }
 
+/// What a rule says where data may lie.
+void look_at_rule(observations& all, const node& n) {
+  auto rule = n.rule();
+  // A daemon of an earlier version has none.
+  if (!rule || rule->empty())
+    return;
+  uint64_t shards = 0;
+  uint64_t outside = 0;
+  for (const auto& drive : n.drives())
+    if (drive.outside_rule && drive.shards > 0) {
+      ++outside;
+      shards += drive.shards;
+    }
+  if (shards > 0)
+    all.push_back({finding::warn, "rule",
+                   fmt::format("{} on {} outside of '{}'", counted(shards, "shard lies", "shards lie"), counted(outside, "drive", "drives"),
+                               rule_text(*rule)),
+                   "datamesh rebalance"});
+  else
+    all.push_back({finding::ok, "rule", fmt::format("nothing lies outside of '{}'", rule_text(*rule))});
+}
+
 void look_at_room(observations& all, const output& out, const room_report& room) {
   auto owner = room.owner.hex().substr(0, 8);
   if (!room.used)
@@ -144,6 +166,7 @@ observations look(session& s) {
   if ((*mesh)->members)
     look_at_members(all, *(*mesh)->members);
   look_at_drives(all, **n);
+  look_at_rule(all, **n);
   look_at_guests(all, s.out, **n);
   return all;
 }

@@ -7,6 +7,31 @@ namespace datamesh::cli {
 
 namespace {
 
+/// What is set aside for others, where anything is.
+struct set_aside {
+  uint64_t reserved = 0;
+  uint64_t granted = 0;
+  std::optional<uint64_t> used = 0; ///< None while that of somebody can not be told.
+};
+
+std::optional<set_aside> set_aside_of(const node& n) {
+  auto reserved = n.reserved();
+  auto rooms = n.rooms();
+  if (!reserved || !rooms || *reserved == 0)
+    return std::nullopt;
+  set_aside all{*reserved};
+  for (const auto& room : *rooms) {
+    all.granted += room.granted;
+    all.used = all.used && room.used ? std::optional{*all.used + *room.used} : std::nullopt;
+  }
+  return all;
+}
+
+void tell_set_aside(session& s, const set_aside& all) {
+  s.out.print("Reserved  {} for others: {} granted, {} used", s.out.size(all.reserved), s.out.size(all.granted),
+              all.used ? s.out.size(*all.used) : "?");
+}
+
 /// Who has room here: a line of JSON each, and the table for people, which follows what else
 /// there is to say. Nothing where that is not for us, or nobody has any.
 std::string tell_rooms(session& s, const node& n) {
@@ -136,8 +161,16 @@ outcome<int> run_node_status(session& s) {
     return refuse(mesh.error());
   json_line line{"summary"};
   auto rooms = tell_rooms(s, **n);
+  auto aside = set_aside_of(**n);
+  if (aside) {
+    line.add("reserved", aside->reserved).add("granted", aside->granted);
+    if (aside->used)
+      line.add("used", *aside->used);
+  }
   if (!*mesh) {
     auto told = tell_no_mesh(s, line);
+    if (aside)
+      tell_set_aside(s, *aside);
     page_rooms(s, rooms);
     return told;
   }
@@ -213,6 +246,8 @@ outcome<int> run_node_status(session& s) {
     s.out.print("Members   {}", members_of(s, *own.members));
   if (!own.announces.empty())
     s.out.print("Seed      {}@{}", own.self.hex(), printable(own.announces.front()));
+  if (aside)
+    tell_set_aside(s, *aside);
   if (how && *how != hosting::open)
     s.out.print("Others    {}", s.out.paint(tone::warning, *how == hosting::paused ? "paused: nothing new is taken; datamesh node resume"
                                                                                    : "draining: what is here goes to other nodes"));
@@ -236,6 +271,8 @@ outcome<int> run_node_allow(session& s) {
       failure why{done.error()};
       if (why.code == errc::permission_denied && s.by_daemon())
         why.next = "run it as root or as the user of the daemon: only they give room";
+      else if (why.code == errc::capacity_exceeded)
+        why.next = "datamesh node status: it shows what is granted; 'datamesh node init --capacity SIZE' sets more aside";
       else if (why.code == errc::format_damaged || why.code == errc::format_newer)
         why.next = fmt::format("look at {}, and move it away when it can not be mended: then nobody has room, and 'datamesh node allow' "
                                "gives it again",

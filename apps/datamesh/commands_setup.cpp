@@ -1,4 +1,4 @@
-// init and vault: what a node is made of, and the vaults in it.
+// init, node init and vault: what a node is made of, and the vaults in it.
 #include "display.hpp"
 #include "drive_folders.hpp"
 #include "session.hpp"
@@ -37,8 +37,8 @@ std::string policy_text(const status_report& report, size_t drives) {
   return fmt::format("{} over {} drives: any {} of them may be lost", report.policy, drives, parity);
 }
 
-/// The node that an interrupted `init` left without a vault, or null when there is none.
-outcome<node*> unfinished_node(session& s) {
+/// The node of this home, or null when there is none yet.
+outcome<node*> node_if_any(session& s) {
   // A home that is not there yet is made here, unless a daemon was named.
   if (s.set.text("socket").empty()) {
     auto opened = node::open(s.options());
@@ -47,9 +47,24 @@ outcome<node*> unfinished_node(session& s) {
     else if (opened.error().code() == errc::no_vault)
       return nullptr;
   }
-  auto found = s.open_node();
-  if (!found)
-    return refuse(found.error());
+  return s.open_node();
+}
+
+outcome<node*> make_node(session& s) {
+  auto made = node::create(s.options());
+  if (made)
+    return s.adopt(std::move(*made));
+  failure why{made.error()};
+  if (why.code == errc::not_a_folder || why.code == errc::permission_denied || why.code == errc::read_only || why.code == errc::no_space)
+    why.next = fmt::format("see what '{}' is and who may write there, or name another home with --home DIR", printable(s.set.text("home")));
+  return refuse(std::move(why));
+}
+
+/// The node that an interrupted `init` left without a vault, or null when there is none.
+outcome<node*> unfinished_node(session& s) {
+  auto found = node_if_any(s);
+  if (!found || *found == nullptr)
+    return found;
   auto* n = *found;
   auto vaults = n->vaults();
   if (!vaults)
@@ -166,18 +181,10 @@ outcome<int> run_init(session& s) {
   auto password = s.new_password();
   if (!password)
     return refuse(password.error());
-  if (*n == nullptr) {
-    auto made = node::create(s.options());
-    if (!made) {
-      failure why{made.error()};
-      if (why.code == errc::not_a_folder || why.code == errc::permission_denied || why.code == errc::read_only
-          || why.code == errc::no_space)
-        why.next =
-            fmt::format("see what '{}' is and who may write there, or name another home with --home DIR", printable(s.set.text("home")));
-      return refuse(std::move(why));
-    }
-    n = s.adopt(std::move(*made));
-  }
+  if (*n == nullptr)
+    n = make_node(s);
+  if (!n)
+    return refuse(n.error());
   for (auto& folder : *wanted)
     if (auto added = (*n)->add_drive(folder); !added)
       return refuse(drive_refused(added.error(), folder));
@@ -188,6 +195,65 @@ outcome<int> run_init(session& s) {
   s.out.print("  datamesh put FILE...");
   s.out.print("  datamesh ls");
   s.out.print("  datamesh get /NAME --to FOLDER");
+  return 0;
+}
+
+namespace {
+
+bool has_own_drive(const node& n) {
+  return std::ranges::any_of(n.drives(), [](const auto& drive) { return !is_node_name(drive.folder); });
+}
+
+failure not_reserved(const session& s, const error& why) {
+  failure told{why};
+  if (why.code() == errc::no_space)
+    told.next = "name a smaller --capacity, or another drive with --folder DIR";
+  else if (why.code() == errc::conflict)
+    told.next = "datamesh node status: it shows who was granted how much; 'datamesh node allow OWNER SIZE' takes some of it back";
+  else if (why.code() == errc::permission_denied && s.by_daemon())
+    told.next = "run it as root or as the user of the daemon: only they give room";
+  return told;
+}
+
+} // namespace
+
+outcome<int> run_node_init(session& s) {
+  auto folders = s.set.list("folder");
+  std::transform(folders.begin(), folders.end(), folders.begin(), absolute_path);
+  auto n = node_if_any(s);
+  if (!n)
+    return refuse(n.error());
+  auto wanted = new_drives(*n, s.set.text("home"), std::move(folders));
+  if (!wanted)
+    return refuse(wanted.error());
+  if (wanted->empty() && (*n == nullptr || !has_own_drive(**n)))
+    return refuse(errc::usage, "a node that is to keep something for others needs a drive",
+                  "datamesh node init --folder DIR --capacity SIZE");
+  if (*n == nullptr)
+    n = make_node(s);
+  if (!n)
+    return refuse(n.error());
+  for (auto& folder : *wanted)
+    if (auto added = (*n)->add_drive(folder); !added)
+      return refuse(drive_refused(added.error(), folder));
+  if (s.set.given("capacity"))
+    if (auto done = (*n)->reserve(parse_size(s.set.text("capacity")).value_or(0)); !done) // The parser has looked at it.
+      return refuse(not_reserved(s, done.error()));
+  auto reserved = (*n)->reserved();
+  if (!reserved)
+    return refuse(reserved.error());
+  auto drives = (*n)->drives();
+  for (const auto& drive : drives)
+    s.out.line(drive_json(drive));
+  s.out.line(json_line{"summary"}.name("home", (*n)->home()).add("drives", drives.size()).add("reserved", *reserved));
+  auto& out = s.out;
+  out.print("Home      {}", printable((*n)->home()));
+  out.print("Drives    {}", drives.size());
+  out.print("Reserved  {}", *reserved > 0 ? out.size(*reserved) + " for owners on other nodes, together" : "nothing: grants know no limit");
+  out.print("Next:");
+  out.print("  datamesh invite accept FILE --listen ADDRESS, or datamesh preset use NAME");
+  out.print("  datamesh node start");
+  out.print("  datamesh node allow OWNER SIZE");
   return 0;
 }
 

@@ -452,12 +452,16 @@ outcome<int> run_distribution(session& s) {
       .add("standing", standing_json(report->standing))
       .add("shards", report->shards)
       .add("shards_bad", report->shards_bad)
+      .add("shards_outside", report->shards_outside)
       .add("margin", report->margin);
   for (size_t i = 0; i < report->margins.size(); ++i)
     line.add(fmt::format("margin_{}s", name_of(static_cast<domain_share::level>(i))), report->margins[i]);
   out.line(line);
   out.print("{} in {}: {}.", counted(report->files, "file", "files"), counted(report->packs, "pack", "packs"),
             standing_text(report->standing));
+  if (report->shards_outside > 0)
+    out.print("{} on drives that 'drive rule' leaves out; run: datamesh rebalance",
+              counted(report->shards_outside, "shard lies", "shards lie"));
   if (report->margin && *report->margin < 0)
     out.print("{}", out.paint(tone::bad, "Data is lost already."));
   else if (report->margin)

@@ -155,8 +155,11 @@ outcome<int> run_drive_replace(session&);
 outcome<int> run_drive_adopt(session&);
 outcome<int> run_drive_remove(session&);
 outcome<int> run_drive_label(session&);
+outcome<int> run_drive_rule(session&);
 outcome<int> run_drive_audits(session&);
 outcome<int> run_node_status(session&);
+outcome<int> run_node_init(session&);
+outcome<int> run_node_start(session&);
 outcome<int> run_node_allow(session&);
 outcome<int> run_node_drain(session&);
 outcome<int> run_node_leave(session&);
@@ -209,6 +212,8 @@ outcome<int> run_version(session&);
 [[nodiscard]] json_line with_labels(json_line line, const drive_labels& labels);
 /// "zone=house-1 region=eu", "-" for none.
 [[nodiscard]] std::string labels_text(const drive_labels& labels);
+/// "only region=eu, never operator=bob", "-" for none.
+[[nodiscard]] std::string rule_text(const placement_rule& rule);
 /// The drive that *word* means, as the node understands it.
 [[nodiscard]] outcome<drive_report> find_drive(node& n, const std::string& word);
 [[nodiscard]] std::vector<std::string> folders_of(const std::vector<drive_report>& drives);

@@ -51,7 +51,10 @@ MINIMAL = {
     "drive adopt": ["d"],
     "drive remove": ["d"],
     "drive label": ["d", "zone=x"],
+    "drive rule": [],
     "drive audits": [],
+    "node init": [],
+    "node start": [],
     "node status": [],
     "node allow": ["5a" * 32, "1G"],
     "node drain": [],
@@ -668,6 +671,75 @@ class StandardStreams(unittest.TestCase):
         self.assertEqual(self.world.json("key list").items, before)
 
 
+class Serving(unittest.TestCase):
+    """A node that keeps shards for others."""
+
+    def setUp(self):
+        self.world = World(PROGRAM, DOCS)
+        self.addCleanup(self.world.close)
+
+    def good(self, command, *arguments):
+        lines = self.world.json(command, *arguments)
+        self.assertEqual(lines.code, 0, lines.all)
+        return lines
+
+    def fails(self, code, command, *arguments):
+        lines = self.world.json(command, *arguments)
+        self.assertEqual(lines.code, code, lines.all)
+        return lines.failure
+
+    def test_a_node_is_made_that_sets_room_aside_and_grants_no_more(self):
+        folders = [self.world.path("d0"), self.world.path("d1")]
+        made = self.good("node init", "--folder", folders[0], "--capacity", "10M")
+        self.assertEqual((made.summary["drives"], made.summary["reserved"]), (1, 10 << 20))
+        self.assertEqual([d["folder"] for d in made.items], folders[:1])
+        self.assertEqual(self.good("vault list").summary["vaults"], 0)
+        self.good("node allow", "5a" * 32, "8M")
+        refused = self.fails(1, "node allow", "5b" * 32, "3M")
+        self.assertEqual(refused["error"], "DM-CAPACITY-EXCEEDED")
+        self.assertIn("datamesh node init --capacity", refused["suggestion"])
+        told = self.good("node status").summary
+        self.assertEqual([told[k] for k in ("reserved", "granted", "used")], [10 << 20, 8 << 20, 0])
+        self.assertIn("Reserved", self.world.run("node", "status").text)
+        # Said anew: what is there stays, and it is not below what is granted.
+        self.assertIn("node allow OWNER SIZE", self.fails(1, "node init", "--capacity", "7M")["suggestion"])
+        again = self.good("node init", "--folder", folders[0], "--folder", folders[1], "--capacity", "11M")
+        self.assertEqual((again.summary["drives"], again.summary["reserved"]), (2, 11 << 20))
+        self.good("node allow", "5b" * 32, "3M")
+        self.assertEqual(self.good("node init").summary["reserved"], 11 << 20)
+        self.assertEqual(self.good("node init", "--capacity", "0").summary["reserved"], 0)
+        self.assertNotIn("reserved", self.good("node status").summary)
+        self.assertNotIn("Reserved", self.world.run("node", "status").text)
+
+    def test_more_than_there_is_and_a_node_without_a_drive_are_refused(self):
+        self.assertIn("--folder DIR", self.fails(2, "node init", "--capacity", "1G")["suggestion"])
+        self.assertFalse(os.path.exists(self.world.path("data/datamesh")))
+        refused = self.fails(1, "node init", "--folder", self.world.path("d"), "--capacity", "16777215T")
+        self.assertEqual(refused["error"], "DM-NO-SPACE")
+        self.assertIn("smaller --capacity", refused["suggestion"])
+        self.assertEqual(self.good("node init").summary["reserved"], 0)
+        self.fails(2, "node init", "--capacity", "lots")
+
+    def test_the_daemon_is_looked_for_and_named(self):
+        self.assertIn("datamesh node init", self.fails(10, "node start", "--dry-run")["suggestion"])
+        self.good("node init", "--folder", self.world.path("d"))
+        self.world.environment["PATH"] = self.world.path("bin") + ":" + self.world.environment["PATH"]
+        beside = os.path.join(os.path.dirname(PROGRAM), "datameshd")
+        if not os.path.exists(beside):
+            refused = self.fails(5, "node start", "--dry-run")
+            self.assertIn("install", refused["suggestion"])
+        daemon = self.world.write("bin/datameshd", "#!/bin/sh\necho \"$DATAMESH_HOME $*\" >&2\nexit 3\n")
+        os.chmod(daemon, 0o755)
+        told = self.good("node start", "--dry-run").summary
+        self.assertEqual((told["dry_run"], told["home"]), (True, self.world.path("data/datamesh")))
+        if os.path.exists(beside):
+            return
+        self.assertEqual(told["program"], daemon)
+        ran = self.world.run("node", "start", "--config", "one.toml")
+        self.assertEqual(ran.code, 3)
+        self.assertIn(self.world.path("data/datamesh") + " --config " + self.world.path("work/one.toml"), ran.errors)
+
+
 class Topology(unittest.TestCase):
     """Where drives and data are, and what a loss does."""
 
@@ -729,6 +801,91 @@ class Topology(unittest.TestCase):
         self.assertIn("labels", self.fails(1, "drive list")["message"])
         os.remove(self.world.path("data/datamesh/labels"))
         self.assertEqual(len(self.good("drive list").items), 7)
+
+    def test_a_rule_is_shown_set_as_a_whole_and_taken_away(self):
+        rule = lambda *words: self.good("drive rule", *words)
+        self.assertIn("no rule", self.text("drive", "rule"))
+        none = rule().summary
+        self.assertEqual([none[k] for k in ("only", "never", "drives", "drives_outside", "shards_outside")], [[], [], 7, 0, 0])
+        self.label()
+        tried = rule("--only", "region=eu", "--dry-run")
+        self.assertEqual((tried.summary["dry_run"], tried.summary["drives_outside"]), (True, 3))
+        self.assertEqual({d["folder"] for d in tried.items}, set(self.drives[4:]))
+        self.assertTrue(all(d["outside_rule"] and d["region"] == "us" for d in tried.items))
+        self.assertEqual(rule().summary["only"], [])
+        rule("--only", "region=eu", "--only", "region=ch", "--never", "operator=bob")
+        told = rule().summary
+        self.assertEqual((told["only"], told["never"]), (["region=eu", "region=ch"], ["operator=bob"]))
+        self.assertIn("only region=eu, only region=ch, never operator=bob", self.text("drive", "rule"))
+        rule("--never", "region=eu")
+        told = rule().summary
+        self.assertEqual((told["only"], told["never"], told["drives_outside"]), ([], ["region=eu"], 4))
+        self.assertIn("outside the rule", self.text("drive", "list"))
+        self.assertEqual(sum("outside_rule" in d for d in self.good("drive list").items), 4)
+        rule("--clear")
+        self.assertEqual(rule().summary, none)
+        self.assertNotIn("outside the rule", self.text("drive", "list"))
+
+    def test_a_rule_that_can_not_be_is_refused_and_the_one_before_stays(self):
+        self.good("drive rule", "--never", "region=us")
+        for words in (["region"], ["rack=a"], ["zone=a b"], ["zone="], ["zone=" + "z" * 65]):
+            for option in ("--only", "--never"):
+                with self.subTest(words=words, option=option):
+                    self.fails(2, "drive rule", option, *words)
+        self.fails(2, "drive rule", "--clear", "--only", "region=eu")
+        self.fails(2, "drive rule", "--only", "region=eu", "--only", "region=eu")
+        self.assertIn("letter or digit", self.fails(2, "drive rule", "--only", "region=-a")["suggestion"])
+        self.assertEqual(self.good("drive rule").summary["never"], ["region=us"])
+
+    def test_a_file_of_a_rule_that_is_damaged_is_named(self):
+        with open(self.world.path("data/datamesh/rule"), "w") as rule:
+            rule.write("datamesh rule 1\nonly\n")
+        self.assertIn("rule", self.fails(1, "drive list")["message"])
+        os.remove(self.world.path("data/datamesh/rule"))
+        self.assertEqual(len(self.good("drive list").items), 7)
+
+    def test_a_put_that_can_not_keep_the_rule_is_refused_with_what_to_do(self):
+        self.label()
+        self.good("drive rule", "--only", "region=eu")
+        self.put("f")
+        file = self.world.write("work/g", os.urandom(1000))
+        refused = self.fails(1, "put", file, "--policy", "4+2")
+        self.assertEqual(refused["error"], "DM-RULE-LEAVES-TOO-FEW")
+        self.assertIn("only region=eu", refused["message"])
+        self.assertIn(self.drives[4], refused["message"])
+        self.assertNotIn(self.drives[0], refused["message"])
+        self.assertIn("datamesh drive rule", refused["suggestion"])
+        self.assertEqual([e["path"] for e in self.good("ls").items], ["/f"])
+        self.put("g", 1000, "--policy", "2+2")
+
+    def test_what_lies_outside_of_a_rule_is_told_and_moved(self):
+        self.put("f")
+        self.label()
+        self.good("drive rule", "--only", "region=us", "--only", "region=eu")
+        self.assertEqual(self.good("status").summary["shards_outside"], 0)
+        # One drive: of any pack the rest has room for its shard.
+        used = max(self.good("drive list").items, key=lambda d: d["shards"])
+        self.good("drive label", used["id"], "region=ch")
+        outside = used["shards"]
+        self.assertEqual(self.good("status").summary["shards_outside"], outside)
+        self.assertEqual(self.good("distribution").summary["shards_outside"], outside)
+        self.assertEqual(self.good("drive rule").summary["shards_outside"], outside)
+        for words in (["status"], ["distribution"], ["drive", "rule"]):
+            self.assertIn("datamesh rebalance", self.text(*words))
+        self.assertEqual(self.good("rebalance").summary["shards_left"], 0)
+        self.assertEqual(self.good("status").summary["shards_outside"], 0)
+        self.assertEqual(self.good("drive rule").summary["shards_outside"], 0)
+        self.assertNotIn("datamesh rebalance", self.text("status"))
+        self.good("verify", "--deep")
+
+    def test_a_rule_is_said_as_the_document_shows(self):
+        self.label()
+        with open(os.path.join(DOCS, "mesh.md"), encoding="utf-8") as file:
+            shown = re.findall(r"^    datamesh (drive rule.*)$", file.read(), re.MULTILINE)
+        self.assertEqual(len(shown), 4)
+        for line in shown:
+            self.text(*line.split())
+        self.assertEqual(self.good("drive rule").summary["only"], [])
 
     def test_the_tree_has_the_levels_that_anything_is_labelled_with(self):
         bare = self.text("topology")

@@ -589,12 +589,12 @@ class Mesh(unittest.TestCase):
 
     NAME = "a mesh for the tests of the daemon"
 
-    def member(self, *seeds: str, more: str = "", world=None) -> Daemon:
+    def member(self, *seeds: str, more: str = "", world=None, program: str | list[str] = "") -> Daemon:
         if world is None:
             world = World(PROGRAM, os.path.join(ROOT, "docs"))
             self.addCleanup(world.close)
         config = f'mesh_network = "{self.NAME}"\nmesh_listen = ["127.0.0.1:0"]\nmesh_local = true\nmesh_seeds = {json.dumps(seeds)}\n'
-        daemon = Daemon(DAEMON, world, config + more)
+        daemon = Daemon(program or DAEMON, world, config + more)
         self.addCleanup(daemon.end, signal.SIGKILL)
         return daemon
 
@@ -931,6 +931,29 @@ class Mesh(unittest.TestCase):
         self.assertEqual(self.rooms(again), [])
         # The room is nobody's any more, and nothing of others is there: the drive may go.
         self.assertNotIn("kept for others", world.run("drive", "remove", world.path("drive")).errors)
+
+    def test_a_node_that_is_made_for_others_is_started_by_a_command(self):
+        world = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(world.close)
+        world.environment["PATH"] = os.path.dirname(DAEMON) + os.pathsep + world.environment["PATH"]
+        # As the document shows.
+        with open(os.path.join(ROOT, "docs", "mesh.md"), encoding="utf-8") as file:
+            (made, told) = re.findall(r"^    datamesh (node init.*|node status --json)$", file.read().split("### How much in all")[1], re.MULTILINE)
+        words = made.replace("$PWD", world.path("work")).replace('"', "").replace("20G", "20M").split()
+        self.assertEqual(world.run(*words).code, 0)
+        self.assertEqual(world.run(*told.split()).code, 0)
+        self.assertEqual(world.run("node", "allow", self.OWNER, "15M").code, 0)
+        daemon = self.member(world=world, program=[PROGRAM, "node", "start"])
+        daemon.wait_to_say("1 owner has room")
+        of = world.json("node status").summary
+        self.assertEqual([of[k] for k in ("daemon", "reserved", "granted", "used")], [True, 20 << 20, 15 << 20, 0])
+        self.assertEqual(world.json("node allow", self.OWNER, "21M").failure["error"], "DM-CAPACITY-EXCEEDED")
+        self.assertEqual(world.run("node", "init", "--capacity", "30M").code, 0)
+        self.assertEqual(world.run("node", "allow", self.OWNER, "21M").code, 0)
+        env = {**world.environment, "XDG_RUNTIME_DIR": world.path("work")}
+        second = subprocess.run([PROGRAM, "node", "start"], env=env, capture_output=True, timeout=LIMIT, check=False)
+        self.assertEqual(second.returncode, 11, second.stderr)
+        self.assertEqual(daemon.end(), 0, daemon.said())
 
     def test_how_others_are_served_is_said_by_a_command_and_holds_after_a_restart(self):
         world = World(PROGRAM, os.path.join(ROOT, "docs"))
