@@ -301,15 +301,17 @@ result<void> mesh_member::keep_members(const member_parts& parts) {
 result<void> mesh_member::begin_relay(const member_parts& parts) {
   auto& self = *impl_;
   auto changed = [facts = self.facts, tell = parts.tell, to = self.discovery](const relay_facts& now) {
-    v1::TellRelays message;
-    for (const auto& at : now.relays)
-      *message.add_address() = to_proto(at);
-    caf::anon_send(to, std::move(message));
     relay_facts before;
     {
       std::lock_guard guard{facts->mutex};
       before = std::exchange(facts->relayed, now);
     }
+    if (before.relays == now.relays)
+      return;
+    v1::TellRelays message;
+    for (const auto& at : now.relays)
+      *message.add_address() = to_proto(at);
+    caf::anon_send(to, std::move(message));
     tell_relays(before.relays, now.relays, tell);
   };
   const auto& settings = parts.settings;

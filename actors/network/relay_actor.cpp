@@ -313,6 +313,7 @@ void relayer::pass_now(waiting_piece piece) {
       [this, stream = piece.what.stream, from = piece.from, size, to = piece.promise](uint64_t) {
         table_->passed(stream, from, size);
         answer(to);
+        tell();
       },
       failed);
 }

@@ -47,8 +47,10 @@ void look_at_links(observations& all, const mesh_report& own) {
                    "datamesh peers"});
   else
     all.push_back({finding::ok, "mesh", fmt::format("{} of {} {}", own.nodes_alive, nodes, own.nodes_alive == 1 ? "answers" : "answer")});
-  if (own.announces.empty())
+  if (own.announces.empty() && own.relayed_by.empty())
     all.push_back({finding::warn, "address", "others can not dial this node", "datamesh node status"});
+  else if (own.announces.empty())
+    all.push_back({finding::ok, "address", "others reach this node through another one"});
   if (own.file_failure)
     all.push_back({finding::warn, "known nodes", own.file_failure->message(), "df -h"});
   if (own.lan && own.lan->failure)

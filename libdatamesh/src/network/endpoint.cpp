@@ -13,8 +13,14 @@ endpoint endpoint::v4(std::array<uint8_t, 4> address, uint16_t port) noexcept {
   return made;
 }
 
-// No IPv6 address that is given out begins as the number of an IPv4 address does.
+// No IPv6 address that is given out begins as the number of an IPv4 address does, or as that of a node behind another.
 uint64_t endpoint::host() const noexcept {
+  if (through) {
+    uint64_t behind = 0xff;
+    for (auto one : through->to.view().first(7))
+      behind = behind << 8 | std::to_integer<uint8_t>(one);
+    return behind;
+  }
   uint64_t number = ip.v6 ? 0 : 0xffff;
   for (size_t i = 0; i < (ip.v6 ? 8 : 4); ++i)
     number = number << 8 | ip.raw[i];

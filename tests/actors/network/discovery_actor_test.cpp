@@ -428,6 +428,27 @@ TEST_CASE("a node that learns only later where it is reached is known there from
   CHECK(found->record_size() == 1);
 }
 
+TEST_CASE("a node that nobody can dial says in its record through whom it is reached, and is in no table", "[discovery_actor]") {
+  mesh_world world;
+  mesh_place first{world, 1};
+  auto hidden = from_seeds({first.spec()});
+  hidden.tells = std::vector<endpoint>{};
+  mesh_place second{world, 2, hidden};
+  REQUIRE(second.told->await_alive(1));
+  auto way = first.at();
+  way.through = relay_way{first.id(), second.id()};
+  v1::TellRelays told;
+  *told.add_address() = to_proto(way);
+  *told.add_address() = to_proto(second.at()); // Not through anybody.
+  world.self->send(second.discovery, told);
+  auto name = second.sign(record_kind::node, 1, "").name;
+  REQUIRE(finds(first, name));
+  auto record = open_record(world.mesh, as_view(first.look_up(name.key, 1)->record(0)), system_environment().clock->wall());
+  REQUIRE(record);
+  CHECK(decode_node_record(record->value, second.id()).value() == node_ways{way});
+  CHECK_FALSE(first.knows(second));
+}
+
 TEST_CASE("a peer that asks too often is refused, and others are not", "[discovery_actor]") {
   mesh_world world;
   mesh_place place{world, 1};

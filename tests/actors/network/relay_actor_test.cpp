@@ -196,7 +196,6 @@ TEST_CASE("a node that nobody can dial is reached through one that passes on, an
   REQUIRE(t.ray.facts.report);
   CHECK(t.ray.facts.report->streams == 1);
   CHECK(t.ray.facts.report->served == 1);
-  t.world.pass(relays_looked_at);
   CHECK(t.ray.facts.report->bytes > 2 * mib);
   CHECK(t.ray.facts.report->bytes < 3 * mib);
 }
@@ -206,7 +205,7 @@ TEST_CASE("nobody passes on whose operator did not say so, or for a node that ot
   three_places t{dialed ? 64 * mib : 0, dialed};
   CHECK(t.ned.facts.relays.empty());
   CHECK(t.ann.connect(t.ned, t.ned.through(t.ray)) == errc::unavailable);
-  CHECK_FALSE(t.ray.facts.report && t.ray.facts.report->streams > 0);
+  CHECK(t.ray.facts.report.value_or(relay_report{}).streams == 0);
 }
 
 TEST_CASE("a node that can be dialed from now on asks nobody to pass on", "[relay]") {

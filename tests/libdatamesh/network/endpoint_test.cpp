@@ -43,3 +43,17 @@ TEST_CASE("a host is an address of IPv4 or a network of IPv6", "[endpoint]") {
   CHECK(network != v6({0x2001, 0xdb8, 0, 2, 0, 0, 0, 1}, 1).host());
   CHECK(v6({}, 0).host() != endpoint::v4({0, 0, 0, 0}, 0).host());
 }
+
+TEST_CASE("a node behind another one is told by both, and each is a host of its own", "[endpoint]") {
+  auto behind = [](const char* id) {
+    auto at = endpoint::v4({192, 0, 2, 1}, 4001);
+    at.through = relay_way{peer_id::from(datamesh::as_view("the id of a node that is named R")), peer_id::from(datamesh::as_view(id))};
+    return at;
+  };
+  auto ned = behind("the id of a node that is named N");
+  CHECK(ned.text() == "through " + ned.through->relay.hex() + "@192.0.2.1:4001");
+  CHECK(ned != endpoint::v4({192, 0, 2, 1}, 4001));
+  CHECK(ned.host() == behind("the id of a node that is named N").host());
+  CHECK(ned.host() != behind("a node's id which begins by itse").host());
+  CHECK(ned.host() != endpoint::v4({192, 0, 2, 1}, 4001).host());
+}

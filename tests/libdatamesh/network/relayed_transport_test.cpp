@@ -450,7 +450,7 @@ TEST_CASE("two nodes have a link through a third one, which can not read what th
 TEST_CASE("a relay that leads to another node than was meant is found out", "[relay]") {
   linked_pair p;
   linked_node three{p.net, p.relay, 3};
-  p.relay.ends[p.two.node.id()] = &three.wire;
+  p.relay.add(p.two.node.id(), three.wire);
   p.connect(p.one, p.two, false);
   CHECK(p.one.told.connected == std::vector{errc::peer_refused});
   CHECK(p.two.told.ups.empty());
