@@ -52,6 +52,8 @@ struct sibling_plan {
   std::set<peer_id> missed; ///< Nodes that did not answer in the last round.
   clock::wall_time begun;   ///< The last round; 1970 where there was none.
   clock::wall_time::duration pause = sibling_round_again;
+  /// Losses that were left to other nodes, and in how many rounds one after the other.
+  std::map<shard_key, size_t> left{};
 };
 
 /// What a round for one owner did.
@@ -62,6 +64,7 @@ struct round_tally {
   uint64_t stuck = 0;   ///< Of these, what none of them took.
   uint64_t not_now = 0; ///< Losses that this node could not make up for, though it was its turn.
   std::optional<error> why;
+  std::map<shard_key, size_t> left; ///< As in `sibling_plan`.
 };
 
 class siblings {
@@ -92,7 +95,7 @@ public:
       auto& plan = plans_[one.owner];
       if (plan.number != one.number) {
         parts_.board->no_longer_stuck(one.owner);
-        plan = {one.number, now + siblings_awaited, {one.nodes.begin(), one.nodes.end()}, {}};
+        plan = {one.number, now + siblings_awaited, {one.nodes.begin(), one.nodes.end()}, {}, sibling_round_again, std::move(plan.left)};
       }
       plan.missed.erase(way_->self);
       // A clock that was put back does not stop it.
@@ -157,8 +160,10 @@ private:
     plan.pause = tally.awaited ? std::min<clock::wall_time::duration>(2 * plan.pause, sibling_round_max) : sibling_round_again;
     if (how_ == hosting::draining)
       return tell_handed(of, tally, plan);
-    if (!tally.awaited && !parts_.board->stopped())
+    if (!tally.awaited && !parts_.board->stopped()) {
       parts_.board->compared(of.owner, plan.begun);
+      plan.left = std::move(tally.left);
+    }
     if (tally.made > 0)
       parts_.tell(severity::info,
                   fmt::format("made up for {} of vault {} that no node kept any more",
@@ -229,8 +234,12 @@ private:
     for (const auto& loss : find_losses(seen)) {
       if (parts_.board->stopped())
         return;
-      if (loss.turn > 0)
+      // Who is before it may not know of the loss: he came to the pack after it. He is waited for a round.
+      auto left = plan.left.find(loss.lost.shard);
+      if (auto rounds = left == plan.left.end() ? 0 : left->second; loss.turn > rounds) {
+        tally.left[loss.lost.shard] = rounds + 1;
         continue;
+      }
       auto done = make_up_for(seen, loss);
       tally.made += done && *done ? 1 : 0;
       if (!done) {

@@ -3,6 +3,7 @@
 #include "documents.hpp"
 #include "interruption.hpp"
 #include "session.hpp"
+#include "simulator.hpp"
 #include "standard_streams.hpp"
 #include "transfer_advice.hpp"
 
@@ -190,9 +191,11 @@ int run(const std::vector<std::string>& words) {
   keep_memory_private();
   if (!words.empty() && words[0] == "__complete")
     return print_candidates({words.begin() + 1, words.end()}, env);
+  output early{{.json = wants_json(words, env)}};
+  if (!words.empty() && words[0] == "sim")
+    return ended(early, early.fail("sim", run_simulator({words.begin() + 1, words.end()})));
   cancel_token cancel;
   watch_signals(cancel);
-  output early{{.json = wants_json(words, env)}};
   auto line = parse_command_line(words);
   if (!line)
     return ended(early, early.fail(command_of(words), line.error()));

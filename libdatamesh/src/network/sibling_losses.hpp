@@ -33,8 +33,8 @@ struct sibling_view {
 };
 
 /// In order of packs and indexes. A shard whose ticket is not remembered, or ran out, is no loss:
-/// nobody could keep it. Whose turn it is changes from day to day, so that one who does nothing does
-/// not stand in the way for longer.
+/// nobody could keep it. Whose turn it is changes from day to day, so that it is not always the same
+/// who is asked first.
 [[nodiscard]] std::vector<shard_loss> find_losses(const sibling_view& seen);
 
 /// Who may be given a shard of this node: a node that has this very one, or else those without any

@@ -121,6 +121,17 @@ class WithoutNode(unittest.TestCase):
         self.assertTrue(lines[2].startswith("  next: "), str(ended))
         return ended
 
+    def test_the_simulator_beside_the_program_takes_its_place(self):
+        self.world.program = shutil.copy(PROGRAM, self.world.path("work", "datamesh"))
+        ended = self.fails(5, "sim", "--seed", "7")
+        self.assertIn("datamesh-sim", ended.errors)
+        self.assertIn("next: in the source of DataMesh: cmake --build", ended.errors)
+        told = json.loads(self.world.run("sim", "--json").text)
+        self.assertEqual((told["message_type"], told["command"], told["error"]), ("exit_error", "sim", "DM-NOT-FOUND"))
+        os.chmod(self.world.write("work/datamesh-sim", '#!/bin/sh\necho "$# $*"\nexit 7\n'), 0o700)
+        ended = self.world.run("sim", "--seed", "7", "--help", "")
+        self.assertEqual((ended.code, ended.text, ended.err), (7, "4 --seed 7 --help \n", b""))
+
     def test_every_leaf_command_is_tried(self):
         schema = set(self.world.schema["$defs"])
         self.assertEqual(set(MINIMAL) - schema, set(), "a command has no schema")

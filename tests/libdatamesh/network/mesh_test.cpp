@@ -165,6 +165,29 @@ TEST_CASE("lookups find who is left when 30 % of the nodes are gone at once", "[
   CHECK(records.rate() >= 9'990);
 }
 
+TEST_CASE("lookups find nodes and records while a fifth of a mesh dies, and then a third of it", "[mesh][mesh_dead]") {
+  CAPTURE(seed());
+  mesh_in_memory mesh{{mesh_size()}, seed()};
+  mesh.join_all();
+  auto names = publish_some(mesh, 30);
+  size_t dead = 0;
+  for (size_t percent : {0, 20, 33}) {
+    for (; dead < mesh.size() * percent / 100; ++dead)
+      mesh.kill(mesh.some_honest());
+    auto where = fmt::format("with {} % of {} nodes dead", percent, mesh.size());
+    auto nodes = look_each_other_up(mesh);
+    nodes.tell_all(where);
+    tell("most hops of a lookup " + where, nodes.most_hops);
+    CHECK(nodes.rate() >= 9'990);
+    CHECK(nodes.most_hops <= std::bit_width(mesh.size()));
+    auto records = look_records_up(mesh, names);
+    records.tell_all("of records " + where);
+    tell("most hops of a lookup of records " + where, records.most_hops);
+    CHECK(records.rate() >= 9'990);
+    CHECK(records.most_hops <= std::bit_width(mesh.size()));
+  }
+}
+
 TEST_CASE("lookups over four paths succeed though 20 % of the nodes lie", "[mesh]") {
   CAPTURE(seed());
   mesh_in_memory mesh{{mesh_size()}, seed()};
