@@ -192,7 +192,7 @@ def outlives_it(owner: Node, keeper: Node, relay: Node, content: bytes) -> None:
     owner.await_that("the node is missing", lambda: "missing" in states(owner))
     assert [peer for peer in owner.good("peers").items if "through" in peer] == []
     refused = owner.world.json("get", "/file", "--to", owner.world.path("nothing"))
-    assert refused.code != 0 and not os.path.exists(owner.world.path("nothing")), refused.all
+    assert refused.code == 7 and not os.path.exists(owner.world.path("nothing", "file")), refused.all
     relay.start()
     keeper.await_that("it is passed on to again", lambda: len(keeper.status["relayed_by"]) == 1)
     owner.await_that("the node is a drive again", lambda: states(owner) == ["ok", "ok"])
