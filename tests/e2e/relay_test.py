@@ -160,8 +160,8 @@ def stores_through(owner: Node, keeper: Node, relay: Node, content: bytes) -> No
     check_bytes(owner, content)
     print(f"put {len(content) / put / 2**20:.1f} MiB/s, got back {len(content) / (time.monotonic() - begun) / 2**20:.1f} MiB/s", flush=True)
     assert relay.status["relay_bytes"] > 2 * len(content), relay.status
-    line = owner.good("bandwidth", keeper.status["id"]).all
-    print(f"the line, as the program measures it: {line}", flush=True)
+    line = owner.good("bandwidth", keeper.status["id"]).items[0]
+    print(f"the line: {line['up']['bytes_per_second'] / 2**20:.1f} MiB/s up, {line['down']['bytes_per_second'] / 2**20:.1f} MiB/s down", flush=True)
 
 
 def check_bytes(owner: Node, content: bytes) -> None:
