@@ -23,7 +23,7 @@ struct endpoint {
 
   [[nodiscard]] static endpoint v4(std::array<uint8_t, 4> address, uint16_t port) noexcept;
   /// Addresses that are counted as one host, as a number: an IPv4 address, or a /64 of
-  /// IPv6, which is what one customer gets at least (RFC 6177).
+  /// IPv6, which is what one customer gets at least (RFC 6177). Behind another node each node is one.
   [[nodiscard]] uint64_t host() const noexcept;
   /// "192.0.2.1:4001" or "[2001:db8::1]:4001" (RFC 5952); "through ID@192.0.2.1:4001" where another node passes on.
   [[nodiscard]] std::string text() const;

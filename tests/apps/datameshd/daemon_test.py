@@ -847,9 +847,9 @@ class Mesh(unittest.TestCase):
             (3, "mesh_map_port", f'mesh_network = "{self.NAME}"\nmesh_listen = ["[::]:7000"]\nmesh_map_port = true'),
             (2, "mesh_map_port", f'mesh_network = "{self.NAME}"\nmesh_map_port = "yes"\nmesh_seeds = ["9.9.9.9:7000"]'),
             (1, "mesh_map_port", "mesh_map_port = true"),
-            (3, "mesh_relay", good + 'mesh_listen = ["127.0.0.1:7000"]\nmesh_relay = 1000'),
-            (3, "mesh_relay", good + 'mesh_listen = ["127.0.0.1:7000"]\nmesh_relay = "fast"'),
-            (3, "mesh_relay", good + 'mesh_listen = ["127.0.0.1:7000"]\nmesh_relay = -1'),
+            (4, "mesh_relay", good + 'mesh_listen = ["127.0.0.1:7000"]\nmesh_relay = 1000'),
+            (4, "mesh_relay", good + 'mesh_listen = ["127.0.0.1:7000"]\nmesh_relay = "fast"'),
+            (4, "mesh_relay", good + 'mesh_listen = ["127.0.0.1:7000"]\nmesh_relay = -1'),
             (1, "mesh_relay", "mesh_relay = 1000000"),
         ):
             with self.subTest(text):
