@@ -713,10 +713,10 @@ std::vector<command_spec> mesh_commands() {
             {.name = "start",
              .summary = "Run the daemon of this home, until it is ended",
              .text = "Runs datameshd in the place of this command, in the foreground, with the settings of datameshd.toml or those of "
-                     "--config: the one beside this program, or else on PATH. A 'home' in these settings counts more than --home. ^C or "
+                     "--from: the one beside this program, or else on PATH. A 'home' in these settings counts more than --home. ^C or "
                      "SIGTERM ends it. On a machine with systemd, 'systemctl start datameshd' runs it as a service instead.",
-             .example = "datamesh node start\ndatamesh node start --config one.toml",
-             .options = {{.name = "config", .kind = kind::path, .placeholder = "FILE", .text = "The settings of the daemon."}, dry_run},
+             .example = "datamesh node start\ndatamesh node start --from one.toml",
+             .options = {{.name = "from", .kind = kind::path, .placeholder = "CONFIG", .text = "The settings of the daemon."}, dry_run},
              .groups = group_node},
             {.name = "status",
              .summary = "Show this node and its mesh, who answers, and who has room here",

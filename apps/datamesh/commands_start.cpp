@@ -54,7 +54,7 @@ outcome<int> run_node_start(session& s) {
     return refuse(errc::not_found, "datameshd is neither beside this program nor on PATH",
                   "install the package datameshd, and run it again");
   std::vector<std::string> words{*program};
-  if (auto file = s.set.text("config"); !file.empty())
+  if (auto file = s.set.text("from"); !file.empty())
     words.insert(words.end(), {"--config", absolute_path(file)});
   s.out.line(json_line{"summary"}.add("dry_run", s.dry_run()).name("program", *program).name("home", home));
   if (s.dry_run()) {

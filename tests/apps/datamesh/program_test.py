@@ -706,7 +706,7 @@ class Serving(unittest.TestCase):
         self.assertEqual([d["folder"] for d in made.items], folders[:1])
         self.assertEqual(self.good("vault list").summary["vaults"], 0)
         self.good("node allow", "5a" * 32, "8M")
-        refused = self.fails(1, "node allow", "5b" * 32, "3M")
+        refused = self.fails(6, "node allow", "5b" * 32, "3M")
         self.assertEqual(refused["error"], "DM-CAPACITY-EXCEEDED")
         self.assertIn("datamesh node init --capacity", refused["suggestion"])
         told = self.good("node status").summary
@@ -725,7 +725,7 @@ class Serving(unittest.TestCase):
     def test_more_than_there_is_and_a_node_without_a_drive_are_refused(self):
         self.assertIn("--folder DIR", self.fails(2, "node init", "--capacity", "1G")["suggestion"])
         self.assertFalse(os.path.exists(self.world.path("data/datamesh")))
-        refused = self.fails(1, "node init", "--folder", self.world.path("d"), "--capacity", "16777215T")
+        refused = self.fails(8, "node init", "--folder", self.world.path("d"), "--capacity", "16777215T")
         self.assertEqual(refused["error"], "DM-NO-SPACE")
         self.assertIn("smaller --capacity", refused["suggestion"])
         self.assertEqual(self.good("node init").summary["reserved"], 0)
@@ -746,7 +746,7 @@ class Serving(unittest.TestCase):
         if os.path.exists(beside):
             return
         self.assertEqual(told["program"], daemon)
-        ran = self.world.run("node", "start", "--config", "one.toml")
+        ran = self.world.run("node", "start", "--from", "one.toml")
         self.assertEqual(ran.code, 3)
         self.assertIn(self.world.path("data/datamesh") + " --config " + self.world.path("work/one.toml"), ran.errors)
 
