@@ -411,7 +411,7 @@ void mesh_run::begin_fault(fault what) {
   case fault::long_absence:
     if (!goes)
       return;
-    fall(*place, between(seconds{1800}, 2 * habits_.patience));
+    fall(*place, between(habits_.patience / 2, 2 * habits_.patience));
     break;
   case fault::drives_replaced:
     if (goes)
