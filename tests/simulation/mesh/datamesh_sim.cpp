@@ -14,7 +14,7 @@ constexpr auto usage = "usage: datamesh-sim [--seed N] [--seeds COUNT] [--nodes 
                        "  --seed N       the first seed, by default 1\n"
                        "  --seeds COUNT  how many, by default 1\n"
                        "  --nodes N      nodes that keep shards, 7 to 64; by default 8 to 16, as the seed draws\n"
-                       "  --hours H      hours of faults, in the time of the mesh; by default 3 to 5, as the seed draws\n"
+                       "  --hours H      hours of faults, in the time of the mesh; by default 25 to 60 minutes, as the seed draws\n"
                        "  --twice        runs each seed twice, and compares\n";
 
 struct settings {

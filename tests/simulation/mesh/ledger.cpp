@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace datamesh::test {
 
 using namespace network;
@@ -19,7 +21,34 @@ void sim_ledger::unwanted(const vault_id& owner, const pack_id& pack) {
     std::erase_if(shards, [&](const shard_name& one) { return one.first == owner && one.second.pack == pack; });
 }
 
-void sim_ledger::check(const sim_place& place, const grants& room) {
+/// What the node counts itself, and what anyone can count without it: the bodies alone.
+void sim_ledger::check_room(const sim_place& place, const vault_id& owner, std::span<const ticket> kept, uint64_t granted) const {
+  uint64_t bodies = 0;
+  for (const auto& by : kept)
+    bodies += by.size;
+  if (auto used = std::max(bodies, place.guests()->usage(owner).bytes); used > granted)
+    throw violation{fmt::format("node {} keeps {} bytes for an owner who has {}", place.number(), used, granted)};
+}
+
+bool sim_ledger::was_handed_over(const sim_place& from, const std::vector<std::unique_ptr<sim_place>>& all, const shard_name& what) {
+  auto away = false;
+  for (const auto& other : all) {
+    if (other.get() == &from)
+      continue;
+    if (other->guests() == nullptr || !other->disk->powered()) {
+      away = true;
+      continue;
+    }
+    auto listed = other->guests()->list(what.first, std::nullopt, SIZE_MAX);
+    if (listed && std::ranges::find(*listed, what.second, &ticket::shard) != listed->end()) {
+      kept(other->id(), what);
+      return true;
+    }
+  }
+  return away;
+}
+
+void sim_ledger::check(const sim_place& place, const std::vector<std::unique_ptr<sim_place>>& all, const grants& room) {
   ++checks;
   std::set<shard_name> there;
   for (const auto& [owner, granted] : room) {
@@ -28,12 +57,20 @@ void sim_ledger::check(const sim_place& place, const grants& room) {
       throw violation{fmt::format("node {} can not list what it keeps: {}", place.number(), listed.error().message())};
     for (const auto& by : *listed)
       there.emplace(owner, by.shard);
-    if (auto used = place.guests()->usage(owner).bytes; used > granted)
-      throw violation{fmt::format("node {} keeps {} bytes for an owner who has {}", place.number(), used, granted)};
+    check_room(place, owner, *listed, granted);
   }
-  for (const auto& what : kept_[place.id()])
-    if (!there.contains(what))
-      throw violation{"it was signed for, and is not there: " + text_of(place, what.second)};
+  auto& kept = kept_[place.id()];
+  for (auto what = kept.begin(); what != kept.end();) {
+    if (there.contains(*what)) {
+      ++what;
+      continue;
+    }
+    if (!drained_.contains(place.id()) || !was_handed_over(place, all, *what))
+      throw violation{"it was signed for, and is not there: " + text_of(place, what->second)};
+    ++handed_over_;
+    sent_[place.id()].erase(*what);
+    what = kept.erase(what);
+  }
   const auto& gone = gone_[place.id()];
   auto& sent = sent_[place.id()];
   for (const auto& what : there) {

@@ -250,7 +250,12 @@ void sim_owner::remove(owned_pack& pack, const peer_id& node) {
             if (ledger_.lives(node) == starts)
               ledger_.gone(node, key_.owner, pack.id());
           },
-          [&pack](const caf::error& reason) { pack.last_failure = from_caf(reason); });
+          [&pack, node](const caf::error& reason) {
+            pack.last_failure = from_caf(reason);
+            // It has nothing of it, and no room to remember that.
+            if (pack.last_failure->code() == errc::no_space)
+              pack.awaited.erase(node);
+          });
 }
 
 // -- reading -------------------------------------------------------------------------------------------

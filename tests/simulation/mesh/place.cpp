@@ -1,6 +1,7 @@
 #include "tests/simulation/mesh/place.hpp"
 
 #include "base/simple_store.hpp"
+#include "network/paced_transport.hpp"
 #include "network/peer_part.hpp"
 #include "tests/libdatamesh/network/mesh_fixture.hpp"
 
@@ -80,6 +81,12 @@ std::vector<std::string> sim_place::shard_files() const {
   return found;
 }
 
+void sim_place::set(hosting how) {
+  how_ = how;
+  if (board_)
+    board_->set(how);
+}
+
 bool sim_place::has_failed_drive() const {
   return log_->drive_failed;
 }
@@ -103,13 +110,18 @@ result<void> sim_place::start(const grants& room) {
   }
   up_ = true;
   ++starts;
-  wire_ = std::make_shared<sim_transport>(mesh_.net, at_);
+  auto wire = std::make_unique<sim_transport>(mesh_.net, at_);
+  wire_ = wire.get();
+  auto pace = std::make_shared<line_pace>(rate_plan{{line_limit_, line_limit_}, {}});
+  auto paced = std::make_shared<paced_transport>(std::move(wire), time, std::move(pace));
   access = std::make_shared<peer_access>();
   router_ = spawn_peer_router(sys);
+  answers_ = mesh_.courier.incoming(id(), at_.ip, router_);
   hub_options hub;
   hub.link.network = mesh_.id;
   auto linked = std::make_shared<linked_peers>();
-  links_ = spawn_link_actor(sys, {wire_, time, identity_, hub, router_, {}, linked});
+  links_ = spawn_link_actor(sys, {std::move(paced), time, identity_, hub, answers_, {}, linked});
+  asks_ = mesh_.courier.outgoing(id(), at_.ip, links_);
   discovery_setup setup;
   setup.mesh = mesh_.id;
   setup.told = {at_};
@@ -117,16 +129,18 @@ result<void> sim_place::start(const grants& room) {
     if (seed.address != peer_address{at_.ip, at_.port})
       setup.seeds.push_back(seed);
   setup.saved_at = "/home/nodes";
-  discovery_ = spawn_discovery_actor(sys, {env_, identity_, links_, setup, {}, {}, mesh_.stage.place()}).value();
+  discovery_ = spawn_discovery_actor(sys, {env_, identity_, asks_, setup, {}, {}, mesh_.stage.place()}).value();
   caf::anon_send(router_, serve_part(peer_part::discovery), caf::actor_cast<caf::actor>(discovery_));
-  remote_ = spawn_remote_shards(sys, links_, mesh_.id);
+  remote_ = spawn_remote_shards(sys, asks_, mesh_.id);
   access->open({mesh_.id, id(), remote_, links_, discovery_, linked});
-  for (const auto& each : {caf::actor_cast<caf::actor>(router_), caf::actor_cast<caf::actor>(links_),
-                           caf::actor_cast<caf::actor>(discovery_), caf::actor_cast<caf::actor>(remote_)})
+  for (const auto& each :
+       {caf::actor_cast<caf::actor>(router_), caf::actor_cast<caf::actor>(answers_), caf::actor_cast<caf::actor>(asks_),
+        caf::actor_cast<caf::actor>(links_), caf::actor_cast<caf::actor>(discovery_), caf::actor_cast<caf::actor>(remote_)})
     watch_end(each);
   if (!guests_)
     return {};
   board_ = std::make_shared<sibling_board>();
+  board_->set(how_);
   auto tell = [this](severity, const std::string& what, std::optional<errc>) {
     made_up_for += what.starts_with("made up for") ? 1 : 0;
     mesh_.stage.note("said", as_view(what));
@@ -158,11 +172,15 @@ void sim_place::lose_power(uint64_t dice) {
   kill(service_);
   kill(remote_);
   kill(discovery_);
+  kill(asks_);
+  kill(answers_);
   kill(links_);
   kill(router_);
   service_ = nullptr;
   remote_ = nullptr;
   discovery_ = nullptr;
+  asks_ = nullptr;
+  answers_ = nullptr;
   links_ = nullptr;
   router_ = nullptr;
   std::weak_ptr<guest_store> store = guests_;

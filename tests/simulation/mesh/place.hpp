@@ -8,17 +8,10 @@
 #include "network/peer_router.hpp"
 #include "network/peer_watch.hpp"
 #include "network/shard_service_actor.hpp"
-#include "tests/simulation/mesh/wire.hpp"
+#include "tests/simulation/mesh/courier.hpp"
 #include "tests/support/simulated_files.hpp"
 
-#include <stdexcept>
-
 namespace datamesh::test {
-
-/// Something happened that must not.
-struct violation : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
 
 /// Time as one node sees it: its clock may have been put forward or back.
 class sim_clock final : public clock {
@@ -48,6 +41,7 @@ public:
 struct sim_mesh {
   sim_stage& stage;
   sim_network& net;
+  sim_courier& courier;
   network::network_id id;
   std::vector<network::peer_spec> seeds;
 };
@@ -89,6 +83,16 @@ public:
   /// Files with the bodies of shards.
   [[nodiscard]] std::vector<std::string> shard_files() const;
 
+  /// As its operator wants it, from now on and after each start.
+  void set(hosting how);
+  [[nodiscard]] hosting how() const {
+    return how_;
+  }
+  /// Bytes that its line may take each way in a second, from the next start on; 0 for no limit.
+  void limit_line(uint64_t bytes) {
+    line_limit_ = bytes;
+  }
+
   /// Its log says that one takes nothing any more.
   [[nodiscard]] bool has_failed_drive() const;
 
@@ -112,10 +116,14 @@ private:
   std::shared_ptr<const network::tls_identity> identity_;
   bool up_ = false;
   std::shared_ptr<network::guest_store> guests_;
-  std::shared_ptr<sim_transport> wire_;
+  sim_transport* wire_ = nullptr; ///< Belongs to the links.
+  uint64_t line_limit_ = 0;
+  hosting how_ = hosting::open;
   std::shared_ptr<network::sibling_board> board_;
   network::peer_router_actor router_;
   network::link_actor links_;
+  network::link_actor asks_; ///< Before the links.
+  network::peer_handler_actor answers_;
   network::discovery_actor discovery_;
   network::remote_shards_actor remote_;
   network::shard_service_actor service_;

@@ -3,6 +3,8 @@
 #include "tests/libdatamesh/network/mesh_fixture.hpp"
 #include "tests/simulation/mesh/owner.hpp"
 
+#include "network/shard_intake.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -20,6 +22,9 @@ namespace {
 constexpr size_t kinds_least = 5;
 constexpr uint64_t faults_least = 20;
 constexpr uint64_t room_of_owner = 24 << 20;
+/// What a shard is charged on the average, and the largest.
+constexpr uint64_t shard_charge = 52 << 10;
+constexpr uint64_t shard_charge_max = 130 << 10;
 constexpr uint32_t owner_place = 200;
 
 enum class fault : uint8_t {
@@ -34,13 +39,17 @@ enum class fault : uint8_t {
   parted_one_way,
   reset,
   slow,
+  lost,
+  doubled,
+  overtaken,
   clock_jump,
   late_node,
+  leaving,
 };
-constexpr size_t fault_kinds = 13;
-constexpr std::array<const char*, fault_kinds> fault_names{"power-loss",   "torn-write",   "long-absence", "drives-replaced", "bit-flip",
-                                                           "disk-full",    "call-refused", "parted",       "parted-one-way",  "reset",
-                                                           "slow-network", "clock-jump",   "late-node"};
+constexpr size_t fault_kinds = 17;
+constexpr std::array<const char*, fault_kinds> fault_names{
+    "power-loss", "torn-write",   "long-absence", "drives-replaced", "bit-flip",  "disk-full",  "call-refused", "parted", "parted-one-way",
+    "reset",      "slow-network", "lost",         "doubled",         "overtaken", "clock-jump", "late-node",    "leaving"};
 
 class mesh_run {
 public:
@@ -71,12 +80,19 @@ private:
   void watch_step();
   void check_all();
   void mind_power();
+  void mind_leaving();
+  [[nodiscard]] uint64_t draw_room();
+  [[nodiscard]] bool is_damage_hidden() const;
+  void lose_some_at_once();
   [[nodiscard]] bool somebody_fell() const;
   void start(sim_place& place);
   void fall(sim_place& place, std::chrono::nanoseconds back_after);
   void begin_fault(fault what);
+  void count_as(const char* what) {
+    ++outcome_.faults[what];
+  }
   void count(fault what) {
-    ++outcome_.faults[fault_names[static_cast<size_t>(what)]];
+    count_as(fault_names[static_cast<size_t>(what)]);
   }
   [[nodiscard]] sim_place* some_up();
   [[nodiscard]] size_t away() const;
@@ -94,6 +110,7 @@ private:
   seeded_random chance_;
   sim_stage stage_;
   sim_network net_{stage_};
+  sim_courier courier_{net_};
   sim_mesh mesh_;
   sim_ledger ledger_;
   grants room_;
@@ -104,8 +121,9 @@ private:
   seconds gap_most_{};
   owner_habits habits_;
   bool owners_stay_ = false;
-  bool flips_ = false;
-  std::map<uint32_t, clock::monotonic_time> back_at_; ///< Of those without power, by number.
+  uint64_t line_limit_ = 0;
+  std::map<uint32_t, clock::monotonic_time> back_at_;   ///< Of those without power, by number.
+  std::map<uint32_t, clock::monotonic_time> leaves_at_; ///< Of those that are drained until then, by number.
   std::set<uint32_t> late_;
   clock::monotonic_time ends_{};
   uint64_t checked_at_ = 0;
@@ -113,7 +131,7 @@ private:
 
 mesh_run::mesh_run(const mesh_run_options& options)
     : options_(options), chance_(options.seed * 0x9e3779b97f4a7c15u + 1),
-      stage_(options.seed), mesh_{stage_, net_, network_id::from(as_view("a mesh that is simulated, with id")), {}} {
+      stage_(options.seed), mesh_{stage_, net_, courier_, network_id::from(as_view("a mesh that is simulated, with id")), {}} {
   outcome_.seed = options.seed;
 }
 
@@ -133,7 +151,7 @@ mesh_run::~mesh_run() {
 void mesh_run::draw_swarm() {
   outcome_.nodes = options_.nodes > 0 ? options_.nodes : 8 + static_cast<uint32_t>(below(9));
   auto span = options_.hours > 0 ? milliseconds{static_cast<int64_t>(options_.hours * 3'600'000)}
-                                 : std::chrono::duration_cast<milliseconds>(between(minutes{180}, minutes{300}));
+                                 : std::chrono::duration_cast<milliseconds>(between(minutes{25}, minutes{60}));
   ends_ = stage_.now() + span;
   while (kinds_.size() < kinds_least) {
     kinds_.clear();
@@ -144,16 +162,25 @@ void mesh_run::draw_swarm() {
   // Without that there is nothing to repair.
   if (std::ranges::count(kinds_, fault::drives_replaced) == 0)
     kinds_.push_back(fault::drives_replaced);
-  flips_ = std::ranges::count(kinds_, fault::bit_flip) > 0;
-  gap_most_ = std::chrono::duration_cast<seconds>(span) / static_cast<int>(faults_least + 5 + below(60));
+  gap_most_ = std::chrono::duration_cast<seconds>(span) / static_cast<int>(faults_least + 5 + below(40));
   net_.delay_min = between(0ms, 20ms);
   net_.delay_max = net_.delay_min + between(1ms, 80ms);
-  habits_.acts_every = between(4s, 15s);
-  habits_.patience = std::chrono::duration_cast<seconds>(between(minutes{20}, minutes{90}));
+  habits_.acts_every = between(4s, 12s);
+  habits_.patience = std::chrono::duration_cast<seconds>(between(minutes{8}, minutes{20}));
   habits_.shape = below(2) == 0 ? storage::geometry{4, 2, 0} : storage::geometry{3, 3, 0};
   habits_.packs_max = 12 + below(24);
-  // What is damaged and not missing is its owner's to find.
-  owners_stay_ = flips_ || below(2) == 0;
+  owners_stay_ = below(4) == 0;
+  line_limit_ = below(4) == 0 ? rate_limit_min << below(3) : 0;
+}
+
+/// In some runs hardly more than what is needed, so that nodes refuse.
+uint64_t mesh_run::draw_room() {
+  if (below(2) == 0)
+    return room_of_owner;
+  auto shards = habits_.packs_max * (habits_.shape.k + habits_.shape.m);
+  // Of four things in ten that an owner does at the most, and until half an hour after the faults.
+  auto deletions = static_cast<uint64_t>((ends_ - stage_.now() + 30min) / habits_.acts_every) * 4 / 10;
+  return shards * shard_charge / outcome_.nodes * 3 / 2 + 2 * shard_charge_max + deletions * row_charge;
 }
 
 void mesh_run::begin() {
@@ -161,10 +188,11 @@ void mesh_run::begin() {
     mesh_.seeds.push_back({std::nullopt, {public_ip((i + 1) * 256), 7000}});
   auto owners = 1 + below(2);
   for (uint64_t i = 0; i < owners; ++i)
-    room_[signatory{0x6f776e6572 + i}.owner] = room_of_owner;
+    room_[signatory{0x6f776e6572 + i}.owner] = draw_room();
   std::vector<peer_id> nodes;
   for (uint32_t i = 0; i < outcome_.nodes; ++i) {
     places_.push_back(std::make_unique<sim_place>(mesh_, i + 1, 1 + static_cast<unsigned>(below(2))));
+    places_.back()->limit_line(line_limit_);
     nodes.push_back(places_.back()->id());
   }
   auto has_late = std::ranges::count(kinds_, fault::late_node) > 0;
@@ -191,8 +219,10 @@ void mesh_run::watch_step() {
   for (const auto& owner : owners_)
     if (owner->wrong)
       throw violation{*owner->wrong};
-  if (stage_.steps() - checked_at_ >= options_.check_every) {
-    checked_at_ = stage_.steps();
+  if (courier_.wrong)
+    throw violation{*courier_.wrong};
+  if (net_.pieces - checked_at_ >= options_.check_every) {
+    checked_at_ = net_.pieces;
     check_all();
   }
 }
@@ -200,7 +230,7 @@ void mesh_run::watch_step() {
 void mesh_run::check_all() {
   for (const auto& place : places_)
     if (place->is_up() && place->disk->powered())
-      ledger_.check(*place, room_);
+      ledger_.check(*place, places_, room_);
 }
 
 /// After each start: what was signed for is there in full, and not only its name.
@@ -217,7 +247,7 @@ void mesh_run::start(sim_place& place) {
   back_at_.erase(place.number());
   if (place.guests() == nullptr)
     return;
-  ledger_.check(place, room_);
+  ledger_.check(place, places_, room_);
   for (const auto& owner : owners_)
     for (const auto& pack : owner->packs())
       for (size_t i = 0; i < pack->shards.size(); ++i)
@@ -243,10 +273,34 @@ void mesh_run::pass(std::chrono::nanoseconds span, const std::function<bool()>& 
   auto end = stage_.now() + span;
   while (stage_.now() < end && !enough()) {
     auto next = end;
-    for (const auto& [number, when] : back_at_)
-      next = std::min(next, when);
+    for (const auto* each : {&back_at_, &leaves_at_})
+      for (const auto& [number, when] : *each)
+        next = std::min(next, when);
     (void) stage_.pass(std::max(next - stage_.now(), std::chrono::nanoseconds{1}), [&] { return somebody_fell() || enough(); });
     mind_power();
+    mind_leaving();
+  }
+}
+
+/// Who was drained and has nothing any more is taken away, and comes back with other drives; another one stays after all.
+void mesh_run::mind_leaving() {
+  for (auto& place : places_) {
+    auto due = leaves_at_.find(place->number());
+    if (due == leaves_at_.end() || stage_.now() < due->second)
+      continue;
+    leaves_at_.erase(due);
+    place->set(hosting::open);
+    auto keeps = [&](const auto& each) {
+      auto listed = place->guests()->list(each.first, std::nullopt, 1);
+      return !listed || !listed->empty();
+    };
+    if (!place->is_up() || !place->disk->powered() || std::ranges::any_of(room_, keeps))
+      continue;
+    count_as("left");
+    place->lose_power(below(UINT64_MAX));
+    place->replace_drives();
+    ledger_.destroyed(place->id());
+    back_at_[place->number()] = stage_.now() + between(60s, 3600s);
   }
 }
 
@@ -357,7 +411,7 @@ void mesh_run::begin_fault(fault what) {
   case fault::long_absence:
     if (!goes)
       return;
-    fall(*place, between(seconds{1800}, 2 * habits_.patience));
+    fall(*place, between(habits_.patience / 2, 2 * habits_.patience));
     break;
   case fault::drives_replaced:
     if (goes)
@@ -393,6 +447,19 @@ void mesh_run::begin_fault(fault what) {
     net_.slow_one_in = 2 + below(50);
     stage_.after(between(30s, 900s), [this] { net_.slow_one_in = 0; });
     break;
+  case fault::lost:
+    courier_.habits.loses_request = 10 + below(200);
+    courier_.habits.loses_answer = 10 + below(200);
+    stage_.after(between(30s, 900s), [this] { courier_.habits.loses_request = courier_.habits.loses_answer = 0; });
+    break;
+  case fault::doubled:
+    courier_.habits.doubles = 2 + below(50);
+    stage_.after(between(30s, 900s), [this] { courier_.habits.doubles = 0; });
+    break;
+  case fault::overtaken:
+    courier_.habits.delays = 2 + below(50);
+    stage_.after(between(30s, 900s), [this] { courier_.habits.delays = 0; });
+    break;
   case fault::clock_jump:
     place->time->off = between(minutes{-20}, minutes{20});
     stage_.after(between(30s, 1800s), [time = place->time] { time->off = {}; });
@@ -404,6 +471,13 @@ void mesh_run::begin_fault(fault what) {
       if (each->number() == *late_.begin())
         start(*each);
     late_.erase(late_.begin());
+    break;
+  case fault::leaving:
+    if (!goes || !leaves_at_.empty())
+      return;
+    place->set(hosting::draining);
+    ledger_.drained(place->id());
+    leaves_at_[place->number()] = stage_.now() + between(seconds{300}, habits_.patience);
     break;
   }
   count(what);
@@ -444,9 +518,12 @@ void mesh_run::heal() {
       fall(*place, 0s);
     back_at_[place->number()] = stage_.now();
     place->time->off = {};
+    place->set(hosting::open);
   }
   net_.mend();
   net_.slow_one_in = 0;
+  courier_.habits = {};
+  leaves_at_.clear();
   for (auto& place : places_)
     place->disk->set_capacity(UINT64_MAX);
   mind_power();
@@ -465,14 +542,36 @@ void mesh_run::heal() {
     throw violation{"its owner did not make up for what is missing: " + *missing};
   // So that everybody knows by then who keeps what.
   pass(2 * habits_.patience);
+  // What is damaged and not missing is its owner's to find.
+  owners_stay_ = owners_stay_ || is_damage_hidden();
   if (!owners_stay_)
     for (auto& owner : owners_)
       owner->leave();
-  // One node more comes back with nothing: from here on without a key, where the owners left.
+  lose_some_at_once();
+}
+
+/// Whether a node keeps a shard that is not whole, though another one may have it whole.
+bool mesh_run::is_damage_hidden() const {
+  for (const auto& owner : owners_)
+    for (const auto& place : places_) {
+      auto listed = place->guests()->list(owner->id(), std::nullopt, SIZE_MAX);
+      for (const auto& pack : owner->packs())
+        for (size_t i = 0; i < pack->shards.size(); ++i)
+          if (listed && std::ranges::find(*listed, pack->tickets[i].shard, &ticket::shard) != listed->end() && !has_whole(*place, *pack, i))
+            return true;
+    }
+  return false;
+}
+
+/// One node more, or as many as parity allows, comes back with nothing: from here on without a key, where the owners left.
+void mesh_run::lose_some_at_once() {
   auto first = below(places_.size());
-  for (size_t i = 0; i < places_.size(); ++i)
-    if (auto& place = *places_[(first + i) % places_.size()]; ledger_.keeps_any(place.id()) && may_lose(place))
-      return replace_drives(place);
+  auto count = 1 + below(habits_.shape.m);
+  for (size_t i = 0; i < places_.size() && count > 0; ++i)
+    if (auto& place = *places_[(first + i) % places_.size()]; ledger_.keeps_any(place.id()) && may_lose(place)) {
+      replace_drives(place);
+      --count;
+    }
 }
 
 /// Every pack comes back, and what is damaged is found and made good.
@@ -517,7 +616,8 @@ std::optional<std::string> mesh_run::what_is_missing() const {
 
 void mesh_run::await_whole() {
   constexpr auto looked_at = minutes{5};
-  auto end = stage_.now() + 4 * habits_.patience + 12h;
+  // Its turn comes to each node that keeps some of a pack, one round after the other.
+  auto end = stage_.now() + 2 * habits_.patience + (habits_.shape.k + habits_.shape.m + 2) * habits_.patience / 4 + 1h;
   while (auto missing = what_is_missing()) {
     if (stage_.now() >= end)
       throw violation{"nobody made up for what is missing, though all is healed: " + *missing};
@@ -543,6 +643,7 @@ mesh_run_outcome mesh_run::run() {
   outcome_.steps = stage_.steps();
   outcome_.owners_left = !owners_stay_;
   outcome_.repairs = ledger_.repairs();
+  outcome_.handed_over = ledger_.handed_over();
   outcome_.checks = ledger_.checks;
   for (const auto& owner : owners_) {
     outcome_.packs_stored += owner->stored;
@@ -570,11 +671,12 @@ std::string mesh_run_outcome::text() const {
   std::string kinds;
   for (const auto& [kind, count] : faults)
     kinds += fmt::format("{}{} {}", kinds.empty() ? "" : ", ", kind, count);
-  return fmt::format("seed {}: {}; {} nodes, {:.1f} h{}, {} messages, {} faults ({}), {} repairs, {} packs stored, {} deleted, {} read, {} "
-                     "checks, trace {}{}",
-                     seed, failure ? "FAILED" : "ok", nodes, hours, owners_left ? " (at the end without owners)" : "", messages,
-                     fault_count(), kinds, repairs, packs_stored, packs_deleted, packs_read, checks, trace,
-                     failure ? ": " + *failure : std::string{counts() ? "" : " (too little to count)"});
+  return fmt::format(
+      "seed {}: {}; {} nodes, {:.1f} h{}, {} messages, {} faults ({}), {} repairs, {} handed over, {} packs stored, {} deleted, {} "
+      "read, {} checks, trace {}{}",
+      seed, failure ? "FAILED" : "ok", nodes, hours, owners_left ? " (at the end without owners)" : "", messages, fault_count(), kinds,
+      repairs, handed_over, packs_stored, packs_deleted, packs_read, checks, trace,
+      failure ? ": " + *failure : std::string{counts() ? "" : " (too little to count)"});
 }
 
 mesh_run_outcome run_mesh(const mesh_run_options& options) {

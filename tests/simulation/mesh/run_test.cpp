@@ -37,6 +37,15 @@ TEST_CASE("a mesh in trouble keeps its promises, and is whole again when all is 
   check(outcome);
 }
 
+TEST_CASE("meshes in trouble of all kinds keep their promises", "[.][mesh_swarm]") {
+  for (uint64_t each = 1; each <= 8; ++each) {
+    auto outcome = run_mesh({each});
+    fmt::print("{}\n", outcome.text());
+    INFO(outcome.text());
+    REQUIRE_FALSE(outcome.failure);
+  }
+}
+
 // Its owners stay; bits are flipped, and disks are full.
 TEST_CASE("a seed replays a mesh to the byte", "[mesh_simulation]") {
   constexpr mesh_run_options small{43, 7, 0.1};

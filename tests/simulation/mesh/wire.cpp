@@ -130,6 +130,7 @@ void sim_transport::arrive_at(socket_id socket, const endpoint& to) {
         finish(socket, "it took too long");
     });
   auto& other = *place->second;
+  ++net_.connections_[std::minmax(at_.ip, to.ip)];
   auto number = ++other.last_;
   auto forth = std::make_shared<stream>();
   auto back = std::make_shared<stream>();

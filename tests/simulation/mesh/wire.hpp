@@ -35,6 +35,11 @@ public:
   std::chrono::milliseconds delay_max{20};
   /// One piece in so many takes up to a hundred times as long; 0 for none.
   uint64_t slow_one_in = 0;
+  /// How many were made between two places, by either.
+  [[nodiscard]] uint64_t connections(const network::ip_address& a, const network::ip_address& b) const {
+    auto found = connections_.find(std::minmax(a, b));
+    return found == connections_.end() ? 0 : found->second;
+  }
   /// Pieces that arrived, and their bytes.
   uint64_t pieces = 0;
   uint64_t bytes = 0;
@@ -46,6 +51,7 @@ private:
   std::map<network::endpoint, sim_transport*> places_;
   std::map<network::ip_address, sim_transport*> at_;
   std::set<std::pair<network::ip_address, network::ip_address>> parted_;
+  std::map<std::pair<network::ip_address, network::ip_address>, uint64_t> connections_;
 };
 
 /// Reached at an address, from which it dials, too.
