@@ -1,5 +1,6 @@
 #include "network/audit_book.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 
@@ -22,21 +23,18 @@ result<uint64_t> audit_book::draw() const {
   return env_.random->fill(chance).map([&] { return std::bit_cast<uint64_t>(chance); });
 }
 
-uint64_t audit_book::left(clock::monotonic_time now) const {
-  auto missing =
-      all_left_at_ <= now ? 0 : static_cast<uint64_t>((all_left_at_ - now + audit_interval - std::chrono::nanoseconds{1}) / audit_interval);
-  return audits_at_once - std::min(missing, audits_at_once);
-}
-
 result<bool> audit_book::is_due(const shard_key& shard, uint64_t of) {
   auto chance = draw();
   if (!chance)
     return fail(chance.error());
   std::lock_guard guard{mutex_};
   auto now = env_.clock->monotonic();
-  auto chosen = *chance % std::max<uint64_t>(of, 1) < left(now);
+  auto at_once = std::clamp<uint64_t>(of, 1, audits_at_once);
+  auto each = std::chrono::nanoseconds{audits_again} / at_once;
+  auto missing = all_left_at_ <= now ? 0 : static_cast<uint64_t>((all_left_at_ - now + each - std::chrono::nanoseconds{1}) / each);
+  auto chosen = *chance % std::max<uint64_t>(of, 1) + missing < at_once;
   if (chosen)
-    all_left_at_ = std::max(all_left_at_, now) + audit_interval;
+    all_left_at_ = std::max(all_left_at_, now) + each;
   return chosen || record_.owes(shard);
 }
 

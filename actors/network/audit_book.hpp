@@ -12,9 +12,9 @@ namespace datamesh::network {
 
 /// What was passed is written down after so long at the latest; all else at once.
 inline constexpr auto audits_written_after = std::chrono::minutes{1};
-/// A node is asked for no more blocks than so many at once, and as many a day.
+/// A node is asked for no more blocks than so many in this time, and no more than it has shards.
 inline constexpr uint64_t audits_at_once = 32;
-inline constexpr auto audit_interval = std::chrono::minutes{45};
+inline constexpr auto audits_again = std::chrono::hours{24};
 
 class audit_book {
 public:
@@ -39,7 +39,6 @@ public:
 private:
   void write();
   [[nodiscard]] result<uint64_t> draw() const;
-  [[nodiscard]] uint64_t left(clock::monotonic_time now) const;
 
   environment env_;
   std::string path_;
@@ -47,7 +46,7 @@ private:
   audit_record record_;
   bool changed_ = false;
   clock::monotonic_time written_;
-  clock::monotonic_time all_left_at_{}; ///< When all of `audits_at_once` are left again.
+  clock::monotonic_time all_left_at_{}; ///< When as many are left as there may be.
 };
 
 } // namespace datamesh::network

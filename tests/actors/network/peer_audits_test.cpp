@@ -138,10 +138,12 @@ struct audit_test {
 
 } // namespace
 
-TEST_CASE("a node proves a block of what it keeps with each quick look", "[audits]") {
+TEST_CASE("a node proves a block of what it keeps with each day's quick look", "[audits]") {
   audit_test test;
-  for (int i = 0; i < 4; ++i)
+  for (int i = 0; i < 4; ++i) {
     CHECK(test.look() == errc{});
+    test.house.time->advance(audits_again);
+  }
   CHECK(test.report().passed == 4);
   CHECK(test.report().score == 1);
   CHECK(test.there.told->blocks.size() == 4);
@@ -210,18 +212,38 @@ TEST_CASE("a node that has a link and leaves everything unanswered counts as awa
   CHECK(test.drive->is_in_place());
 }
 
-TEST_CASE("looks that follow one another have a node prove so many blocks and no more, but for what it owes", "[audits]") {
+TEST_CASE("looks that follow one another have a node prove nothing twice, but for what it owes", "[audits]") {
   audit_test test;
   const auto& blocks = test.there.told->blocks;
-  for (uint64_t i = 0; i < audits_at_once + 8; ++i)
+  for (int i = 0; i < 8; ++i)
     REQUIRE(test.look() == errc{});
-  CHECK(blocks.size() == audits_at_once);
-  test.house.time->advance(audit_interval);
+  CHECK(blocks.size() == 1);
+  test.house.time->advance(audits_again);
   test.there.told->set({manner::silent, manner::honest});
   CHECK(test.look() == errc::drive_missing);
   CHECK(test.look() == errc{});
-  REQUIRE(blocks.size() == audits_at_once + 2);
-  CHECK(blocks[audits_at_once] == blocks[audits_at_once + 1]);
+  REQUIRE(blocks.size() == 3);
+  CHECK(blocks[1] == blocks[2]);
   CHECK(test.look() == errc{});
-  CHECK(blocks.size() == audits_at_once + 2);
+  CHECK(blocks.size() == 3);
+}
+
+TEST_CASE("of many shards so many are proved in a day, each as likely as another", "[audits]") {
+  guest_house house;
+  audit_book book{house.env, "/home/peer.audits"};
+  constexpr uint64_t shards = 1000;
+  auto due = [&] {
+    uint64_t count = 0;
+    for (uint64_t i = 0; i < shards; ++i)
+      count += book.is_due({}, shards).value() ? 1 : 0;
+    return count;
+  };
+  auto first = due();
+  CHECK(first > audits_at_once / 4);
+  CHECK(first < audits_at_once);
+  for (int look = 0; look < 20; ++look)
+    first += due();
+  CHECK(first <= audits_at_once);
+  house.time->advance(audits_again);
+  CHECK(due() > audits_at_once / 4);
 }
