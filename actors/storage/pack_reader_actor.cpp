@@ -32,8 +32,9 @@ struct rebuilding {
   std::deque<uint8_t> untried;
   std::vector<slot> slots; ///< That no drive writes to.
   std::vector<std::pair<uint8_t, bytes>> got;
-  size_t due = 0;   ///< Answers.
-  size_t hoped = 0; ///< Of them, those that are not late.
+  std::map<uint8_t, bool> lent; ///< Parts of the stretch that serve here, too, when they come; whether they are late.
+  size_t due = 0;               ///< Answers.
+  size_t hoped = 0;             ///< Of them, those that are not late.
   bool coding = false;
   bool over = false;
 };
@@ -48,6 +49,7 @@ struct reading : shard_source {
   std::vector<part> parts;
   std::deque<column> missing; ///< Rebuilt one after another.
   std::shared_ptr<rebuilding> work;
+  bool begun = false; ///< All parts were asked for.
   bool over = false;
   std::function<void(result<void>)> done;
 };
@@ -59,6 +61,8 @@ struct reader_state {
   static inline constexpr const char* name = "pack-reader";
   std::shared_ptr<vault_context> context;
   std::shared_ptr<storage::job> job;
+  work_kind work = work_kind::client;
+  std::shared_ptr<read_pace> pace;
   uint64_t hedged = 0;
   /// What waits for an answer holds the logic: it goes with the state, when the actor ends.
   std::optional<shard_reads> shards;
@@ -69,9 +73,9 @@ public:
   using self_pointer = pack_reader_actor::stateful_pointer<reader_state>;
 
   explicit pack_reader(self_pointer self)
-      : self_(self), state_(self->state), pace_(*self->state.context->pace),
+      : self_(self), state_(self->state), pace_(*self->state.pace),
         stages_(std::make_shared<fetch_stages>(state_.job ? state_.job->waits : nullptr)),
-        shards_(state_.shards.emplace(self, state_.context, state_.job)) {}
+        shards_(state_.shards.emplace(self, state_.context, state_.job, state_.work, pace_)) {}
 
   /// Fills a buffer with the blocks around pack bytes [begin, end).
   void read(const v1::PackRecord& pack, uint32_t begin, uint32_t end, std::function<void(result<reading_ptr>)> done) {
@@ -113,6 +117,7 @@ public:
     for (auto& one : what->parts)
       if (!what->over)
         begin_part(what, one);
+    what->begun = true;
     go_on(what);
   }
 
@@ -128,10 +133,13 @@ public:
 private:
   // -- places ------------------------------------------------------------------------
 
+  static size_t offset_of(const reading& what, const column& where) {
+    return where.shard * size_t{what.pack.seal.shape.shard_length} + where.begin - what.base;
+  }
+
   /// Where a column of the stretch goes.
   static memory place_of(const reading& what, const column& where, bool elsewhere) {
-    auto offset = where.shard * size_t{what.pack.seal.shape.shard_length} + where.begin - what.base;
-    return memory_in(elsewhere ? what.second : what.buffer, offset, where.size());
+    return memory_in(elsewhere ? what.second : what.buffer, offset_of(what, where), where.size());
   }
 
   static part& part_of(reading& what, const column& where) {
@@ -160,6 +168,8 @@ private:
       ++state_.hedged;
       move_elsewhere(*what, one);
       queue(*what, one);
+      if (what->work)
+        lent_is_late(what, what->work, one.where.shard);
       go_on(what);
       return true;
     };
@@ -183,7 +193,7 @@ private:
     one.asked = false;
     if (what->over || one.done)
       return;
-    auto& work = what->work;
+    auto work = what->work;
     auto in_work = work && work->wanted.shard == one.where.shard;
     if (how == answer::good) {
       // What is being coded is there in a moment, and its memory is being written.
@@ -200,12 +210,14 @@ private:
         move_elsewhere(*what, one);
       queue(*what, one);
     }
+    if (work && !in_work)
+      lent_answered(what, work, one);
     go_on(what);
   }
 
   /// What is missing is rebuilt, one column at a time; then all is there.
   void go_on(const reading_ptr& what) {
-    if (what->over || what->work)
+    if (!what->begun || what->over || what->work)
       return;
     if (what->missing.empty()) {
       auto whole = std::all_of(what->parts.begin(), what->parts.end(), [](const auto& one) { return one.done; });
@@ -275,6 +287,51 @@ private:
         work->untried.push_back(static_cast<uint8_t>(i));
     std::stable_partition(work->untried.begin(), work->untried.end(),
                           [&](auto shard) { return shards_.standing_of(*what, shard) == read_pace::standing::answers; });
+    for (const auto& one : what->parts)
+      lend(*what, *work, one);
+    fill(what, work);
+  }
+
+  // A part that is read for its own sake is one of the k, and is not read twice: so a pack
+  // of which one shard is bad is read whole with k reads.
+
+  static void lend(const reading& what, rebuilding& work, const part& one) {
+    const auto& wanted = work.wanted;
+    auto covers = one.where.begin <= wanted.begin && wanted.end <= one.where.end;
+    if (one.where.shard == wanted.shard || !covers || !(one.done || one.asked))
+      return;
+    std::erase(work.untried, one.where.shard);
+    if (one.done)
+      return take_lent(what, work, one);
+    work.lent.emplace(one.where.shard, one.queued);
+    ++work.due;
+    work.hoped += one.queued ? 0 : 1;
+  }
+
+  static void take_lent(const reading& what, rebuilding& work, const part& one) {
+    auto from = work.wanted;
+    from.shard = one.where.shard;
+    const auto& buffer = one.elsewhere ? what.second : what.buffer;
+    work.got.emplace_back(from.shard, buffer.freeze(offset_of(what, from), from.size()));
+  }
+
+  void lent_is_late(const reading_ptr& what, const rebuilding_ptr& work, uint8_t shard) {
+    auto found = work->lent.find(shard);
+    if (found == work->lent.end() || std::exchange(found->second, true))
+      return;
+    --work->hoped;
+    fill(what, work);
+  }
+
+  void lent_answered(const reading_ptr& what, const rebuilding_ptr& work, const part& one) {
+    auto found = work->lent.find(one.where.shard);
+    if (found == work->lent.end())
+      return;
+    --work->due;
+    work->hoped -= found->second ? 0 : 1;
+    work->lent.erase(found);
+    if (one.done)
+      take_lent(*what, *work, one);
     fill(what, work);
   }
 
@@ -394,9 +451,12 @@ private:
 };
 
 pack_reader_actor::behavior_type pack_reader_behavior(pack_reader_actor::stateful_pointer<reader_state> self,
-                                                      std::shared_ptr<vault_context> context, std::shared_ptr<storage::job> job) {
+                                                      std::shared_ptr<vault_context> context, std::shared_ptr<storage::job> job,
+                                                      work_kind work) {
   self->state.context = std::move(context);
   self->state.job = std::move(job);
+  self->state.work = work;
+  self->state.pace = work == work_kind::client ? self->state.context->pace : std::make_shared<read_pace>(self->state.context->env.clock, 0);
   auto logic = std::make_shared<pack_reader>(self);
   return {
       [=](const v1::ReadStretch& request) -> caf::result<v1::StretchRead, bytes> {
@@ -453,8 +513,9 @@ pack_reader_actor::behavior_type pack_reader_behavior(pack_reader_actor::statefu
 
 } // namespace
 
-pack_reader_actor spawn_pack_reader(caf::actor_system& sys, std::shared_ptr<vault_context> context, std::shared_ptr<storage::job> job) {
-  return sys.spawn(pack_reader_behavior, std::move(context), std::move(job));
+pack_reader_actor spawn_pack_reader(caf::actor_system& sys, std::shared_ptr<vault_context> context, std::shared_ptr<storage::job> job,
+                                    work_kind work) {
+  return sys.spawn(pack_reader_behavior, std::move(context), std::move(job), work);
 }
 
 } // namespace datamesh::storage

@@ -9,6 +9,7 @@
 // answered in any case.
 #pragma once
 
+#include "base/work_kind.hpp"
 #include "storage/job.hpp"
 #include "storage/vault_context.hpp"
 
@@ -29,7 +30,9 @@ using pack_reader_actor = caf::typed_actor<
 }
 
 /// *job* may be null; events then belong to none.
+/// @param work `client`, or `repair`: what that asks of other nodes gives way to clients, and it hedges
+///        nothing, since nobody waits
 [[nodiscard]] pack_reader_actor spawn_pack_reader(caf::actor_system& sys, std::shared_ptr<vault_context> context,
-                                                  std::shared_ptr<storage::job> job);
+                                                  std::shared_ptr<storage::job> job, work_kind work = work_kind::client);
 
 } // namespace datamesh::storage

@@ -11,7 +11,8 @@ void note_change(caf::blocking_actor* self, const vault_context& context) {
 }
 
 shard_healer::shard_healer(caf::blocking_actor* self, std::shared_ptr<vault_context> context, std::shared_ptr<storage::job> job)
-    : self_(self), context_(std::move(context)), job_(std::move(job)), reader_(spawn_pack_reader(*context_->sys, context_, job_)) {}
+    : self_(self), context_(std::move(context)), job_(std::move(job)),
+      reader_(spawn_pack_reader(*context_->sys, context_, job_, work_kind::repair)) {}
 
 shard_healer::~shard_healer() {
   self_->send_exit(reader_, caf::exit_reason::user_shutdown);

@@ -60,8 +60,11 @@ void shard_reads::ask(const shard_source& what, const column& from, const memory
   using held = std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>;
   memory out{std::make_shared<held>(target.owner, pace_.begin(id, from.size())), target.span};
   look_later();
+  // Over a link, what a repair asks for waits behind clients; on a disk of ours, which may be
+  // the last that has it, it does not.
+  const auto& reader = work_ == work_kind::repair && !drive->node.empty() ? drive->care : drive->reader();
   // `look` ends it at `read_deadline`, by the clock of the environment.
-  self_->request(drive->reader(), until_answered, std::move(request), std::move(out))
+  self_->request(reader, until_answered, std::move(request), std::move(out))
       .then([this, number](v1::Done&) { end_asking(number, answer::good); },
             [this, number, pack, shard = from.shard, id](caf::error& reason) {
               note_bad(pack, shard, id, from_caf(reason));
@@ -131,7 +134,7 @@ void shard_reads::mark(const pack_id& pack, uint8_t shard, const drive_id& drive
 bool shard_reads::tell_if_hanging(const drive_id& id) {
   if (pace_.of(id) != read_pace::standing::hanging)
     return false;
-  if (!pace_.is_news(id))
+  if (work_ != work_kind::client || !pace_.is_news(id))
     return true;
   auto drives = context_->drives->all();
   const auto* drive = drive_table::find(*drives, id);

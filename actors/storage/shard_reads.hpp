@@ -37,9 +37,10 @@ struct shard_source {
 /// Lives in the pack reader and asks in its name; not thread safe.
 class shard_reads {
 public:
-  /// *job* may be null.
-  shard_reads(pack_reader_actor::pointer self, std::shared_ptr<vault_context> context, std::shared_ptr<storage::job> job)
-      : self_(self), context_(std::move(context)), job_(std::move(job)), pace_(*context_->pace) {}
+  /// *job* may be null; *pace* outlives it.
+  shard_reads(pack_reader_actor::pointer self, std::shared_ptr<vault_context> context, std::shared_ptr<storage::job> job, work_kind work,
+              read_pace& pace)
+      : self_(self), context_(std::move(context)), job_(std::move(job)), work_(work), pace_(pace) {}
 
   /// *answered* is called once, maybe before this returns, unless *dropped* becomes true
   /// before. *late* may be null; it asks others, if it may, and answers true when it did,
@@ -57,7 +58,7 @@ public:
   /// True when k others can be asked whose drives answer.
   [[nodiscard]] bool others_answer(const shard_source& what, uint8_t shard) const;
 
-  /// Tells once that a drive hangs; true when it does.
+  /// Tells once that a drive hangs; true when it does. A repair that was made to wait tells nothing.
   bool tell_if_hanging(const drive_id& id);
 
   /// Shards that were found missing or damaged.
@@ -87,6 +88,7 @@ private:
   pack_reader_actor::pointer self_;
   std::shared_ptr<vault_context> context_;
   std::shared_ptr<storage::job> job_;
+  const work_kind work_;
   read_pace& pace_;
   std::set<std::pair<pack_id, uint8_t>> bad_;     ///< Missing or damaged; each is reported once.
   std::set<std::pair<pack_id, uint8_t>> missing_; ///< Of them, those that are not asked again.

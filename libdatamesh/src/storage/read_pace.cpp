@@ -41,7 +41,7 @@ std::shared_ptr<const void> read_pace::begin(const drive_id& drive, size_t size)
     std::lock_guard guard{mutex_};
     number = next_++;
     drives_[drive].reads.emplace(number, under_way{now(), size});
-    funds_ = std::min(funds_ + 1, hedges_at_once * reads_per_hedge);
+    funds_ = std::min(funds_ + 1, funds_max_);
   }
   return std::make_shared<read>(shared_from_this(), drive, number);
 }

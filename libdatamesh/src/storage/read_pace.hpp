@@ -18,6 +18,10 @@
 // without them. A drive that has not answered for `hanging_after` is read around free
 // of charge, like one that is missing, until it answers.
 //
+// What a repair reads gives way to what clients read, on the links between nodes: how long it
+// takes says nothing of a drive to them, and a read more is a read too much. So repairs have a
+// pace of their own that pays for nothing.
+//
 // Thread rule: any thread.
 #pragma once
 
@@ -59,7 +63,9 @@ public:
     hanging, ///< ... for longer than `hanging_after`.
   };
 
-  explicit read_pace(std::shared_ptr<clock> time) : time_(std::move(time)) {}
+  /// @param hedges that are paid at once, at most; 0: none is ever
+  explicit read_pace(std::shared_ptr<clock> time, unsigned hedges = hedges_at_once)
+      : time_(std::move(time)), funds_max_(hedges * reads_per_hedge), funds_(funds_max_) {}
   read_pace(const read_pace&) = delete;
   read_pace& operator=(const read_pace&) = delete;
 
@@ -99,10 +105,11 @@ private:
   [[nodiscard]] standing standing_locked(const drive_pace& pace) const;
 
   const std::shared_ptr<clock> time_;
+  const unsigned funds_max_; ///< In reads.
+  unsigned funds_;
   mutable std::mutex mutex_;
   std::map<drive_id, drive_pace> drives_;
   uint64_t next_ = 0;
-  unsigned funds_ = hedges_at_once * reads_per_hedge; ///< In reads.
 };
 
 } // namespace datamesh::storage

@@ -41,6 +41,10 @@ public:
     std::lock_guard guard{mutex_};
     before_ = std::move(what);
   }
+  scripted_reads() = default;
+  /// The same shards.
+  scripted_reads(const scripted_reads& other) : shards_(other.shards_) {}
+
   void put(uint32_t index, bytes body) {
     std::lock_guard guard{mutex_};
     shards_[index] = std::move(body);
@@ -174,8 +178,11 @@ struct reader_room {
   }
   ~reader_room() {
     stop(reader);
-    for (const auto& drive : *context->drives->all())
+    for (const auto& drive : *context->drives->all()) {
       stop(drive.readers.front());
+      if (drive.care)
+        stop(drive.care);
+    }
     for (const auto& worker : context->team->workers())
       stop(worker);
     context->drives->replace({});
@@ -222,6 +229,19 @@ struct reader_room {
       list.push_back(std::move(entry));
     }
     context->drives->replace(std::move(list));
+  }
+
+  /// From now on the reader is that of a repair, and *drive* is on another node. Answers how that
+  /// is read for repairs.
+  std::shared_ptr<scripted_reads> repair_with_other(size_t drive) {
+    auto list = *context->drives->all();
+    auto behind_clients = std::make_shared<scripted_reads>(*drives[drive]);
+    list[drive].node = "another";
+    list[drive].care = spawn_scripted(sys, behind_clients);
+    context->drives->replace(std::move(list));
+    stop(reader);
+    reader = spawn_pack_reader(sys, context, nullptr, work_kind::repair);
+    return behind_clients;
   }
 
   auto begin(uint32_t first, uint32_t end) {
@@ -306,6 +326,56 @@ TEST_CASE("what a drive does not answer in time is rebuilt from others", "[pack_
   CHECK(room.is_whole(read->second));
 }
 
+TEST_CASE("a pack of which a shard is bad is read whole with no more reads than one that is good", "[pack_reader]") {
+  reader_room room{3, 2};
+  SECTION("when the shard is gone") {
+    room.drives[1]->lose(1);
+  }
+  SECTION("when it does not answer in time") {
+    room.drives[1]->hold(true);
+  }
+  SECTION("when the first one is gone, and the others were not asked yet") {
+    room.drives[0]->lose(0);
+  }
+  auto pending = room.begin();
+  if (room.drives[1]->holds()) {
+    REQUIRE(room.drives[1]->wait_for_reads(1));
+    room.settle(0, 1);
+    room.settle(2, 1);
+    room.pass(late_unmeasured);
+  }
+  auto read = room.end(std::move(pending));
+  REQUIRE(read);
+  CHECK(room.is_whole(read->second));
+  for (size_t i : {0, 1, 2, 3})
+    CHECK(room.drives[i]->reads() == 1);
+  CHECK(room.drives[4]->reads() == 0);
+}
+
+TEST_CASE("a part that is read anyway and fails is made up for by others", "[pack_reader]") {
+  reader_room room{3, 2};
+  room.drives[0]->lose(0);
+  room.drives[1]->hold(true);
+  auto pending = room.begin();
+  REQUIRE(room.drives[1]->wait_for_reads(1));
+  SECTION("when it is gone, too") {
+    room.drives[1]->lose(1);
+    room.let_go(1);
+  }
+  SECTION("when it is late") {
+    room.settle(0, 1);
+    room.settle(2, 1);
+    room.settle(3, 1);
+    room.pass(late_unmeasured);
+  }
+  auto read = room.end(std::move(pending));
+  REQUIRE(read);
+  CHECK(room.is_whole(read->second));
+  CHECK(room.drives[4]->reads() >= 1);
+  room.let_go(1, true);
+  CHECK(room.is_whole(read->second));
+}
+
 TEST_CASE("an answer that comes before the others' is taken", "[pack_reader]") {
   reader_room room{2, 2};
   for (size_t i : {0, 2, 3})
@@ -331,7 +401,6 @@ TEST_CASE("a spare that is late itself is replaced by another", "[pack_reader]")
   room.settle(1, 1);
   room.pass(late_unmeasured);
   REQUIRE(room.drives[2]->wait_for_reads(1));
-  room.settle(1, 2);
   room.pass(late_unmeasured);
   auto read = room.end(std::move(pending));
   REQUIRE(read);
@@ -359,6 +428,36 @@ TEST_CASE("two drives that are late do not stop a pack that can do without them"
   room.let_go(0, true);
   room.let_go(2, true);
   CHECK(room.is_whole(read->second));
+}
+
+TEST_CASE("a repair asks another node behind clients, and waits for what is late", "[pack_reader]") {
+  reader_room room{2, 2};
+  auto behind_clients = room.repair_with_other(0);
+  room.drives[1]->hold(true);
+  auto pending = room.begin();
+  REQUIRE(behind_clients->wait_for_reads(1));
+  REQUIRE(room.drives[1]->wait_for_reads(1));
+  room.pass(hanging_after - milliseconds{1});
+  room.let_go(1);
+  auto read = room.end(std::move(pending));
+  REQUIRE(read);
+  CHECK(room.is_whole(read->second));
+  CHECK(read->first.reads_hedged() == 0);
+  CHECK(room.drives[0]->reads() + room.drives[2]->reads() + room.drives[3]->reads() == 0);
+  // What is slow for it is not slow for others.
+  CHECK(room.context->pace->patience(block_size) == late_unmeasured);
+}
+
+TEST_CASE("a repair reads around a drive that hangs, and tells nobody", "[pack_reader]") {
+  reader_room room{2, 2};
+  room.repair_with_other(0)->hold(true);
+  auto pending = room.begin();
+  room.settle(1, 1);
+  room.pass(hanging_after);
+  auto read = room.end(std::move(pending));
+  REQUIRE(read);
+  CHECK(room.is_whole(read->second));
+  CHECK(room.count_events(event_kind::drive_changed) == 0);
 }
 
 TEST_CASE("a drive that hangs is told of once, and asked no more until it answers", "[pack_reader]") {
@@ -416,7 +515,6 @@ TEST_CASE("a read that is never answered counts as failed at its deadline", "[pa
     REQUIRE(room.drives[0]->wait_for_reads(1));
     room.settle(1, 1);
     room.pass(hanging_after);
-    room.settle(1, 2);
     room.settle(2, 1);
     room.pass(read_deadline);
     CHECK(code_of(room.end(std::move(pending))) == errc::damaged);
