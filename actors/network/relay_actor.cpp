@@ -475,7 +475,10 @@ void relayer::ask_linked(const peer_id& relay) {
   ask(
       relay, relay_reserve{}, {}, word_time_max,
       [this, relay](uint64_t) {
-        auto& one = candidates_.at(relay);
+        auto known = candidates_.find(relay);
+        if (known == candidates_.end())
+          return;
+        auto& one = known->second;
         one.asked = false;
         one.serves = !dialed_;
         one.asked_at = now();
@@ -484,8 +487,12 @@ void relayer::ask_linked(const peer_id& relay) {
       [this, relay](const error&) { not_served(relay, refused_asked_again); });
 }
 
+/// One whose link was lost while it was asked may have given way to another meanwhile.
 void relayer::not_served(const peer_id& relay, milliseconds again_in) {
-  auto& one = candidates_.at(relay);
+  auto known = candidates_.find(relay);
+  if (known == candidates_.end())
+    return;
+  auto& one = known->second;
   one.asked = false;
   one.serves = false;
   one.again = now() + again_in;

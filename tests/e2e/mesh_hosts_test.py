@@ -11,13 +11,13 @@ the bytes are those that the nodes say they sent."""
 
 import argparse
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 
 from mesh_world import LIMIT, Mesh, Member
+from namespaces import Namespaces, why_not
 
 SKIPPED = 77
 # Classic BPF on the way out: a random word below 1 % of 2^32 is TC_ACT_SHOT, all else goes on.
@@ -25,72 +25,57 @@ LOSS = "4,32 0 0 4294963256,53 1 0 42949673,6 0 0 2,6 0 0 4294967295"
 SLOW = ("rate", "32mbit", "burst", "64k", "latency", "400ms")
 
 
-class Wires:
-    """Namespaces with one end of a wire each, and the bridge at the other ends."""
+class Wires(Namespaces):
+    """Each with one end of a wire, and the bridge at the other ends."""
 
     def __init__(self, count: int):
-        self.prefix = f"dm{os.getpid()}"
-        self.made: list[str] = []
+        super().__init__("dm")
         try:
-            self.hub = self.space("hub")
-            self.inside(self.hub, "ip", "link", "add", "bridge", "type", "bridge")
-            self.inside(self.hub, "ip", "link", "set", "bridge", "up")
+            self.add("hub")
+            self.inside("hub", "ip", "link", "add", "bridge", "type", "bridge")
+            self.up("hub", "bridge")
             for number in range(count):
-                name = self.space(str(number))
-                self.inside(name, "ip", "link", "add", "wire", "type", "veth", "peer", "name", f"to{number}", "netns", self.hub)
-                self.inside(name, "ip", "addr", "add", f"{self.address(number)}/24", "dev", "wire")
-                for device in ("lo", "wire"):
-                    self.inside(name, "ip", "link", "set", device, "up")
-                self.inside(self.hub, "ip", "link", "set", f"to{number}", "master", "bridge")
+                name = str(number)
+                self.add(name)
+                self.wire(name, "wire", "hub", f"to{number}")
+                self.address(name, "wire", f"{self.at(number)}/24")
+                self.inside("hub", "ip", "link", "set", f"to{number}", "master", "bridge")
                 self.plug(number, True)
         except BaseException:
             self.close()
             raise
 
     @staticmethod
-    def address(number: int) -> str:
+    def at(number: int) -> str:
         return f"10.77.0.{number + 1}"
 
-    def space(self, name: str) -> str:
-        subprocess.run(["ip", "netns", "add", f"{self.prefix}-{name}"], check=True)
-        self.made.append(f"{self.prefix}-{name}")
-        return self.made[-1]
-
-    def enter(self, number: int) -> list[str]:
-        return ["nsenter", f"--net=/run/netns/{self.prefix}-{number}", "--"]
-
-    @staticmethod
-    def inside(name: str, *command: str) -> str:
-        return subprocess.run(["nsenter", f"--net=/run/netns/{name}", "--", *command], check=True, stdout=subprocess.PIPE, text=True).stdout
+    def command(self, number: int) -> list[str]:
+        return self.enter(str(number))
 
     def plug(self, number: int, into: bool) -> None:
-        self.inside(self.hub, "ip", "link", "set", f"to{number}", "up" if into else "down")
+        self.inside("hub", "ip", "link", "set", f"to{number}", "up" if into else "down")
 
     def lose(self, number: int) -> None:
-        name = f"{self.prefix}-{number}"
+        name = str(number)
         self.inside(name, "tc", "qdisc", "add", "dev", "wire", "clsact")
         self.inside(name, "tc", "filter", "add", "dev", "wire", "egress", "bpf", "bytecode", LOSS, "direct-action")
 
     def slow(self, number: int) -> None:
-        self.inside(f"{self.prefix}-{number}", "tc", "qdisc", "add", "dev", "wire", "root", "tbf", *SLOW)
+        self.inside(str(number), "tc", "qdisc", "add", "dev", "wire", "root", "tbf", *SLOW)
 
     def mend(self, number: int) -> None:
         for kind in (["clsact"], ["root"]):
-            subprocess.run([*self.enter(number), "tc", "qdisc", "del", "dev", "wire", *kind], check=False, stderr=subprocess.DEVNULL)
+            subprocess.run([*self.command(number), "tc", "qdisc", "del", "dev", "wire", *kind], check=False, stderr=subprocess.DEVNULL)
 
     def sent(self) -> int:
         """Bytes that all nodes have sent, with what each layer adds."""
         total = 0
-        for name in self.made[1:]:
-            for line in self.inside(name, "cat", "/proc/net/dev").splitlines():
+        for number in range(len(self.made) - 1):
+            for line in self.inside(str(number), "cat", "/proc/net/dev").splitlines():
                 device, _, fields = line.partition(":")
                 if device.strip() == "wire":
                     total += int(fields.split()[8])
         return total
-
-    def close(self) -> None:
-        for name in self.made:
-            subprocess.run(["ip", "netns", "del", name], check=False)
 
 
 class OneHost:
@@ -99,11 +84,11 @@ class OneHost:
     def __init__(self) -> None:
         self.mesh: Hosts | None = None
 
-    def enter(self, number: int) -> list[str]:
+    def command(self, number: int) -> list[str]:
         return []
 
     @staticmethod
-    def address(number: int) -> str:
+    def at(number: int) -> str:
         return "127.0.0.1"
 
     def plug(self, number: int, into: bool) -> None:
@@ -125,28 +110,15 @@ class Hosts(Mesh):
             wires.mesh = self
 
     def command(self, number: int) -> list[str]:
-        return [*self.wires.enter(number), self.daemon]
+        return [*self.wires.command(number), self.daemon]
 
     def listens(self, number: int) -> str:
-        return f"{self.wires.address(number)}:{0 if self.shared else 7000}"
+        return f"{self.wires.at(number)}:{0 if self.shared else 7000}"
 
     def join(self) -> Member:
         fresh = self.add()
         self.lend(fresh)
         return fresh
-
-
-def why_not() -> str | None:
-    """Why this can not be tried here."""
-    for needed in ("ip", "nsenter", "tc"):
-        if not shutil.which(needed):
-            return f"there is no program '{needed}'"
-    probe = f"dm{os.getpid()}-probe"
-    done = subprocess.run(["ip", "netns", "add", probe], stderr=subprocess.PIPE, check=False, text=True)
-    if done.returncode != 0:
-        return f"no network namespace can be made: {done.stderr.strip()}"
-    subprocess.run(["ip", "netns", "del", probe], check=True)
-    return None
 
 
 def figure(name: str, value: float) -> None:
@@ -268,7 +240,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(os.environ.get("DATAMESH_SEED", "1")))
     parser.add_argument("--loopback", action="store_true")
     given = parser.parse_args()
-    if reason := None if given.loopback else why_not():
+    if reason := None if given.loopback else why_not("tc"):
         print(f"skipped: {reason}")
         return SKIPPED
     begun = time.monotonic()

@@ -7,18 +7,12 @@ all is as before."""
 import argparse
 import contextlib
 import os
-import shutil
 import signal
-import subprocess
 import sys
 import time
 
-from mesh_world import LIMIT
-
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "apps", "datameshd"))
-from daemon_process import Daemon  # noqa: E402
-from program import World  # noqa: E402
+from namespaces import Namespaces, why_not
+from placed_node import Node, closing, lose_shards
 
 SKIPPED = 77
 NETWORK = "a mesh for nodes that nobody can dial"
@@ -27,115 +21,42 @@ SEED = f'mesh_seeds = ["{PUBLIC}:7000"]\n'
 RELAY = f'mesh_listen = ["{PUBLIC}:7000"]\nmesh_relay = "256MiB"\n'
 
 
-class Wires:
+class Wires(Namespaces):
     """Two houses with a router each, and a public place, on one bridge."""
 
     def __init__(self):
-        self.prefix = f"dmy{os.getpid()}"
-        self.made: list[str] = []
+        super().__init__("dmy")
         try:
-            for name in ("bridge", "public", "router1", "router2", "house1", "house2"):
-                subprocess.run(["ip", "netns", "add", self.name(name)], check=True)
-                self.made.append(name)
-                self.inside(name, "ip", "link", "set", "lo", "up")
+            self.add("bridge", "public", "router1", "router2", "house1", "house2")
             self.inside("bridge", "ip", "link", "add", "bridge", "type", "bridge")
-            self.inside("bridge", "ip", "link", "set", "bridge", "up")
+            self.up("bridge", "bridge")
             self.plug("public", f"{PUBLIC}/24")
             for house in ("1", "2"):
                 self.plug(f"router{house}", f"9.9.9.1{house}/24")
-                self.hide(house)
+                self.settle(house)
         except BaseException:
             self.close()
             raise
 
-    def name(self, of: str) -> str:
-        return f"{self.prefix}-{of}"
-
-    def enter(self, name: str) -> list[str]:
-        return ["nsenter", f"--net=/run/netns/{self.name(name)}", "--"]
-
-    def inside(self, name: str, *command: str, text: str = "") -> None:
-        subprocess.run([*self.enter(name), *command], check=True, input=text, text=True)
-
     def plug(self, name: str, address: str) -> None:
-        self.inside(name, "ip", "link", "add", "outer", "type", "veth", "peer", "name", f"to-{name}", "netns", self.name("bridge"))
-        self.inside(name, "ip", "addr", "add", address, "dev", "outer")
-        self.inside(name, "ip", "link", "set", "outer", "up")
+        self.wire(name, "outer", "bridge", f"to-{name}")
+        self.address(name, "outer", address)
         self.inside("bridge", "ip", "link", "set", f"to-{name}", "master", "bridge")
-        self.inside("bridge", "ip", "link", "set", f"to-{name}", "up")
+        self.up("bridge", f"to-{name}")
 
-    def hide(self, number: str) -> None:
-        """Connections go out with the router's address, and none comes in."""
+    def settle(self, number: str) -> None:
+        """A house behind its router."""
         house, router, net = f"house{number}", f"router{number}", f"192.168.{number}"
-        self.inside(house, "ip", "link", "add", "wire", "type", "veth", "peer", "name", "inner", "netns", self.name(router))
-        for space, device, at in ((house, "wire", f"{net}.7/24"), (router, "inner", f"{net}.1/24")):
-            self.inside(space, "ip", "addr", "add", at, "dev", device)
-            self.inside(space, "ip", "link", "set", device, "up")
+        self.wire(house, "wire", router, "inner")
+        self.address(house, "wire", f"{net}.7/24")
+        self.address(router, "inner", f"{net}.1/24")
         self.inside(house, "ip", "route", "add", "default", "via", f"{net}.1")
-        self.inside(router, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
-        rules = "table ip hides { chain out { type nat hook postrouting priority 100; oifname outer masquerade; }\n"
-        rules += "chain through { type filter hook forward priority 0; iifname outer ct state new drop; }\n}"
-        self.inside(router, "nft", "-f", "-", text=rules)
-
-    def close(self) -> None:
-        for name in self.made:
-            subprocess.run(["ip", "netns", "del", self.name(name)], check=False)
+        self.forward(router)
+        self.hide(router)
 
 
-class Node:
-    def __init__(self, given: argparse.Namespace, wires: Wires, place: str, settings: str):
-        self.world = World(given.program, given.docs)
-        self.command = [*wires.enter(place), given.daemon]
-        self.settings = f'mesh_network = "{NETWORK}"\n{settings}'
-        self.start()
-
-    def start(self) -> None:
-        self.daemon = Daemon(self.command, self.world, self.settings)
-
-    def good(self, command: str, *arguments: str):
-        lines = self.world.json(command, *arguments)
-        assert lines.code == 0, f"{command} {arguments} ended with {lines.code}: {lines.all}; {self.daemon.said()}"
-        return lines
-
-    @property
-    def status(self) -> dict:
-        return self.good("node status").summary
-
-    def await_that(self, what: str, holds) -> None:
-        """Looks again whenever the daemon tells its watchdog that all is well."""
-        until = time.monotonic() + 2 * LIMIT
-        while not holds():
-            assert time.monotonic() < until, f"it never came to be that {what}: {self.daemon.said()}"
-            self.daemon.wait_for("WATCHDOG=1")
-
-    def folder(self) -> str:
-        path = self.world.path("drive")
-        os.mkdir(path)
-        return path
-
-    def close(self) -> None:
-        code = self.daemon.end(signal.SIGTERM)
-        self.world.close()
-        assert code == 0, f"a daemon that was told to end did so with {code}: {self.daemon.last_words}"
-
-
-@contextlib.contextmanager
-def node(*arguments):
-    made = Node(*arguments)
-    try:
-        yield made
-    finally:
-        made.close()
-
-
-def shards_lost(drive: str) -> int:
-    lost = 0
-    for folder, _, names in os.walk(drive):
-        for name in names:
-            if os.path.getsize(os.path.join(folder, name)) > 1 << 20:
-                os.unlink(os.path.join(folder, name))
-                lost += 1
-    return lost
+def node(given: argparse.Namespace, wires: Wires, place: str, settings: str):
+    return closing(Node(given.program, given.docs, [*wires.enter(place), given.daemon], f'mesh_network = "{NETWORK}"\n{settings}'))
 
 
 def states(of: Node) -> list[str]:
@@ -155,7 +76,7 @@ def stores_through(owner: Node, keeper: Node, relay: Node, content: bytes) -> No
     put = time.monotonic() - begun
     owner.good("verify", "--deep")
     # What lies at home is lost, so it has to come back through the third one.
-    assert shards_lost(drive) > 0
+    assert lose_shards(drive) > 0
     begun = time.monotonic()
     check_bytes(owner, content)
     print(f"put {len(content) / put / 2**20:.1f} MiB/s, got back {len(content) / (time.monotonic() - begun) / 2**20:.1f} MiB/s", flush=True)
@@ -214,24 +135,6 @@ def story(given: argparse.Namespace, wires: Wires) -> None:
             print(f"{time.monotonic() - begun:6.1f} s  {step.__name__.replace('_', ' ')}", flush=True)
 
 
-def why_not() -> str | None:
-    """Why this can not be tried here."""
-    for needed in ("ip", "nsenter", "nft"):
-        if not shutil.which(needed):
-            return f"there is no program '{needed}'"
-    probe = f"dmy{os.getpid()}-probe"
-    done = subprocess.run(["ip", "netns", "add", probe], stderr=subprocess.PIPE, check=False, text=True)
-    if done.returncode != 0:
-        return f"no network namespace can be made: {done.stderr.strip()}"
-    inside = ["nsenter", f"--net=/run/netns/{probe}", "--"]
-    wired = subprocess.run([*inside, "ip", "link", "add", "dmr0", "type", "veth", "peer", "name", "dmr1"], stderr=subprocess.PIPE, check=False, text=True)
-    hidden = subprocess.run([*inside, "nft", "add", "table", "ip", "probe"], stderr=subprocess.PIPE, check=False, text=True)
-    subprocess.run(["ip", "netns", "del", probe], check=True)
-    if wired.returncode != 0:
-        return f"the system makes no veth pair: {wired.stderr.strip()}"
-    return None if hidden.returncode == 0 else f"the system hides no house: {hidden.stderr.strip()}"
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("program")
@@ -240,7 +143,7 @@ def main() -> int:
     parser.add_argument("--mib", type=int, default=24)
     given = parser.parse_args()
     given.daemon = os.path.abspath(given.daemon)
-    if reason := why_not():
+    if reason := why_not("nft"):
         print(f"skipped: {reason}")
         return SKIPPED
     wires = Wires()

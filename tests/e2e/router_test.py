@@ -10,7 +10,6 @@ import contextlib
 import os
 import queue
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -18,13 +17,11 @@ import threading
 import time
 
 from mesh_world import LIMIT
+from namespaces import Namespaces, why_not
+from placed_node import Node, closing, lose_shards
 from router import INSIDE, KINDS, OUTSIDE
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "apps", "datameshd"))
-from daemon_process import Daemon  # noqa: E402
-from program import World  # noqa: E402
-
 SKIPPED = 77
 NETWORK = "a mesh for a node behind a router"
 HOME = "192.168.77.7"
@@ -41,43 +38,22 @@ WICKED = {
 }
 
 
-class Wires:
+class Wires(Namespaces):
     """A house, its router, and a place outside."""
 
     def __init__(self):
-        self.prefix = f"dmr{os.getpid()}"
-        self.made: list[str] = []
+        super().__init__("dmr")
         try:
-            for name in ("house", "router", "far"):
-                subprocess.run(["ip", "netns", "add", self.name(name)], check=True)
-                self.made.append(name)
-                self.inside(name, "ip", "link", "set", "lo", "up")
-            self.wire("house", "wire", f"{HOME}/24", "router", "inner", f"{INSIDE}/24")
-            self.wire("far", "wire", f"{FAR}/24", "router", "outer", f"{OUTSIDE}/24")
+            self.add("house", "router", "far")
+            for one, its, other, others in (("house", f"{HOME}/24", "inner", f"{INSIDE}/24"), ("far", f"{FAR}/24", "outer", f"{OUTSIDE}/24")):
+                self.wire(one, "wire", "router", other)
+                self.address(one, "wire", its)
+                self.address("router", other, others)
             self.inside("house", "ip", "route", "add", "default", "via", INSIDE)
-            self.inside("router", "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+            self.forward("router")
         except BaseException:
             self.close()
             raise
-
-    def name(self, of: str) -> str:
-        return f"{self.prefix}-{of}"
-
-    def wire(self, one: str, its: str, address: str, other: str, others: str, other_address: str) -> None:
-        self.inside(one, "ip", "link", "add", its, "type", "veth", "peer", "name", others, "netns", self.name(other))
-        for space, device, at in ((one, its, address), (other, others, other_address)):
-            self.inside(space, "ip", "addr", "add", at, "dev", device)
-            self.inside(space, "ip", "link", "set", device, "up")
-
-    def enter(self, name: str) -> list[str]:
-        return ["nsenter", f"--net=/run/netns/{self.name(name)}", "--"]
-
-    def inside(self, name: str, *command: str) -> None:
-        subprocess.run([*self.enter(name), *command], check=True)
-
-    def close(self) -> None:
-        for name in self.made:
-            subprocess.run(["ip", "netns", "del", self.name(name)], check=False)
 
 
 class Process:
@@ -106,33 +82,8 @@ class Process:
         self.process.wait(LIMIT)
 
 
-class Node:
-    def __init__(self, given: argparse.Namespace, wires: Wires, place: str, settings: str):
-        self.world = World(given.program, given.docs)
-        self.daemon = Daemon([*wires.enter(place), given.daemon], self.world, f'mesh_network = "{NETWORK}"\n{settings}')
-
-    def good(self, command: str, *arguments: str):
-        lines = self.world.json(command, *arguments)
-        assert lines.code == 0, f"{command} {arguments} ended with {lines.code}: {lines.all}; {self.daemon.said()}"
-        return lines
-
-    @property
-    def status(self) -> dict:
-        return self.good("node status").summary
-
-    def close(self) -> None:
-        code = self.daemon.end(signal.SIGTERM)
-        self.world.close()
-        assert code == 0, f"a daemon that was told to end did so with {code}: {self.daemon.last_words}"
-
-
-@contextlib.contextmanager
-def node(*arguments):
-    made = Node(*arguments)
-    try:
-        yield made
-    finally:
-        made.close()
+def node(given: argparse.Namespace, wires: Wires, place: str, settings: str):
+    return closing(Node(given.program, given.docs, [*wires.enter(place), given.daemon], f'mesh_network = "{NETWORK}"\n{settings}'))
 
 
 @contextlib.contextmanager
@@ -189,9 +140,8 @@ def gives_none(given: argparse.Namespace, wires: Wires, kind: str) -> None:
 
 def ends_at_once(given: argparse.Namespace, wires: Wires) -> None:
     """While the router drips an answer, which takes seconds until it is given up, and then once more."""
-    with router(wires, "dripping"):
-        house = Node(given, wires, "house", HOUSE + seeded(f"{FAR}:7000"))
-        house.close()
+    with router(wires, "dripping"), node(given, wires, "house", HOUSE + seeded(f"{FAR}:7000")):
+        pass
 
 
 def no_router(given: argparse.Namespace, wires: Wires) -> None:
@@ -233,26 +183,19 @@ def by_miniupnpd(given: argparse.Namespace, wires: Wires, protocol: str) -> None
 
 
 def nft(wires: Wires, what: str) -> str:
-    return subprocess.run([*wires.enter("router"), "nft", "-f", "-"], input=what, check=True, text=True, stdout=subprocess.PIPE).stdout
-
-
-def hide_house(wires: Wires) -> None:
-    """Connections go out with the router's address, and none comes in."""
-    rules = "table ip hides { chain out { type nat hook postrouting priority 100; oifname outer masquerade; }\n"
-    rules += "chain through { type filter hook forward priority 0; iifname outer ct state new drop; }\n}"
-    nft(wires, rules)
+    return wires.inside("router", "nft", "-f", "-", text=what)
 
 
 def serves_over_its_links(given: argparse.Namespace, wires: Wires) -> None:
     """Nobody can dial the house. Its node gives room to a vault outside, and keeps what that stores there."""
     with node(given, wires, "far", f'mesh_listen = ["{FAR}:7000"]\n') as far:
-        drive = folder_of(far)
+        drive = far.folder()
         far.good("drive add", drive)
         far.good("vault create", "main", "--trust-device")
         vault = far.good("vault list").items[0]["id"]
         with node(given, wires, "house", seeded(f"{FAR}:7000")) as house:
             house.daemon.wait_to_say("joined the mesh")
-            house.good("drive add", folder_of(house))
+            house.good("drive add", house.folder())
             house.good("node allow", vault, "1G")
             assert house.status["announces"] == []
             far.good("drive add", "node:" + house.status["id"])
@@ -262,40 +205,10 @@ def serves_over_its_links(given: argparse.Namespace, wires: Wires) -> None:
             far.good("verify", "--deep")
             assert [int(one["shards"]) > 0 for one in house.good("node status").items] == [True], house.status
             # What lies outside is lost, so it has to come back over that link.
-            assert shards_lost(drive) > 0
+            assert lose_shards(drive) > 0
             far.good("get", "/file", "--to", far.world.path("back"))
             with open(far.world.path("back", "file"), "rb") as back:
                 assert back.read() == content
-
-
-def shards_lost(drive: str) -> int:
-    lost = 0
-    for folder, _, names in os.walk(drive):
-        for name in names:
-            if os.path.getsize(os.path.join(folder, name)) > 1 << 20:
-                os.unlink(os.path.join(folder, name))
-                lost += 1
-    return lost
-
-
-def folder_of(of: Node) -> str:
-    path = of.world.path("drive")
-    os.mkdir(path)
-    return path
-
-
-def why_not() -> str | None:
-    """Why this can not be tried here."""
-    for needed in ("ip", "nsenter"):
-        if not shutil.which(needed):
-            return f"there is no program '{needed}'"
-    probe = f"dmr{os.getpid()}-probe"
-    done = subprocess.run(["ip", "netns", "add", probe], stderr=subprocess.PIPE, check=False, text=True)
-    if done.returncode != 0:
-        return f"no network namespace can be made: {done.stderr.strip()}"
-    wired = subprocess.run(["ip", "netns", "exec", probe, "ip", "link", "add", "dmr0", "type", "veth", "peer", "name", "dmr1"], stderr=subprocess.PIPE, check=False, text=True)
-    subprocess.run(["ip", "netns", "del", probe], check=True)
-    return None if wired.returncode == 0 else f"the system makes no veth pair: {wired.stderr.strip()}"
 
 
 def story(given: argparse.Namespace, wires: Wires) -> None:
@@ -320,7 +233,7 @@ def story(given: argparse.Namespace, wires: Wires) -> None:
     else:
         print("skipped: there is no 'miniupnpd' with 'nft'")
     if shutil.which("nft"):
-        hide_house(wires)
+        wires.hide("router")
         serves_over_its_links(given, wires)
         tell("a node that nobody can dial kept shards over a link that it opened")
     else:
