@@ -77,6 +77,7 @@ private:
   }
 
   void take_links(const v1::LinkList& list) {
+    report_.address.clear();
     for (const auto& link : list.links())
       if (link.peer() == report_.peer.text()) {
         auto address = from_proto(link.address());
@@ -159,6 +160,9 @@ private:
         },
         [this](const caf::error& reason) {
           auto why = from_caf(reason);
+          // The link was listed, and is down since.
+          if (why.code() == errc::unavailable && !std::exchange(dialed_, true))
+            return find_node();
           if (why.code() == errc::format_newer)
             why = error{errc::format_newer, attempted, "it is older, and does not answer such tests"};
           end_with(why);

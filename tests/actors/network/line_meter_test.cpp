@@ -260,6 +260,7 @@ TEST_CASE("a node without a link is dialed, and one that is not in the mesh is n
   drop.set_code(static_cast<uint32_t>(errc::unavailable));
   REQUIRE(ask<v1::Done>(world.self, here.links, drop));
   auto report = measure(world, here, there.place.id());
+  INFO((report ? std::string{} : report.error().message()));
   REQUIRE(report);
   CHECK(report->address == there.place.at().text());
   CHECK(code_of(measure(world, here, test_node{9}.id())) == errc::unavailable);
