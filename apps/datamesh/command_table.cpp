@@ -142,7 +142,7 @@ std::vector<command_spec> data_commands() {
                         "Read every file. Without it a file is taken for unchanged, and not read, when its size, device, inode and times "
                         "are as the last put of it found them. What is written through a lasting memory map may be missed so."},
                    {.name = "dry-run", .letter = 'n', .text = "Read and cut everything, and say what would be stored, but store nothing."}},
-       .groups = group_node | group_vault},
+       .groups = group_node | group_vault | group_mesh},
       {.name = "get",
        .summary = "Bring files and folders back",
        .text = "Writes each PATH of the vault into the folder --to, which is made when it is missing. A file gets its name only when it is "
@@ -173,7 +173,7 @@ std::vector<command_spec> data_commands() {
              .placeholder = "A-B|A+LENGTH",
              .text =
                  "Only these bytes, counted from 0: A to B with both included, LENGTH bytes from A, or 'A-' to the end. Needs '--to -'."}},
-       .groups = group_node | group_vault},
+       .groups = group_node | group_vault | group_mesh},
       {.name = "cat",
        .summary = "Write a file to standard output",
        .text = "Streams PATH. Only the parts of the drives that hold the wanted bytes are read. With --json each block is a line with its "
@@ -182,7 +182,7 @@ std::vector<command_spec> data_commands() {
        .example = "datamesh cat /notes.txt\ndatamesh cat /video.mkv --range 1M+64K | xxd",
        .arguments = {{.name = "PATH", .kind = kind::vault_path, .repeated = true}},
        .options = {range, version},
-       .groups = group_node | group_vault},
+       .groups = group_node | group_vault | group_mesh},
       {.name = "ls",
        .summary = "List files and folders",
        .text =
@@ -290,7 +290,7 @@ std::vector<command_spec> care_commands() {
            "The answer comes first, then the figures. Exits with 0 when data is safe, 3 when it has less redundancy than it should have, "
            "7 when some is lost.",
        .example = "datamesh status\ndatamesh status --json",
-       .groups = group_node | group_vault},
+       .groups = group_node | group_vault | group_mesh},
       {.name = "stats",
        .summary = "Show how much is stored, and what deduplication and compression save",
        .example = "datamesh stats --bytes",
@@ -306,14 +306,14 @@ std::vector<command_spec> care_commands() {
        .options = {{.name = "deep", .text = "Read and check every block."},
                    {.name = "repair", .text = "Rebuild what is missing or damaged."},
                    dry_run},
-       .groups = group_node | group_vault},
+       .groups = group_node | group_vault | group_mesh},
       {.name = "repair",
        .summary = "Rebuild shards that are missing or damaged",
        .text = "The same as 'verify --repair'.",
        .example = "datamesh repair\ndatamesh repair --deep",
        .arguments = {{.name = "PATH", .kind = kind::vault_path, .optional = true, .repeated = true}},
        .options = {{.name = "deep", .text = "Read and check every block first."}, dry_run},
-       .groups = group_node | group_vault},
+       .groups = group_node | group_vault | group_mesh},
       {.name = "cleanup",
        .summary = "Forget old trash and free the space of what nothing needs",
        .text = "Forgets what has been in the trash for longer than --trash-age and, with --keep-versions, older versions of files. Then "
@@ -347,7 +347,7 @@ std::vector<command_spec> care_commands() {
                    dry_run,
                    interactive,
                    yes},
-       .groups = group_node | group_vault},
+       .groups = group_node | group_vault | group_mesh},
       {.name = "rebalance",
        .summary = "Move data off draining and failed drives, onto emptier ones, and apart",
        .text = "Shards that lie closer to each other than they need to, since drives were labelled or added later, are moved to other "
@@ -355,7 +355,7 @@ std::vector<command_spec> care_commands() {
                "moved to others within the rule, where there are enough of them.",
        .example = "datamesh rebalance --dry-run",
        .options = {dry_run},
-       .groups = group_node | group_vault},
+       .groups = group_node | group_vault | group_mesh},
       {.name = "topology",
        .summary = "Show where the drives are, and what a loss would do",
        .text =
@@ -391,11 +391,12 @@ std::vector<command_spec> care_commands() {
                "changed since the last put or --flush was in the catalog only and is lost with it: what was removed is there again, what "
                "was moved is where it was.",
        .example = "datamesh rebuild",
-       .groups = group_node | group_vault},
+       .groups = group_node | group_vault | group_mesh},
       {.name = "recover",
        .summary = "Bring a vault back from its recovery phrase and other nodes alone",
-       .text = "For a new machine, or when the home is lost, of a vault that had nodes of a mesh as drives. The daemon must be a member "
-               "of that mesh: 'mesh_network' and one address in 'mesh_seeds' are enough. The mesh keeps, sealed for the phrase, the key "
+       .text = "For a new machine, or when the home is lost, of a vault that had nodes of a mesh as drives. The settings of "
+               "the daemon must name that mesh: 'mesh_network' and one address in 'mesh_seeds' are enough. The mesh keeps, sealed for the "
+               "phrase, the key "
                "file and the ids of the nodes; these become drives of this node, and the catalog is made again from what is on them, as "
                "by 'rebuild'.\n\n"
                "The phrase is asked for, or read with --phrase-file; the password that the vault had opens it afterwards, too. A node that "
@@ -403,7 +404,7 @@ std::vector<command_spec> care_commands() {
                "with 'drive adopt'. 'status' tells of a vault whether the mesh keeps this of it, and until when.",
        .example = "datamesh recover\ndatamesh recover --phrase-file phrase.txt --name photos",
        .options = {{.name = "name", .kind = kind::new_name, .placeholder = "NAME", .text = "Name of the vault.", .fallback = "main"}},
-       .groups = group_node | group_vault},
+       .groups = group_node | group_vault | group_mesh},
       {.name = "bench",
        .summary = "Measure how fast this machine stores and fetches",
        .text = "Makes a throw-away node with drives in a temporary folder, stores and fetches generated data through it, and removes it. "
@@ -430,7 +431,7 @@ std::vector<command_spec> drive_commands() {
            "A drive of this node that is draining gets new data again, and keeps what it still has: the way back from 'drive drain'.",
        .example = "datamesh drive add /mnt/d",
        .arguments = {{.name = "DIR", .kind = kind::folder, .repeated = true}},
-       .groups = group_node},
+       .groups = group_node | group_mesh},
       {.name = "list",
        .summary = "List the drives and how they are",
        .text =
@@ -438,7 +439,7 @@ std::vector<command_spec> drive_commands() {
            "read-write, when it is used again by itself. 'draining': it gets no new data. 'failed': a write to it could not be made "
            "durable; what it has is read, and belongs elsewhere. 'missing': it is not there.",
        .example = "datamesh drive list",
-       .groups = group_node},
+       .groups = group_node | group_mesh},
       {.name = "drain",
        .summary = "Give a drive no new data; 'rebalance' empties it",
        .text = "What it has can be read, until 'rebalance' moves it to other drives. With 'drive add DIR', where DIR is its folder, it "
@@ -456,7 +457,7 @@ std::vector<command_spec> drive_commands() {
        .example = "datamesh drive replace /mnt/a /mnt/e",
        .arguments = {{.name = "OLD", .kind = kind::drive}, {.name = "NEW", .kind = kind::folder}},
        .options = {dry_run},
-       .groups = group_node | group_vault},
+       .groups = group_node | group_vault | group_mesh},
       {.name = "adopt",
        .summary = "Take a drive of another node, with what is on it",
        .example = "datamesh drive adopt /mnt/from-the-old-machine",
@@ -470,7 +471,7 @@ std::vector<command_spec> drive_commands() {
        .example = "datamesh drive remove /mnt/a",
        .arguments = {{.name = "DRIVE", .kind = kind::drive}},
        .options = {{.name = "force", .letter = 'f', .text = "Even when packs or others depend on it."}, dry_run, yes},
-       .groups = group_node},
+       .groups = group_node | group_mesh},
       {.name = "label",
        .summary = "Say in which zone and region a drive is, and who runs it",
        .text = "The shards of a pack are kept apart by it: from each zone no more than may be lost, one where there are zones enough, and "
@@ -511,12 +512,11 @@ std::vector<command_spec> drive_commands() {
        .groups = group_node},
       {.name = "audits",
        .summary = "How far other nodes can be relied upon, and what tells so",
-       .text =
-           "Each 'verify', which the daemon does by itself, has nodes prove blocks by chance: up to 32 of each node's shards at "
-           "once, and as many a day. The score is 1 for a node that never failed, and counts what happened last most; "
-           "the less it is, the less is placed there. A node that has lost shards can make up for it. One that sends what it was not "
-           "given, twice for the same block or three times in 90 days, is relied upon no more: it gets nothing new, and what it has is "
-           "made again elsewhere.",
+       .text = "Each 'verify', which the daemon does by itself, has nodes prove blocks by chance: up to 32 of each node's shards at "
+               "once, and as many a day. The score is 1 for a node that never failed, and counts what happened last most; "
+               "the less it is, the less is placed there. A node that has lost shards can make up for it. One that sends what it was not "
+               "given, twice for the same block or three times in 90 days, is relied upon no more: it gets nothing new, and what it has is "
+               "made again elsewhere.",
        .example =
            "datamesh drive audits\ndatamesh drive audits node:5f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0 --json",
        .arguments = {{.name = "DRIVE", .kind = kind::drive, .optional = true}},
@@ -846,7 +846,7 @@ std::vector<command_spec> mesh_commands() {
                     .fallback = "5",
                     .least = 1,
                     .most = static_cast<uint64_t>(line_test_time_max.count() / 1000)}},
-       .groups = group_node},
+       .groups = group_node | group_mesh},
       {.name = "discover",
        .summary = "Show who is on the local network",
        .text = "Asks the daemon whom it hears. Where none does, because there is none or 'mesh_lan' is off, the command asks the nodes of "

@@ -63,6 +63,7 @@ enum option_group : uint8_t {
   group_none = 0,
   group_node = 1,  ///< Opens the node: memory, threads, compression.
   group_vault = 2, ///< Opens a vault: which, and with what.
+  group_mesh = 4,  ///< Reaches other nodes: where no daemon holds the node, it is a member of its mesh meanwhile.
 };
 
 struct command_spec {

@@ -35,7 +35,7 @@ failure drive_refused(const error& why, const std::string& folder) {
   else if (is_node_name(folder) && why.code() == errc::already_exists)
     told.next = "datamesh drive list";
   else if (is_node_name(folder) && why.code() == errc::invalid_argument)
-    told.next = "name it as 'node:' and the 64 digits that 'datamesh node status' shows there, to a daemon that is a member of the mesh";
+    told.next = "name it as 'node:' and the 64 digits that 'datamesh node status' shows there, where the daemon's settings name the mesh";
   else if (why.code() == errc::already_exists)
     told.next = "datamesh drive list, or name an empty folder; 'datamesh drive adopt DIR' takes over a drive of another node";
   else if (why.code() == errc::read_only && of_folder)

@@ -1,5 +1,6 @@
 #include "session.hpp"
 
+#include "client_mesh.hpp"
 #include "display.hpp"
 #include "glob.hpp"
 #include "units.hpp"
@@ -90,7 +91,27 @@ failure in_use(const std::string& home, const error& why, const error* busy) {
                               : fmt::format("wait until process {} ends, or start datameshd, which serves several at once", process)};
 }
 
+/// Nodes that are up answer within a second or two; one that is not is not waited for any longer by a command.
+constexpr auto nodes_awaited = std::chrono::seconds{8};
+
 } // namespace
+
+void session::take_part(node_options& how) {
+  if ((line.command->groups & group_mesh) == 0)
+    return;
+  auto mesh = client_mesh(how.home);
+  if (mesh)
+    how.mesh = std::move(*mesh);
+  else
+    out.warn(fmt::format("other nodes are not asked: {}", mesh.error().what));
+}
+
+void session::await_nodes() {
+  auto silent = cli::await_nodes(*node_, nodes_awaited, cancel);
+  if (!silent.empty())
+    out.note("{} {} not answer: {}", counted(silent.size(), "node", "nodes"), silent.size() == 1 ? "does" : "do",
+             printable(fmt::format("{}", fmt::join(silent, ", "))));
+}
 
 outcome<node*> session::open_node() {
   if (node_)
@@ -104,7 +125,10 @@ outcome<node*> session::open_node() {
                     fmt::format("no daemon answers at {}{}", printable(socket), set.said_by("socket")), "systemctl status datameshd");
     return adopt(std::move(*connected), true);
   }
-  auto opened = node::open(options());
+  auto how = options();
+  take_part(how);
+  auto meshed = how.mesh.has_value();
+  auto opened = node::open(std::move(how));
   if (!opened) {
     auto daemon = ask_daemon(opened.error().code());
     if (daemon && *daemon)
@@ -117,7 +141,10 @@ outcome<node*> session::open_node() {
       return refuse(errc::no_vault, "there is no node in " + set.text("home") + set.said_by("home"), "datamesh init --drive DIR");
     return refuse(opened.error());
   }
-  return adopt(std::move(*opened));
+  adopt(std::move(*opened));
+  if (meshed)
+    await_nodes();
+  return node_.get();
 }
 
 void session::close_node() {

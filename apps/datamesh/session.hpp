@@ -85,6 +85,9 @@ private:
   /// The daemon's node, when it is the one that this command means, else null; *why* tells why the
   /// node of --home could not be opened here. Fails when there is a daemon that does not serve this command.
   [[nodiscard]] result<std::unique_ptr<node>> ask_daemon(errc why);
+  /// Where the command reaches other nodes: the mesh of the daemon's settings.
+  void take_part(node_options& how);
+  void await_nodes();
   void begin_progress(total_counter total);
   void end_progress();
 

@@ -8,6 +8,7 @@ import http.server
 import json
 import os
 import queue
+import random
 import re
 import shutil
 import signal
@@ -1227,6 +1228,64 @@ class Mesh(unittest.TestCase):
         self.assertEqual(json.loads(running.stdout.readlines()[-1])["error"], "DM-CANCELLED")
         again = first.world.json("bandwidth", "--size", "64K")
         self.assertEqual((again.code, again.summary["measured"]), (0, 1), again.all)
+
+    def keeper(self, *seeds: str) -> Daemon:
+        """A member with a drive."""
+        made = self.member(*seeds)
+        os.mkdir(made.world.path("drive"))
+        self.assertEqual(made.world.run("drive", "add", made.world.path("drive")).code, 0)
+        return made
+
+    def test_without_a_daemon_a_command_is_a_member_of_the_mesh_while_it_runs(self):
+        keepers = [self.keeper()]
+        seed = self.seed(keepers[0])
+        keepers += [self.keeper(seed) for _ in range(2)]
+        laptop = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(laptop.close)
+        self.assertEqual(laptop.run("init", "--drive", laptop.path("drive"), "--trust-device").code, 0)
+        owner = laptop.json("vault list").items[0]["id"]
+        ids = [self.status(keeper)["id"] for keeper in keepers]
+        for keeper in keepers:
+            self.assertEqual(keeper.world.run("node", "allow", owner, "1G").code, 0)
+        # No settings of a mesh: it is in none.
+        refused = laptop.run("drive", "add", "node:" + ids[0])
+        self.assertEqual(refused.code, 2, str(refused))
+        self.assertIn("mesh", refused.errors)
+        settings = f'mesh_network = "{self.NAME}"\nmesh_listen = ["0.0.0.0:7000"]\nmesh_lan = false\nmesh_local = true\nmesh_seeds = ["{seed}"]\n'
+        laptop.write("config/datamesh/datameshd.toml", settings)
+        for id in ids:
+            added = laptop.json("drive add", "node:" + id)
+            self.assertEqual(added.code, 0, added.all)
+        content = random.Random(7).randbytes(6 << 20)
+        laptop.write("work/file", content)
+        self.assertEqual(laptop.json("put", "file").code, 0)
+        self.assertTrue(all(int(keeper.world.json("node status").items[0]["shards"]) > 0 for keeper in keepers))
+        self.assertEqual([drive["state"] for drive in laptop.json("drive list").items], ["ok"] * 4)
+
+        # What lies here is lost, and comes back from there.
+        for folder, _, names in os.walk(laptop.path("drive", "shards")):
+            for name in names:
+                os.unlink(os.path.join(folder, name))
+        self.assertEqual(laptop.run("get", "/file", "--to", "back").code, 0)
+        with open(laptop.path("work", "back", "file"), "rb") as back:
+            self.assertEqual(back.read(), content)
+        self.assertEqual(laptop.run("repair").code, 0)
+
+        # One that is away is told of, and is not needed.
+        self.assertEqual(keepers[2].end(), 0)
+        ended = laptop.run("get", "/file", "--to", "again")
+        self.assertEqual(ended.code, 0, str(ended))
+        self.assertTrue(ended.errors.startswith(f"1 node does not answer: node:{ids[2]}\n"), ended.errors)
+        # What needs no other node asks none: it would have said so.
+        self.assertEqual(laptop.run("ls").errors, "")
+
+        # Settings of another home are none of this one, and those that are wrong do not stand in the way.
+        laptop.write("config/datamesh/datameshd.toml", 'home = "/srv/elsewhere"\n' + settings)
+        self.assertEqual(sorted(drive["state"] for drive in laptop.json("drive list").items), ["missing"] * 3 + ["ok"])
+        laptop.write("config/datamesh/datameshd.toml", "mesh_local = 7\n")
+        ended = laptop.run("status")
+        self.assertIn("other nodes are not asked: ", ended.errors)
+        self.assertIn("datameshd.toml, line 1: 'mesh_local'", ended.errors)
 
     def test_an_owner_is_named_by_the_id_that_vault_list_shows(self):
         world = World(PROGRAM, os.path.join(ROOT, "docs"))
