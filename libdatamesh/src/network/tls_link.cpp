@@ -1,6 +1,7 @@
 #include "network/tls_link.hpp"
 
-#include <openssl/buffer.h>
+#include "network/tls_buffer.hpp"
+
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
@@ -200,36 +201,17 @@ private:
   uint64_t small_ = 0;
 };
 
-/// What a BIO of memory may keep when it is empty. It never shrinks by itself.
-constexpr size_t idle_max = 4 << 10;
-
-// A link that once carried much must not hold on to the memory of it, nor one whose peer took most
-// of what there was and then stopped.
-void shrink(BIO* of) noexcept {
-  BUF_MEM* held = nullptr;
-  if (BIO_get_mem_ptr(of, &held) != 1 || held == nullptr)
-    return;
-  auto left = BIO_ctrl_pending(of);
-  if (held->max <= idle_max + left + left / 2)
-    return;
-  auto* fresh = BUF_MEM_new();
-  if (fresh == nullptr)
-    return;
-  if (left > 0) {
-    if (BUF_MEM_grow(fresh, left) != left)
-      return BUF_MEM_free(fresh);
-    std::memcpy(fresh->data, held->data, left);
-  }
-  BIO_set_mem_buf(of, fresh, BIO_CLOSE);
-}
+/// What TLS adds to a record of at most so many bytes: RFC 8446, section 5.2.
+constexpr size_t record_max = 16 << 10;
+constexpr size_t record_overhead_max = 5 + 256;
 
 } // namespace
 
 struct tls_link::impl {
   verdict about;
-  std::unique_ptr<SSL, free_session> session;
-  BIO* in = nullptr; ///< Both belong to the session.
-  BIO* out = nullptr;
+  tls_buffer in;
+  tls_buffer out;
+  std::unique_ptr<SSL, free_session> session; ///< Owns what reads and writes these.
   record_counter records;
   size_t handshake_bytes = 0;
   bool established = false;
@@ -256,17 +238,15 @@ result<tls_link> tls_link::open(const tls_identity& us, link_side side, std::opt
   made->about.wall = us.impl_->wall;
   made->about.expected = expected;
   made->session.reset(SSL_new(us.impl_->current().get()));
-  made->in = BIO_new(BIO_s_mem());
-  made->out = BIO_new(BIO_s_mem());
-  if (!made->session || made->in == nullptr || made->out == nullptr) {
-    BIO_free(made->in);
-    BIO_free(made->out);
+  auto* in = made->in.make_bio();
+  auto* out = made->out.make_bio();
+  if (!made->session || in == nullptr || out == nullptr) {
+    BIO_free(in);
+    BIO_free(out);
     ERR_clear_error();
     return fail(errc::internal, attempted, "there is no memory");
   }
-  // Nothing to read is no end.
-  BIO_set_mem_eof_return(made->in, -1);
-  SSL_set_bio(made->session.get(), made->in, made->out);
+  SSL_set_bio(made->session.get(), in, out);
   SSL_set_app_data(made->session.get(), &made->about);
   if (side == link_side::dialer)
     SSL_set_connect_state(made->session.get());
@@ -309,31 +289,17 @@ result<void> tls_link::received(byte_view data) {
     self.handshake_bytes += data.size();
   }
   self.records.pass(data);
-  while (!data.empty()) {
-    auto part = data.first(std::min<size_t>(data.size(), 1 << 20));
-    if (BIO_write(self.in, part.data(), static_cast<int>(part.size())) != static_cast<int>(part.size()))
-      return fail(self.break_down(errc::internal, "take bytes from a link", "there is no memory"));
-    data = data.subspan(part.size());
-  }
+  self.in.put(data);
   return self.go_on();
 }
 
 byte_view tls_link::output() const noexcept {
-  char* data = nullptr;
-  auto size = BIO_get_mem_data(impl_->out, &data);
-  return size <= 0 ? byte_view{} : byte_view{reinterpret_cast<const std::byte*>(data), static_cast<size_t>(size)};
+  return impl_->out.view();
 }
 
 void tls_link::drop_output(size_t count) noexcept {
-  // A BIO of memory forgets only what was read from it.
-  std::array<std::byte, 16 << 10> nowhere;
-  while (count > 0) {
-    auto part = std::min(count, nowhere.size());
-    if (BIO_read(impl_->out, nowhere.data(), static_cast<int>(part)) <= 0)
-      break;
-    count -= part;
-  }
-  shrink(impl_->out);
+  impl_->out.drop(std::min(count, impl_->out.size()));
+  impl_->out.give_back();
 }
 
 std::vector<std::byte> tls_link::take_output() {
@@ -348,7 +314,7 @@ uint64_t tls_link::small_records() const noexcept {
 }
 
 size_t tls_link::output_size() const noexcept {
-  return BIO_ctrl_pending(impl_->out);
+  return impl_->out.size();
 }
 
 bool tls_link::established() const noexcept {
@@ -369,7 +335,8 @@ result<void> tls_link::write(byte_view plain) {
     return fail(*self.broken);
   size_t written = 0;
   ERR_clear_error();
-  // A BIO of memory takes all; 0 bytes would be an error.
+  self.out.reserve(plain.size() + (plain.size() / record_max + 1) * record_overhead_max);
+  // A buffer takes all; 0 bytes would be an error.
   if (!plain.empty() && (SSL_write_ex(self.session.get(), plain.data(), plain.size(), &written) != 1 || written != plain.size()))
     return fail(self.break_down(errc::protocol_violated, "write to a link", "it is closed"));
   return {};
@@ -385,7 +352,7 @@ result<size_t> tls_link::read(byte_span out) {
     return got;
   switch (SSL_get_error(self.session.get(), 0)) {
   case SSL_ERROR_WANT_READ:
-    shrink(self.in);
+    self.in.give_back();
     return 0;
   case SSL_ERROR_ZERO_RETURN:
     return fail(self.break_down(errc::unavailable, "read from a link", "the peer closed it"));
