@@ -136,7 +136,8 @@ public:
       auto answer = read(known->by, encoded, first_block, count, work);
       if (!answer)
         return fail(answer.error());
-      std::ranges::copy(byte_view{answer->second}.first(length), out.begin());
+      auto from = answer->second.view().first(length);
+      std::copy(from.begin(), from.end(), out.begin());
       out = out.subspan(length);
       first_block += count;
     }

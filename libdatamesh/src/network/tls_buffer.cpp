@@ -77,7 +77,7 @@ BIO* tls_buffer::make_bio() {
 }
 
 void tls_buffer::move_to(std::unique_ptr<std::byte[]> fresh, size_t capacity) noexcept {
-  std::ranges::copy(view(), fresh.get());
+  std::copy_n(memory_.get() + begin_, size(), fresh.get());
   end_ = size();
   begin_ = 0;
   memory_ = std::move(fresh);
@@ -98,7 +98,7 @@ void tls_buffer::reserve(size_t more) {
 
 void tls_buffer::put(byte_view data) {
   reserve(data.size());
-  std::ranges::copy(data, memory_.get() + end_);
+  std::copy(data.begin(), data.end(), memory_.get() + end_);
   end_ += data.size();
 }
 

@@ -69,7 +69,7 @@ struct compressor::impl {
   bool shrinks(byte_view plain) {
     auto gap = (plain.size() - sample_size) / (sample_count - 1);
     for (size_t i = 0; i < sample_count; ++i)
-      std::ranges::copy(plain.subspan(i * gap, sample_size), samples.begin() + i * sample_size);
+      std::copy_n(plain.begin() + static_cast<ptrdiff_t>(i * gap), sample_size, samples.begin() + i * sample_size);
     auto size = ZSTD_compressCCtx(in.get(), probed.data(), worth(samples.size()), samples.data(), samples.size(), 1);
     return ZSTD_isError(size) == 0;
   }
@@ -104,7 +104,7 @@ result<void> compressor::decompress(codec method, byte_view packed, byte_span ou
   case codec::none:
     if (packed.size() != out.size())
       return damaged("wrong length");
-    std::ranges::copy(packed, out.begin());
+    std::copy(packed.begin(), packed.end(), out.begin());
     return {};
   case codec::zstd: {
     // One frame and nothing behind it: zstd would go on with what follows.

@@ -202,7 +202,7 @@ result<void> pack_builder::add_operations(operations_entry entry, byte_view seal
   if (table_.operations.size() >= pack_operations_max || used_ + sealed.size() + table_bound() + operations_row_bound > hard_limit_)
     return fail(errc::capacity_exceeded, attempt);
   entry.offset = used_;
-  std::ranges::copy(sealed, buffer_.begin() + used_);
+  std::copy(sealed.begin(), sealed.end(), buffer_.begin() + used_);
   used_ += entry.sealed_length;
   table_.operations.push_back(entry);
   return {};
