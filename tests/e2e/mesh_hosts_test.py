@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""mesh_hosts_test.py PROGRAM DOCS DAEMON [--mib N] [--nodes N] [--seed N] [--loopback]: daemons of which
+"""mesh_hosts_test.py PROGRAM DOCS DAEMON [--mib N] [--nodes N] [--seed N] [--loopback] [--other DAEMON]: daemons of which
 each is in a network namespace of its own, with an address of its own, on one bridge. As many are killed
 as parity allows, two are cut off, one packet of a hundred is lost everywhere while one node is slow,
 another node joins, and as many as parity allows are lost with their disks and replaced; every byte comes
@@ -7,7 +7,8 @@ back each time, and full redundancy. Tells how long that took, and what went ove
 
 With --loopback all are on the loopback address, where more fit than the kernel has neighbours for (32
 namespaces know each other by 1,024 entries): who is cut off is stopped, nothing is lost on the way, and
-the bytes are those that the nodes say they sent."""
+the bytes are those that the nodes say they sent. With --other every second node is that daemon, of another version; the
+owner of the vault is not."""
 
 import argparse
 import os
@@ -105,12 +106,13 @@ class Hosts(Mesh):
     def __init__(self, wires: Wires | OneHost, program: str, docs: str, daemon: str, mebibytes: int, seed: int):
         super().__init__(program, docs, daemon, mebibytes, seed)
         self.wires = wires
+        self.other = ""
         self.shared = isinstance(wires, OneHost)
         if self.shared:
             wires.mesh = self
 
     def command(self, number: int) -> list[str]:
-        return [*self.wires.command(number), self.daemon]
+        return [*self.wires.command(number), self.other if self.other and number % 2 == 1 else self.daemon]
 
     def listens(self, number: int) -> str:
         return f"{self.wires.at(number)}:{0 if self.shared else 7000}"
@@ -239,6 +241,7 @@ def main() -> int:
     parser.add_argument("--nodes", type=int, default=12)
     parser.add_argument("--seed", type=int, default=int(os.environ.get("DATAMESH_SEED", "1")))
     parser.add_argument("--loopback", action="store_true")
+    parser.add_argument("--other", metavar="DAEMON", type=os.path.abspath, default="")
     given = parser.parse_args()
     if reason := None if given.loopback else why_not("tc"):
         print(f"skipped: {reason}")
@@ -247,6 +250,7 @@ def main() -> int:
     # One that joins, and as many as parity in the place of those that are lost.
     wires = OneHost() if given.loopback else Wires(given.nodes + 1 + 6)
     mesh = Hosts(wires, given.program, given.docs, os.path.abspath(given.daemon), given.mib, given.seed)
+    mesh.other = given.other
     try:
         story(mesh, given.nodes)
     finally:
