@@ -86,7 +86,7 @@ std::vector<std::string> read_texts(const google::protobuf::RepeatedPtrField<std
 #define VERIFY_FIELDS(F)                                                                                                                   \
   F(packs) F(shards) F(bytes) F(shards_missing) F(shards_damaged) F(shards_repaired) F(shards_unplaced) F(packs_lost) F(packs_unread)
 #define LIST_FIELDS(F) F(path) F(recursive) F(health) F(cursor) F(limit)
-#define DRIVE_FIELDS(F) F(folder) F(state) F(shards) F(shard_bytes) F(disk_total) F(disk_free) F(outside_rule)
+#define DRIVE_FIELDS(F) F(folder) F(state) F(shards) F(shard_bytes) F(disk_total) F(disk_free) F(outside_rule) F(held)
 #define AUDIT_FIELDS(F) F(score) F(lies) F(passed) F(lost) F(wrong) F(unanswered)
 #define AUDIT_EVENT_FIELDS(F) F(when_ns) F(what) F(shard) F(block) F(score)
 #define LABEL_FIELDS(F) F(region) F(zone) F(operated_by)

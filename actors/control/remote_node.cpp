@@ -551,13 +551,21 @@ public:
     request.set_reserve(bytes);
     return done(std::move(request));
   }
-  result<uint64_t> reserved() const override {
+  result<reserve_report> reserved() const override {
     v1::ControlRequest request;
     request.mutable_rooms();
     auto got = to_->ask(std::move(request));
     if (!got)
       return fail(got.error());
-    return got->message.has_rooms() ? result<uint64_t>{got->message.rooms().reserved()} : misfit<uint64_t>();
+    if (!got->message.has_rooms())
+      return misfit<reserve_report>();
+    const auto& rooms = got->message.rooms();
+    reserve_report report{rooms.reserved(), {}, {}};
+    if (rooms.has_held())
+      report.held = rooms.held();
+    if (rooms.has_lacking())
+      report.lacking = rooms.lacking();
+    return report;
   }
   result<void> set_hosting(hosting how) override {
     v1::ControlRequest request;

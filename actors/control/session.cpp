@@ -426,7 +426,11 @@ result<session::reply> session::on_rooms(const v1::ControlRequest& request) {
     return made<reply>(node_.rooms(), [&](reply& to, const std::vector<room_report>& from) {
       write(*to.message.mutable_rooms(), from);
       to.message.mutable_rooms()->set_hosting(static_cast<uint32_t>(*how));
-      to.message.mutable_rooms()->set_reserved(*reserved);
+      to.message.mutable_rooms()->set_reserved(reserved->bytes);
+      if (reserved->held)
+        to.message.mutable_rooms()->set_held(*reserved->held);
+      if (reserved->lacking)
+        to.message.mutable_rooms()->set_lacking(*reserved->lacking);
     });
   }
   if (request.what_case() == request_case::kReserve)

@@ -85,6 +85,11 @@ public:
   [[nodiscard]] result<void> expire() const {
     return parts_.guests->expire().map([](uint64_t) {});
   }
+  [[nodiscard]] v1::GuestsSettled settle() const {
+    v1::GuestsSettled settled;
+    settled.set_done(parts_.guests->settle());
+    return settled;
+  }
   [[nodiscard]] result<void> flush() const {
     return parts_.guests->flush();
   }
@@ -129,6 +134,7 @@ guest_keeper_actor::behavior_type keep(keeper_pointer, const keeper_parts& parts
       [=](const v1::RememberSiblings& request) { return answer(does.remember(request)); },
       [=](const v1::LetGoOfGuest& request) { return answer(does.let_go(request)); },
       [=](const v1::ExpireGuests&) { return answer(does.expire()); },
+      [=](const v1::SettleGuests&) { return does.settle(); },
       [=](caf::close_atom) { return answer(does.flush()); },
   };
 }

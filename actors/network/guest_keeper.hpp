@@ -17,6 +17,8 @@ using guest_keeper_actor = caf::typed_actor<
     caf::replies_to<v1::KeepGuest, bytes>::with<v1::PeerAnswer, bytes>, caf::replies_to<v1::RemoveGuests>::with<v1::PeerAnswer, bytes>,
     caf::replies_to<v1::KeepRoster>::with<v1::PeerAnswer, bytes>, caf::replies_to<v1::RememberSiblings>::with<v1::Done>,
     caf::replies_to<v1::LetGoOfGuest>::with<v1::Done>, caf::replies_to<v1::ExpireGuests>::with<v1::Done>,
+    // Some of what is to be done for the room that is held for others.
+    caf::replies_to<v1::SettleGuests>::with<v1::GuestsSettled>,
     // Writes what indexes hold in memory, before it ends.
     caf::replies_to<caf::close_atom>::with<v1::Done>>;
 

@@ -4,6 +4,8 @@
 #include "network/guest_reader.hpp"
 #include "storage/kept_promise.hpp"
 
+#include <fmt/format.h>
+
 namespace datamesh::network {
 
 namespace {
@@ -35,6 +37,8 @@ public:
   shard_service(service_pointer self, const shard_service_parts& parts);
 
   void wake();
+  void settle();
+  void tell_lacking();
   [[nodiscard]] served serve(const v1::PeerRequest& request, const bytes& body);
   [[nodiscard]] caf::result<v1::Done> set(const v1::SetGrants& request);
   [[nodiscard]] caf::result<v1::GrantList> list() const;
@@ -79,6 +83,9 @@ private:
   size_t all_waits_ = 0;
   std::map<peer_id, token_bucket> paces_;
   clock::monotonic_time next_expiry_;
+  bool settling_ = false;
+  bool told_lacking_ = false;
+  std::function<void(severity, std::string, std::optional<errc>)> tell_;
   bool closing_ = false;
 };
 
@@ -103,7 +110,8 @@ served refuse(errc code, const char* why) {
 
 shard_service::shard_service(service_pointer self, const shard_service_parts& parts)
     : self_(self), env_(parts.env), identity_(parts.identity), guests_(parts.guests), mesh_(parts.mesh), room_(parts.room),
-      intake_(parts.intake), board_(parts.board ? parts.board : std::make_shared<sibling_board>()), next_expiry_(env_.clock->monotonic()) {
+      intake_(parts.intake), board_(parts.board ? parts.board : std::make_shared<sibling_board>()), next_expiry_(env_.clock->monotonic()),
+      tell_(parts.tell) {
   auto& sys = self->system();
   keeper_ = spawn_guest_keeper(sys, {env_.clock, guests_, identity_, mesh_, parts.place});
   for (size_t i = 0; i < std::max<size_t>(parts.readers, 1); ++i)
@@ -132,7 +140,37 @@ void shard_service::wake() {
     // What could not be removed is tried again with the next.
     self_->request(keeper_, expiring_max, v1::ExpireGuests{}).then([](const v1::Done&) {}, [](const caf::error&) {});
   }
+  settle();
   self_->delayed_send(self_, wake_every, v1::ShardWake{});
+}
+
+/// Piece by piece, for shards are not to wait for it. Others may have filled a disk since, or made room.
+void shard_service::settle() {
+  if (closing_ || settling_ || !guests_->needs_settling())
+    return;
+  settling_ = true;
+  self_->request(keeper_, expiring_max, v1::SettleGuests{})
+      .then(
+          [this](const v1::GuestsSettled& settled) {
+            settling_ = false;
+            if (settled.done())
+              tell_lacking();
+            else
+              settle();
+          },
+          [this](const caf::error&) { settling_ = false; });
+}
+
+/// Once, until all is held again.
+void shard_service::tell_lacking() {
+  auto lacking = guests_->lacking();
+  if (lacking > 0 && !told_lacking_ && tell_)
+    tell_(severity::warning,
+          fmt::format("{} bytes of what is set aside for others are not held on the drives: others filled these, or a file system can not "
+                      "hold room; see datamesh node status",
+                      lacking),
+          errc::no_space);
+  told_lacking_ = lacking > 0;
 }
 
 // -- requests of peers -----------------------------------------------------------------------
@@ -345,6 +383,7 @@ caf::result<v1::Done> shard_service::set(const v1::SetGrants& request) {
   room_ = std::move(fresh);
   if (auto how = static_cast<hosting>(request.hosting()); how != board_->how())
     board_->set(how);
+  settle();
   return v1::Done{};
 }
 

@@ -84,7 +84,7 @@ public:
   [[nodiscard]] virtual result<void> allow(const vault_id& owner, uint64_t bytes) = 0;
   [[nodiscard]] virtual result<std::vector<room_report>> rooms() const = 0;
   [[nodiscard]] virtual result<void> reserve(uint64_t bytes) = 0;
-  [[nodiscard]] virtual result<uint64_t> reserved() const = 0;
+  [[nodiscard]] virtual result<reserve_report> reserved() const = 0;
   [[nodiscard]] virtual result<void> set_hosting(hosting how) = 0;
   [[nodiscard]] virtual result<hosting> hosts() const = 0;
 

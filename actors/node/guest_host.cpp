@@ -1,5 +1,6 @@
 #include "node/guest_host.hpp"
 
+#include "network/ballast_file.hpp"
 #include "network/link_messages.hpp"
 #include "network/mesh_member.hpp"
 #include "network/peer_drive.hpp"
@@ -106,6 +107,8 @@ result<std::unique_ptr<guest_store>> guest_host::open_store(const drive_list& ov
   options.takes_new = [drives = parts_.drives](const std::string& folder) {
     return takes_new(*drives, folder);
   };
+  // Where it can not be read nothing is held; whoever serves or grants is told.
+  options.capacity = parts_.home->capacity().value_or(0);
   std::optional<error> first;
   options.left_out = [&](const std::string&, const error& why) {
     first = first.value_or(why);
@@ -129,12 +132,16 @@ void guest_host::serve(network::mesh_member& mesh) {
   auto how = parts_.home->hosts();
   if (!how)
     parts_.tell(severity::error, "this node takes nothing from others: " + how.error().message(), how.error().code());
+  auto aside = parts_.home->capacity();
+  if (!aside)
+    parts_.tell(severity::error, "nothing is held for others: " + aside.error().message(), aside.error().code());
   std::lock_guard guard{mutex_};
   mesh_ = &mesh;
   how_ = how.value_or(hosting::paused);
   if (room)
     room_ = std::move(*room);
-  makes_folders_ = !room_.empty();
+  aside_ = aside.value_or(0);
+  makes_folders_ = !room_.empty() || aside_ > 0;
   due_ = true;
   thread_ = std::thread{[this] {
     run();
@@ -201,6 +208,7 @@ void guest_host::begin_service(const drive_list& over) {
     std::lock_guard guard{mutex_};
     store_gone_ = gone->get_future();
     store_ = store;
+    store_->set_aside(aside_); // It may have been changed while the store was opened.
     granted = room_.size();
     // From here on a change of grants is told to it.
     board_ = std::make_shared<network::sibling_board>();
@@ -273,7 +281,7 @@ result<void> guest_host::allow(const vault_id& owner, uint64_t bytes) {
   {
     std::lock_guard guard{mutex_};
     room_ = *room;
-    makes_folders_ = !room_.empty();
+    makes_folders_ = !room_.empty() || aside_ > 0;
     due_ = true;
     changed_.notify_all();
   }
@@ -293,7 +301,7 @@ result<void> guest_host::check_capacity(const network::grants& room) const {
               fmt::format("grant {} bytes in all, where {} are set aside for all owners together", granted, *capacity));
 }
 
-/// What the drives of this node have free for shards, and what others keep there already.
+/// What the drives of this node have free for shards, what is held, and what others keep there already.
 result<uint64_t> guest_host::room_for_others() {
   auto used = count();
   if (!used)
@@ -305,6 +313,7 @@ result<uint64_t> guest_host::room_for_others() {
   for (const auto& drive : *parts_.drives->all()) {
     if (!drive.is_there() || network::peer_of(drive.folder) || drive.state() != storage::drive_state::ok)
       continue;
+    room += held_on(drive.folder);
     auto usage = drive.store->usage();
     auto folder = parts_.env.files->status(drive.folder);
     if (usage && folder && !usage->read_only && disks.insert(folder->device).second)
@@ -327,8 +336,77 @@ result<void> guest_host::reserve(uint64_t bytes) {
     return fail(there.error().within(attempted));
   if (bytes > *there)
     return fail(errc::no_space, fmt::format("set {} bytes aside for others, where the drives have {} for that", bytes, *there));
-  auto written = parts_.home->set_capacity(bytes);
-  return written ? written : fail(written.error().within(attempted));
+  if (auto written = parts_.home->set_capacity(bytes); !written)
+    return fail(written.error().within(attempted));
+  return hold(bytes);
+}
+
+/// By the service, soon; where there is none, now.
+result<void> guest_host::hold(uint64_t bytes) {
+  bool in_mesh = false;
+  {
+    std::lock_guard guard{mutex_};
+    in_mesh = mesh_ != nullptr;
+    aside_ = bytes;
+    makes_folders_ = !room_.empty() || aside_ > 0;
+    due_ = true;
+    changed_.notify_all();
+    if (store_)
+      store_->set_aside(bytes);
+  }
+  if (in_mesh)
+    return tell_service();
+  auto over = drives_with_guests(bytes > 0, {});
+  if (over.empty())
+    return {};
+  auto opened = open_store(over);
+  if (!opened)
+    parts_.tell(severity::warning, "nothing is held for others yet: " + opened.error().message(), opened.error().code());
+  while (opened && !(*opened)->settle())
+    continue;
+  return {};
+}
+
+result<reserve_report> guest_host::reserved() {
+  auto bytes = parts_.home->capacity();
+  if (!bytes)
+    return fail(bytes.error());
+  reserve_report report{*bytes, {}, {}};
+  auto with = [&](const guest_store& store) {
+    report.held = store.held();
+    report.lacking = store.lacking();
+  };
+  std::lock_guard one_at_a_time{changes_};
+  {
+    std::lock_guard guard{mutex_};
+    if (store_)
+      with(*store_);
+    if (store_ || mesh_ != nullptr)
+      return report;
+  }
+  auto over = drives_with_guests(false, {});
+  if (auto opened = open_store(over))
+    with(**opened);
+  return report;
+}
+
+uint64_t guest_host::held_on(const std::string& folder) {
+  auto guests = guests_folder(folder);
+  {
+    std::lock_guard guard{mutex_};
+    if (store_)
+      return store_->held_in(guests);
+  }
+  network::ballast_file there{parts_.env.files, guests};
+  return there.look() ? there.held() : 0;
+}
+
+void guest_host::let_go_of(const std::string& folder) {
+  if (network::peer_of(folder))
+    return;
+  network::ballast_file there{parts_.env.files, guests_folder(folder)};
+  if (auto gone = there.hold(0); !gone)
+    parts_.tell(severity::warning, "room on a drive that was removed stays held: " + gone.error().message(), gone.error().code());
 }
 
 result<void> guest_host::set_hosting(hosting how) {

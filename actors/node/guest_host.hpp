@@ -60,6 +60,12 @@ public:
   [[nodiscard]] result<void> set_hosting(hosting how);
   /// See `node::reserve`.
   [[nodiscard]] result<void> reserve(uint64_t bytes);
+  /// See `node::reserved`.
+  [[nodiscard]] result<reserve_report> reserved();
+  /// What is held for others on the drive in *folder*, as far as that is open.
+  [[nodiscard]] uint64_t held_on(const std::string& folder);
+  /// The drive in *folder* is none any more: nothing is held there. @pre `await_drives` was called since
+  void let_go_of(const std::string& folder);
   /// See `node::rooms`.
   [[nodiscard]] result<std::vector<room_report>> rooms();
 
@@ -87,6 +93,7 @@ private:
   [[nodiscard]] result<void> check_capacity(const network::grants& room) const;
   [[nodiscard]] result<uint64_t> room_for_others();
   [[nodiscard]] result<void> tell_service();
+  [[nodiscard]] result<void> hold(uint64_t bytes);
 
   caf::actor_system& sys_;
   guest_parts parts_;
@@ -99,7 +106,8 @@ private:
   bool due_ = false;  ///< Drives or grants changed since it was looked which to open.
   bool busy_ = false; ///< It is being opened or closed.
   bool stopping_ = false;
-  bool makes_folders_ = false;                    ///< Somebody was granted room.
+  bool makes_folders_ = false;                    ///< Somebody was granted room, or some is set aside.
+  uint64_t aside_ = 0;                            ///< What is set aside, as the store knows it, or will.
   network::grants room_;                          ///< What the service was told, or will be.
   hosting how_ = hosting::open;                   ///< This, too.
   network::shard_service_actor service_;          ///< None while nothing is served.

@@ -61,7 +61,7 @@ public:
   [[nodiscard]] result<void> allow(const vault_id& owner, uint64_t bytes) override;
   [[nodiscard]] result<std::vector<room_report>> rooms() const override;
   [[nodiscard]] result<void> reserve(uint64_t bytes) override;
-  [[nodiscard]] result<uint64_t> reserved() const override;
+  [[nodiscard]] result<reserve_report> reserved() const override;
   [[nodiscard]] result<void> set_hosting(hosting how) override;
   [[nodiscard]] result<hosting> hosts() const override;
 
@@ -162,8 +162,8 @@ result<void> local_node::reserve(uint64_t bytes) {
   return core_->guests().reserve(bytes);
 }
 
-result<uint64_t> local_node::reserved() const {
-  return core_->home.capacity();
+result<reserve_report> local_node::reserved() const {
+  return core_->guests().reserved();
 }
 
 result<void> local_node::set_hosting(hosting how) {
@@ -347,7 +347,7 @@ result<void> node::reserve(uint64_t bytes) {
   return impl_->door->reserve(bytes);
 }
 
-result<uint64_t> node::reserved() const {
+result<reserve_report> node::reserved() const {
   return impl_->door->reserved();
 }
 

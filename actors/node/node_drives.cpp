@@ -56,6 +56,7 @@ drive_report node_core::report_of(const storage::drive_entry& drive) const {
     report.shard_bytes = usage->shard_bytes;
     report.disk_total = usage->disk.total;
     report.disk_free = usage->disk.total > 0 ? usage->room(storage::room_for::data) : 0;
+    report.held = guests_ && !network::peer_of(drive.folder) ? guests_->held_on(drive.folder) : 0;
     if (usage->read_only) {
       report.state = report.state == "ok" ? "read-only" : report.state;
       report.reason = error{errc::read_only, "write to drive", drive.folder};
@@ -619,6 +620,7 @@ result<void> node_core::remove_drive(const std::string& which, bool force) {
   (void) save_labels(list); // Whoever adds it again forgets them, too.
   drives->replace(std::move(list));
   guests_->await_drives();
+  guests_->let_go_of(drive->folder);
   stop_drives({*drive});
   return {};
 }

@@ -700,8 +700,8 @@ std::vector<command_spec> mesh_commands() {
                  "vault is made: 'datamesh vault create' makes one, should this node keep data of its own, too.\n\n"
                  "--capacity is what all owners together may be granted: it is refused where the drives have not that much free, beside "
                  "what others keep there already, and 'node allow' refuses what goes beyond it. It can be said anew, and 0 takes it away. "
-                 "It is an account and no file: once granted, other programs on the same disks, and this node's own data, can still fill "
-                 "them.",
+                 "What owners do not use yet is held on the disks, where the file system can, so that neither other programs nor this "
+                 "node's own data take it; 'node status' tells how much is held.",
              .example = "datamesh node init --folder /mnt/a --folder /mnt/b --capacity 500G\ndatamesh node init --capacity 800G",
              .options =
                  {{.name = "folder", .kind = kind::folder, .placeholder = "DIR", .text = "Make a drive of this folder.", .repeated = true},
@@ -727,7 +727,8 @@ std::vector<command_spec> mesh_commands() {
                  "lies on the drives beside what 'drive list' counts, which is this node's own. USED is '?' while what is kept is not "
                  "opened yet, or does not open; the daemon's log tells why. COMPARED is when all of it was last compared with what the "
                  "owner's "
-                 "other nodes keep. A daemon tells rooms to root and its own user alone.",
+                 "other nodes keep. 'Reserved' is what was set aside for all of them; what they do not use yet is held on the disks, or is "
+                 "short. A daemon tells rooms to root and its own user alone.",
              .example = "datamesh node status --json",
              .groups = group_node},
             {.name = "allow",
@@ -736,8 +737,8 @@ std::vector<command_spec> mesh_commands() {
                  "OWNER is the vault's id, 64 digits: 'datamesh vault list --json' shows it where the vault is, and its owner tells it. "
                  "SIZE is in place of what was granted before; 0 takes the grant back. What is there stays, can be read, and goes when "
                  "its owner deletes it or its time is over; nothing is stored beyond SIZE.\n\n"
-                 "The room is on all drives that get new data; this node's own data may fill them first. Where 'node init --capacity' "
-                 "said how much all owners may have together, no more than that is granted. It holds "
+                 "The room is on all drives that get new data; this node's own data may fill them first, unless it was set aside. Where "
+                 "'node init --capacity' said how much all owners may have together, no more than that is granted. It holds "
                  "at once in a daemon that is a member of a mesh, and otherwise as soon as one is.",
              .example = "datamesh node allow 5a2c19e07b3d4f6881a0c2e4d6f8091b2a3c4d5e6f708192a3b4c5d6e7f80911 100G",
              .arguments = {{.name = "OWNER", .kind = kind::text}, {.name = "SIZE", .kind = kind::size}},

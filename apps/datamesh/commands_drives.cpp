@@ -113,6 +113,8 @@ json_line drive_json(const drive_report& drive, json_line line) {
       .add("shard_bytes", drive.shard_bytes)
       .add("disk_total", drive.disk_total)
       .add("disk_free", drive.disk_free);
+  if (drive.held > 0)
+    line.add("held", drive.held);
   if (drive.reason)
     line.add("error", facts_of(drive.reason->code()).name).add("reason", drive.reason->message());
   line = with_labels(std::move(line), drive.labels);
@@ -125,9 +127,15 @@ std::string drive_table(const output& out, const std::vector<drive_report>& driv
   using align = text_table::align;
   auto labelled = std::ranges::any_of(drives, [](const auto& drive) { return drive.labels != drive_labels{} || drive.outside_rule; });
   std::vector<std::string> heading{"ID", "STATE", "SHARDS", "STORED", "FREE", "FOLDER"};
+  std::vector columns{align::left, align::left, align::right, align::right, align::right, align::left, align::left};
+  auto holds = std::ranges::any_of(drives, [](const auto& drive) { return drive.held > 0; });
+  if (holds) {
+    heading.insert(heading.end() - 1, "HELD");
+    columns.insert(columns.begin() + 5, align::right);
+  }
   if (labelled)
     heading.insert(heading.end() - 1, "LABELS");
-  text_table table{{align::left, align::left, align::right, align::right, align::right, align::left, align::left}};
+  text_table table{columns};
   table.heading(heading);
   for (auto& drive : drives) {
     std::vector<std::string> row{drive.id.brief(),
@@ -136,6 +144,8 @@ std::string drive_table(const output& out, const std::vector<drive_report>& driv
                                  out.size(drive.shard_bytes),
                                  drive.disk_total > 0 ? out.size(drive.disk_free) : "-",
                                  printable(drive.folder)};
+    if (holds)
+      row.insert(row.end() - 1, out.size(drive.held));
     if (labelled)
       row.insert(row.end() - 1, labels_text(drive.labels) + (drive.outside_rule ? ", outside the rule" : ""));
     table.row(std::move(row));

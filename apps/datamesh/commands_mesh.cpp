@@ -9,7 +9,7 @@ namespace {
 
 /// What is set aside for others, where anything is.
 struct set_aside {
-  uint64_t reserved = 0;
+  reserve_report reserved;
   uint64_t granted = 0;
   std::optional<uint64_t> used = 0; ///< None while that of somebody can not be told.
 };
@@ -17,7 +17,7 @@ struct set_aside {
 std::optional<set_aside> set_aside_of(const node& n) {
   auto reserved = n.reserved();
   auto rooms = n.rooms();
-  if (!reserved || !rooms || *reserved == 0)
+  if (!reserved || !rooms || reserved->bytes == 0)
     return std::nullopt;
   set_aside all{*reserved};
   for (const auto& room : *rooms) {
@@ -28,8 +28,10 @@ std::optional<set_aside> set_aside_of(const node& n) {
 }
 
 void tell_set_aside(session& s, const set_aside& all) {
-  s.out.print("Reserved  {} for others: {} granted, {} used", s.out.size(all.reserved), s.out.size(all.granted),
-              all.used ? s.out.size(*all.used) : "?");
+  const auto& [bytes, held, lacking] = all.reserved;
+  s.out.print("Reserved  {} for others: {} granted, {} used, {} held on the disks{}", s.out.size(bytes), s.out.size(all.granted),
+              all.used ? s.out.size(*all.used) : "?", held ? s.out.size(*held) : "?",
+              lacking.value_or(0) > 0 ? s.out.paint(tone::warning, ", " + s.out.size(*lacking) + " short") : "");
 }
 
 /// Who has room here: a line of JSON each, and the table for people, which follows what else
@@ -163,9 +165,13 @@ outcome<int> run_node_status(session& s) {
   auto rooms = tell_rooms(s, **n);
   auto aside = set_aside_of(**n);
   if (aside) {
-    line.add("reserved", aside->reserved).add("granted", aside->granted);
+    line.add("reserved", aside->reserved.bytes).add("granted", aside->granted);
     if (aside->used)
       line.add("used", *aside->used);
+    if (aside->reserved.held)
+      line.add("held", *aside->reserved.held);
+    if (aside->reserved.lacking)
+      line.add("lacking", *aside->reserved.lacking);
   }
   if (!*mesh) {
     auto told = tell_no_mesh(s, line);

@@ -245,11 +245,11 @@ outcome<int> run_node_init(session& s) {
   auto drives = (*n)->drives();
   for (const auto& drive : drives)
     s.out.line(drive_json(drive));
-  s.out.line(json_line{"summary"}.name("home", (*n)->home()).add("drives", drives.size()).add("reserved", *reserved));
+  s.out.line(json_line{"summary"}.name("home", (*n)->home()).add("drives", drives.size()).add("reserved", reserved->bytes));
   auto& out = s.out;
   out.print("Home      {}", printable((*n)->home()));
   out.print("Drives    {}", drives.size());
-  out.print("Reserved  {}", *reserved > 0 ? out.size(*reserved) + " for owners on other nodes, together" : "nothing: grants know no limit");
+  out.print("Reserved  {}", reserved->bytes > 0 ? out.size(reserved->bytes) + " for owners on other nodes, together" : "nothing: grants know no limit");
   out.print("Next:");
   out.print("  datamesh invite accept FILE --listen ADDRESS, or datamesh preset use NAME");
   out.print("  datamesh node start");

@@ -141,7 +141,8 @@ void check_permissions(checkup& all, const std::string& home) {
 }
 
 void check_drive(checkup& all, const drive_report& drive, const output& out) {
-  auto free = drive.disk_total > 0 ? fmt::format(", {} of {} free", out.size(drive.disk_free), out.size(drive.disk_total)) : "";
+  auto held = drive.held > 0 ? fmt::format(", {} held for others", out.size(drive.held)) : "";
+  auto free = drive.disk_total > 0 ? fmt::format(", {} of {} free{}", out.size(drive.disk_free), out.size(drive.disk_total), held) : "";
   auto text = fmt::format("{} is {}{}{}", drive.folder, drive.state, free, drive.reason ? ": " + drive.reason->message() : "");
   if (drive.state == "draining")
     return all.tell(finding::warn, "drive", text, drive.shards == 0 ? "datamesh drive remove " + drive.folder : "datamesh rebalance");

@@ -49,6 +49,8 @@ std::vector<event> drive_changes::look(const std::vector<drive_report>& drives, 
     what.kind = event_kind::drive_changed;
     what.subject = drive.folder;
     auto left = fmt::format("{} of {} free for shards", cli::human_size(drive.disk_free), cli::human_size(drive.disk_total));
+    if (drive.held > 0)
+      left += fmt::format(", beside {} held for others", cli::human_size(drive.held));
     switch (found) {
     case health::low:
       what.level = severity::warning;

@@ -225,6 +225,15 @@ enum class hosting : uint8_t {
   draining = 2, ///< Takes nothing new, and hands what is here over to the other nodes that its owner named.
 };
 
+/// What a node sets aside for owners on other nodes, all together (docs/formats/home.md).
+struct reserve_report {
+  uint64_t bytes = 0; ///< 0 where nothing is set aside: then grants know no limit.
+  /// Of what they do not use yet: bytes of the disks that nobody else can take, and those that are
+  /// neither used nor held. Both are there, or none of them while that can not be told.
+  std::optional<uint64_t> held;
+  std::optional<uint64_t> lacking;
+};
+
 /// The room that one owner has on this node, and what he keeps in it.
 struct room_report {
   vault_id owner;       ///< Of a vault that may be on any node: its id is the key that it signs with.

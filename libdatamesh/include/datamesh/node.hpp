@@ -401,6 +401,7 @@ struct drive_report {
   drive_labels labels;
   std::optional<audit_report> audits{}; ///< Of a node.
   bool outside_rule = false;            ///< By its labels it gets no data, see `placement_rule`.
+  uint64_t held = 0;                    ///< Bytes of the disk for owners on other nodes; not in `disk_free`.
 };
 
 /// How packs are. A shard counts where its drive is in service and has not failed, and nobody found
@@ -766,11 +767,11 @@ public:
   [[nodiscard]] result<void> allow(const vault_id& owner, uint64_t bytes);
   /// All who were granted something, or have something here, in the order of ids.
   [[nodiscard]] result<std::vector<room_report>> rooms() const;
-  /// Sets *bytes* aside for owners on other nodes: what is granted comes to no more together. 0 takes that away. Durable
-  /// when it answers. `no_space` where the drives have less free for it, and `conflict` where more is granted already.
+  /// Sets *bytes* aside for owners on other nodes: what is granted comes to no more together, and what they do not use yet
+  /// is held on the drives where the file system can, soon after it answered. 0 takes that away. Durable when it answers.
+  /// `no_space` where the drives have less free for it, and `conflict` where more is granted already.
   [[nodiscard]] result<void> reserve(uint64_t bytes);
-  /// 0 where nothing is set aside: then grants know no limit.
-  [[nodiscard]] result<uint64_t> reserved() const;
+  [[nodiscard]] result<reserve_report> reserved() const;
   /// Durable when it answers, and holds from then on, over restarts. What is handed over goes to nodes
   /// that have nothing of its pack, with the ticket of its owner, one shard after the other; it is
   /// let go of here when the other node has shown a block of it. `rooms` tells what is left.

@@ -1,6 +1,7 @@
 #include "network/guest_store.hpp"
 
 #include "base/lasting_store.hpp"
+#include "network/ballast.hpp"
 #include "storage/little_endian.hpp"
 
 #include <array>
@@ -274,6 +275,7 @@ struct guest_store::impl {
   usage_map usages;                   // By *mutex*.
   std::map<vault_id, roster> rosters; // By *mutex*.
   std::function<bool(const std::string&)> takes_new;
+  std::unique_ptr<ballast> aside; // Its places are *drives*.
   // A write failed, and may be there all the same.
   bool is_unsure = false;
 
@@ -289,6 +291,8 @@ struct guest_store::impl {
   void tell_failed(const error& why, const std::string& folder) const;
   void count(const vault_id& owner, int64_t shards, int64_t deletions, int64_t bytes);
   [[nodiscard]] guest_usage usage(const vault_id& owner) const;
+  [[nodiscard]] uint64_t used_by_all() const;
+  [[nodiscard]] bool may_take(const std::string& folder) const;
 
   result<void> load(const guest_store_options& options);
   result<void> load_drive(const guest_store_options& options, const std::string& folder);
@@ -302,7 +306,7 @@ struct guest_store::impl {
   [[nodiscard]] result<std::optional<deletion>> last_deletion(const vault_id& owner, const pack_id& pack) const;
   [[nodiscard]] result<std::optional<held_guest>> admit(const ticket& by) const;
   [[nodiscard]] result<std::vector<size_t>> drives_for(const shard_key& shard) const;
-  result<void> put(const guest_drive& drive, const guest_write& what, clock::wall_time at);
+  result<void> put(size_t number, const guest_write& what, clock::wall_time at);
   result<void> put_row(const guest_drive& drive, const ticket& by, clock::wall_time at);
   result<uint32_t> remove_from(const guest_drive& drive, const deletion& what, clock::wall_time at);
   [[nodiscard]] result<std::vector<kept_guest>> of_pack(const guest_drive& drive, const vault_id& owner, const pack_id& pack) const;
@@ -353,6 +357,14 @@ guest_usage guest_store::impl::usage(const vault_id& owner) const {
   return found == usages.end() ? guest_usage{} : found->second;
 }
 
+uint64_t guest_store::impl::used_by_all() const {
+  std::lock_guard guard{mutex};
+  uint64_t sum = 0;
+  for (const auto& [owner, used] : usages)
+    sum += used.bytes;
+  return sum;
+}
+
 // -- opening -------------------------------------------------------------------------
 
 guest_store::guest_store() : impl_(std::make_unique<impl>()) {}
@@ -375,8 +387,9 @@ result<std::unique_ptr<guest_store>> guest_store::open(const environment& env, c
 result<void> guest_store::impl::load_drive(const guest_store_options& options, const std::string& folder) {
   storage::shard_store_options of_drive;
   of_drive.folder = folder;
-  of_drive.reserve_bytes = options.reserve_bytes;
-  of_drive.reserve_ratio = options.reserve_ratio;
+  // What was promised is stored on a disk that others filled, too: `ballast` minds the reserve.
+  of_drive.reserve_bytes = std::min(options.reserve_bytes, rows_room) / 2;
+  of_drive.reserve_ratio = 0;
   of_drive.direct_io = options.direct_io;
   auto shards = shard_store::open(env, std::move(of_drive));
   if (!shards)
@@ -397,7 +410,15 @@ result<void> guest_store::impl::load_drive(const guest_store_options& options, c
   if (auto loaded = load_rosters(drive); !loaded)
     return loaded;
   drives.push_back(std::move(drive));
+  aside->add(folder);
   return {};
+}
+
+bool guest_store::impl::may_take(const std::string& folder) const {
+  auto is_well = std::ranges::any_of(drives, [&](const guest_drive& drive) {
+    return drive.shards->folder() == folder && drive.shards->state() == storage::drive_state::ok;
+  });
+  return is_well && (!takes_new || takes_new(folder));
 }
 
 /// A drive that was away may have an older one.
@@ -421,6 +442,10 @@ result<void> guest_store::impl::load_rosters(const guest_drive& drive) {
 
 result<void> guest_store::impl::load(const guest_store_options& options) {
   takes_new = options.takes_new;
+  aside = std::make_unique<ballast>(
+      env, ballast_options{options.capacity, options.reserve_bytes, options.reserve_ratio, [this](const std::string& folder) {
+                             return may_take(folder);
+                           }});
   for (const auto& folder : options.folders) {
     auto loaded = load_drive(options, folder);
     if (!loaded && !options.left_out)
@@ -428,7 +453,10 @@ result<void> guest_store::impl::load(const guest_store_options& options) {
     if (!loaded)
       options.left_out(folder, loaded.error());
   }
-  return count_deletions(usages);
+  auto counted = count_deletions(usages);
+  if (counted)
+    (void) aside->settle(used_by_all());
+  return counted;
 }
 
 result<void> guest_store::impl::count_all() {
@@ -445,6 +473,7 @@ result<void> guest_store::impl::count_all() {
 
 result<void> guest_store::impl::write(const guest_drive& drive, const write_batch& changes) {
   auto had_failed = drive.shards->state() == storage::drive_state::failed;
+  aside->make_way_for_rows(static_cast<size_t>(&drive - drives.data()));
   auto written = drive.write(changes);
   is_unsure |= !written;
   if (!had_failed && drive.shards->state() == storage::drive_state::failed)
@@ -640,7 +669,8 @@ result<std::vector<size_t>> guest_store::impl::drives_for(const shard_key& shard
     if (*there)
       return std::vector{i};
     auto usage = drives[i].shards->usage();
-    rooms.emplace_back(usage && drives[i].shards->state() == storage::drive_state::ok ? usage->room(storage::room_for::data) : 0, i);
+    auto is_well = usage && !usage->read_only && drives[i].shards->state() == storage::drive_state::ok;
+    rooms.emplace_back(is_well ? aside->room(i) : 0, i);
   }
   std::ranges::stable_sort(rooms, std::greater{}, &std::pair<uint64_t, size_t>::first);
   std::vector<size_t> order;
@@ -658,7 +688,14 @@ result<void> guest_store::impl::put_row(const guest_drive& drive, const ticket& 
 
 // The shard first: a row without one would be a promise that nobody keeps. What a failed row
 // leaves goes with the next call.
-result<void> guest_store::impl::put(const guest_drive& drive, const guest_write& what, clock::wall_time at) {
+result<void> guest_store::impl::put(size_t number, const guest_write& what, clock::wall_time at) {
+  const auto& drive = drives[number];
+  auto there = drive.shards->find(what.by.shard);
+  if (!there)
+    return fail(there.error());
+  if (!*there)
+    if (auto way = aside->make_way(number, charge_of(what.header.pack.shape), used_by_all()); !way)
+      return way;
   storage::shard_write shard{what.header, what.body};
   if (auto stored = drive.shards->store(std::span{&shard, 1}); !stored)
     return stored;
@@ -685,7 +722,7 @@ result<kept_guest> guest_store::store(const guest_write& write, uint64_t room) {
   auto at = impl_->now();
   result<void> done = fail(errc::drive_full, "find a drive that takes it");
   for (auto drive : *order) {
-    done = impl_->put(impl_->drives[drive], write, at);
+    done = impl_->put(drive, write, at);
     if (done || !may_go_elsewhere(done.error().code()))
       break;
   }
@@ -799,6 +836,8 @@ result<uint32_t> guest_store::remove(const deletion& what, uint64_t room) {
   }
   if (!*before && remembered > 0)
     impl_->count(what.owner, 0, 1, static_cast<int64_t>(row_charge));
+  // What was freed is for others before anybody else has it.
+  (void) settle();
   if (failure || remembered == 0)
     return fail(failure ? failure->within(attempted) : error{errc::drive_failed, attempted});
   return removed;
@@ -823,6 +862,7 @@ result<void> guest_store::let_go(const ticket& by) {
   impl_->count(by.owner, -1, 0, -freed);
   if (auto dropped = drive.drop_shard(by.shard); !dropped)
     impl_->tell("A shard that another node keeps now is left to the next start.", drive.shards->folder(), 1);
+  (void) settle();
   return {};
 }
 
@@ -935,7 +975,36 @@ result<uint64_t> guest_store::expire() {
       return fail(forgotten.error().within("forget tickets of other nodes"));
   if (auto forgotten = impl_->forget_deletions(); !forgotten)
     return fail(forgotten.error().within("forget deletions"));
+  for (size_t i = 0; i < impl_->drives.size(); ++i)
+    impl_->aside->make_way_for_rows(i);
+  (void) settle();
   return removed;
+}
+
+// -- what is set aside ---------------------------------------------------------------
+
+void guest_store::set_aside(uint64_t capacity) {
+  impl_->aside->set_capacity(capacity);
+}
+
+bool guest_store::needs_settling() const {
+  return impl_->aside->capacity() > 0 || impl_->aside->held() > 0;
+}
+
+bool guest_store::settle() {
+  return impl_->aside->settle(impl_->used_by_all());
+}
+
+uint64_t guest_store::held() const {
+  return impl_->aside->held_for(impl_->used_by_all());
+}
+
+uint64_t guest_store::lacking() const {
+  return impl_->aside->lacking(impl_->used_by_all());
+}
+
+uint64_t guest_store::held_in(const std::string& folder) const {
+  return impl_->aside->held_in(folder);
 }
 
 // -- siblings ------------------------------------------------------------------------

@@ -7,8 +7,8 @@
 // goes before the shard does. What an interruption leaves without a ticket goes when the
 // store is opened.
 //
-// Thread rule: `renew`, `store`, `remove`, `let_go`, `keep`, `remember`, `expire`, `flush` from one writer thread;
-// const members from any thread meanwhile.
+// Thread rule: `renew`, `store`, `remove`, `let_go`, `keep`, `remember`, `expire`, `settle`, `flush` from one writer
+// thread; const members and `set_aside` from any thread meanwhile.
 #pragma once
 
 #include "datamesh/base/environment.hpp"
@@ -36,6 +36,8 @@ struct guest_store_options {
   /// Told of a folder that does not open, and why; it is left out. Where it is empty, `open`
   /// fails as the first of them does.
   std::function<void(const std::string&, const error&)> left_out;
+  /// What all owners may have together: what of it they do not use is held on the drives. 0: nothing is.
+  uint64_t capacity = 0;
   /// As in `shard_store_options`.
   uint64_t reserve_bytes = 64ull << 20;
   double reserve_ratio = 0.02;
@@ -99,6 +101,14 @@ public:
   /// Removes what ran out; answers how many shards.
   [[nodiscard]] result<uint64_t> expire();
 
+  /// See `guest_store_options::capacity`; `settle` does what follows from it.
+  void set_aside(uint64_t capacity);
+  /// Now and then: others may fill a disk, or make room. False while nothing is set aside, and nothing held.
+  [[nodiscard]] bool needs_settling() const;
+  /// Brings what is held for others to what it should be, for some tenths of a second at most. False
+  /// when there is more to do now.
+  [[nodiscard]] bool settle();
+
   /// `shard_missing` unless it is here for that owner, and *by* is valid or the one by which
   /// it is. @pre *by* was verified
   [[nodiscard]] result<storage::shard_header> read_header(const ticket& by) const;
@@ -117,6 +127,12 @@ public:
   [[nodiscard]] guest_usage usage(const vault_id& owner) const;
   /// Of all that have something here.
   [[nodiscard]] std::map<vault_id, guest_usage> usages() const;
+
+  /// Of what is set aside and not used: bytes that are held on the drives, and those that are not.
+  [[nodiscard]] uint64_t held() const;
+  [[nodiscard]] uint64_t lacking() const;
+  /// What a folder holds, and 0 for one that is none of `folders`. It may be more than was set aside.
+  [[nodiscard]] uint64_t held_in(const std::string& folder) const;
 
   /// Those that were opened, in the order in which they were given.
   [[nodiscard]] std::vector<std::string> folders() const;

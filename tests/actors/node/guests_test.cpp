@@ -190,15 +190,15 @@ TEST_CASE("nobody and what can not be written is refused, and the room before st
 
 TEST_CASE("no more is granted than was set aside for all", "[guests]") {
   house h{1};
-  CHECK(must(h.node().reserved()) == 0);
+  CHECK(must(h.node().reserved()).bytes == 0);
   must(h.node().allow(some_owner, plenty));
   CHECK(code_of(h.node().reserve(plenty - 1)) == errc::conflict);
-  CHECK(must(h.node().reserved()) == 0);
+  CHECK(must(h.node().reserved()).bytes == 0);
   must(h.node().allow(some_owner, 1000));
   must(h.node().reserve(5000));
-  CHECK(must(h.node().reserved()) == 5000);
+  CHECK(must(h.node().reserved()).bytes == 5000);
   h.reopen();
-  CHECK(must(h.node().reserved()) == 5000);
+  CHECK(must(h.node().reserved()).bytes == 5000);
   CHECK(code_of(h.node().allow(other_owner, 4001)) == errc::capacity_exceeded);
   must(h.node().allow(other_owner, 4000));
   // What takes the place of an earlier grant counts alone.
@@ -220,8 +220,60 @@ TEST_CASE("no more is set aside than the drives have free, and drives on one dis
     free = std::max(free, drive.disk_free);
   REQUIRE(free > 0);
   CHECK(code_of(h.node().reserve(2 * free)) == errc::no_space);
-  CHECK(must(h.node().reserved()) == 0);
+  CHECK(must(h.node().reserved()).bytes == 0);
   must(h.node().reserve(free / 2));
+}
+
+TEST_CASE("what is set aside and not used is held on the drives, and goes with a drive", "[guests]") {
+  house h{2};
+  auto free_of = [&] {
+    return h.files().space(h.drive(1)).value().available;
+  };
+  auto before = free_of();
+  must(h.node().reserve(plenty));
+  auto report = must(h.node().reserved());
+  CHECK(report.bytes == plenty);
+  CHECK(report.held == plenty);
+  CHECK(report.lacking == 0u);
+  CHECK(free_of() < before - plenty);
+  for (const auto& drive : h.node().drives())
+    CHECK(drive.held > 0);
+  // What is held is no less free for others than before.
+  must(h.node().reserve(before / 2));
+  must(h.node().reserve(plenty));
+  must(h.node().remove_drive(h.drive(2)));
+  CHECK_FALSE(h.files().status(network::guests_folder(h.drive(2)) + "/ballast"));
+  CHECK(must(h.node().reserved()).held == plenty);
+  must(h.node().reserve(0));
+  CHECK(must(h.node().reserved()).lacking == 0u);
+  CHECK_FALSE(h.files().status(network::guests_folder(h.drive(1)) + "/ballast"));
+  CHECK(h.node().drives().at(0).held == 0);
+}
+
+TEST_CASE("what is set aside is held by a member of a mesh, and gives way to shards", "[guests]") {
+  neighbours all;
+  auto held_comes_to = [&](uint64_t bytes) {
+    return comes_to_be([&] {
+      auto report = all.h.node().reserved();
+      return report && report->held == bytes && report->lacking == 0u;
+    });
+  };
+  must(all.h.node().reserve(plenty));
+  REQUIRE(held_comes_to(plenty));
+  all.allow(plenty / 2);
+  CHECK(all.h.node().drives().at(0).held >= plenty);
+  auto pack = make_pack(all.random, large_guest);
+  all.meet();
+  REQUIRE(all.store(pack[0]) == errc{});
+  CHECK(held_comes_to(plenty - network::charge_of(large_guest)));
+  all.restart();
+  CHECK(held_comes_to(plenty - network::charge_of(large_guest)));
+  must(all.h.node().reserve(plenty / 2));
+  CHECK(held_comes_to(plenty / 2 - network::charge_of(large_guest)));
+  must(all.h.node().allow(all.owner.owner, 0));
+  must(all.h.node().reserve(0));
+  CHECK(comes_to_be([&] { return !all.h.files().status(network::guests_folder(all.h.drive(1)) + "/ballast"); }));
+  CHECK(all.read(pack[0]) == errc{});
 }
 
 TEST_CASE("what is set aside and can not be read is told, and nothing is granted by it", "[guests]") {

@@ -711,6 +711,9 @@ class Serving(unittest.TestCase):
         self.assertIn("datamesh node init --capacity", refused["suggestion"])
         told = self.good("node status").summary
         self.assertEqual([told[k] for k in ("reserved", "granted", "used")], [10 << 20, 8 << 20, 0])
+        # Where this file system can not hold it, it is short by that.
+        self.assertEqual(told["held"] + told["lacking"], 10 << 20)
+        self.assertGreaterEqual(sum(d.get("held", 0) for d in self.good("drive list").items), told["held"])
         self.assertIn("Reserved", self.world.run("node", "status").text)
         # Said anew: what is there stays, and it is not below what is granted.
         self.assertIn("node allow OWNER SIZE", self.fails(1, "node init", "--capacity", "7M")["suggestion"])
@@ -720,6 +723,7 @@ class Serving(unittest.TestCase):
         self.assertEqual(self.good("node init").summary["reserved"], 11 << 20)
         self.assertEqual(self.good("node init", "--capacity", "0").summary["reserved"], 0)
         self.assertNotIn("reserved", self.good("node status").summary)
+        self.assertFalse(any(os.path.exists(os.path.join(folder, "guests", "ballast")) for folder in folders))
         self.assertNotIn("Reserved", self.world.run("node", "status").text)
 
     def test_more_than_there_is_and_a_node_without_a_drive_are_refused(self):

@@ -956,6 +956,68 @@ class Mesh(unittest.TestCase):
         self.assertEqual(second.returncode, 11, second.stderr)
         self.assertEqual(daemon.end(), 0, daemon.said())
 
+    def held(self, of: Daemon, **due) -> dict:
+        """What the node says of what it set aside, once it says that."""
+        while True:
+            told = self.status(of)
+            if all(told.get(key) == value for key, value in due.items()):
+                return told
+            of.wait_for("WATCHDOG=1")
+
+    def test_what_was_set_aside_is_there_for_others_when_the_disk_is_full(self):
+        world = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(world.close)
+        drive = world.path("drive")
+        os.mkdir(drive)
+        # A drive keeps 64 MiB in reserve.
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "datamesh-test", drive], capture_output=True, check=False).returncode != 0:
+            self.skipTest("nothing can be mounted here")
+        self.addCleanup(subprocess.run, ["umount", "-l", drive], check=False, capture_output=True)
+        self.assertEqual(world.run("node", "init", "--folder", drive, "--capacity", "60M").code, 0)
+        self.assertEqual(world.json("node status").summary["held"], 60 << 20)
+        keeper = self.member(world=world)
+        self.held(keeper, held=60 << 20, lacking=0)
+        self.assertGreater(world.json("drive list").items[0]["held"], 60 << 20)
+        self.assertIn("HELD", world.run("drive", "list").text)
+        owner = World(PROGRAM, os.path.join(ROOT, "docs"))
+        self.addCleanup(owner.close)
+        os.mkdir(owner.path("drive"))
+        self.assertEqual(owner.run("init", "--drive", owner.path("drive")).code, 0)
+        self.assertEqual(world.run("node", "allow", owner.json("vault list").items[0]["id"], "60M").code, 0)
+        asker = self.member(self.seed(keeper), world=owner)
+        asker.wait_to_say("joined the mesh")
+        added = owner.json("drive add", "node:" + self.status(keeper)["id"])
+        self.assertEqual(added.code, 0, added.all)
+
+        def fill():
+            with open(os.path.join(drive, "of somebody else"), "ab", buffering=0) as file, contextlib.suppress(OSError):
+                while file.write(bytes(1 << 16)):
+                    pass
+
+        fill()
+        # The settling that follows keeps something free for the node itself, of what is held beyond the promise.
+        self.assertLess(shutil.disk_usage(drive).free, 64 << 20)
+        for number in range(5):
+            owner.write(f"work/file{number}", os.urandom(10 << 20))
+            put = owner.json("put", f"file{number}")
+            self.assertEqual((put.code, put.summary["shards_short"]), (0, 0), put.all)
+        told = self.held(keeper, lacking=0)
+        self.assertGreater(told["used"], 50 << 20)
+        self.assertEqual(told["used"] + told["held"], 60 << 20)
+        report = owner.json("status").summary
+        self.assertEqual((report["policy"], report["answer"]), ("1+1", "safe"), report)
+        # What is taken away is free for others, and what comes back is held again.
+        os.remove(os.path.join(drive, "of somebody else"))
+        for number in range(5):
+            self.assertEqual(owner.run("rm", f"/file{number}").code, 0)
+        cleaned = owner.json("cleanup", "--trash-age", "0s", "--yes")
+        self.assertEqual(cleaned.code, 0, cleaned.all)
+        told = self.held(keeper, lacking=0)
+        self.assertLess(told["used"], 30 << 20)
+        self.assertEqual(told["used"] + told["held"], 60 << 20)
+        self.assertEqual(keeper.end(), 0, keeper.said())
+        self.assertTrue(os.path.exists(os.path.join(drive, "guests", "ballast")))
+
     def test_how_others_are_served_is_said_by_a_command_and_holds_after_a_restart(self):
         world = World(PROGRAM, os.path.join(ROOT, "docs"))
         self.addCleanup(world.close)

@@ -154,8 +154,10 @@ private:
 
 TEST_CASE("a power loss at any change loses no shard that was answered and leaves none in part", "[guest_store][guest_power]") {
   auto number = seed();
-  CAPTURE(number);
+  auto capacity = GENERATE(as<uint64_t>{}, 0, plenty);
+  CAPTURE(number, capacity);
   guest_house before{1, number};
+  before.options.capacity = capacity;
   auto image = before.disk->snapshot();
   uint64_t n = 1;
   for (;; ++n) {
@@ -189,8 +191,10 @@ TEST_CASE("a power loss at any change loses no shard that was answered and leave
 TEST_CASE("any change of the disk may fail once, and nothing that was answered is lost", "[guest_store][guest_power]") {
   auto number = seed();
   auto code = GENERATE(errc::io_failed, errc::no_space);
-  CAPTURE(number, int(code));
+  auto capacity = GENERATE(as<uint64_t>{}, 0, plenty);
+  CAPTURE(number, int(code), capacity);
   guest_house before{1, number};
+  before.options.capacity = capacity;
   auto image = before.disk->snapshot();
   uint64_t refused = 0;
   for (uint64_t n = 1;; ++n) {

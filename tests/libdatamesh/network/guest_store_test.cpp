@@ -446,3 +446,88 @@ TEST_CASE("without any folder there is nothing, and nothing is kept", "[guest_st
   CHECK(test.guests().expire().value() == 0);
   CHECK(test.guests().usages().empty());
 }
+
+namespace {
+
+constexpr uint64_t mebi = 1ull << 20;
+
+/// A node that set 4 MiB aside, on one disk of 256 MiB that nothing is left of.
+struct full_disk : store_test {
+  full_disk() {
+    house.options.reserve_bytes = 64 * mebi;
+    house.options.capacity = 4 * mebi;
+    house.disk->set_capacity(256 * mebi);
+    REQUIRE(house.open());
+    fill();
+  }
+  void fill() {
+    auto name = "/filler" + std::to_string(++fillers);
+    auto file = house.disk->create(name);
+    REQUIRE(file);
+    REQUIRE((*file)->allocate(house.disk->space("/").value().available));
+  }
+  /// Shards of packs that are new, until one is refused; answers the packs, and why.
+  std::pair<std::vector<storage::shard_write>, errc> store_all() {
+    std::vector<storage::shard_write> stored;
+    for (;;) {
+      auto pack = make_pack(random, large_guest);
+      for (const auto& shard : pack) {
+        if (auto kept = store(shard); !kept)
+          return {stored, kept.error().code()};
+        stored.push_back(shard);
+      }
+    }
+  }
+
+  size_t fillers = 0;
+};
+
+} // namespace
+
+TEST_CASE("what was set aside is there for owners though others filled the disk, also after a restart", "[guest_store]") {
+  full_disk test;
+  CHECK(test.guests().held() == 4 * mebi);
+  auto restarted = GENERATE(false, true);
+  if (restarted)
+    REQUIRE(test.house.open());
+  auto [stored, why] = test.store_all();
+  CHECK(why == errc::drive_full);
+  CHECK(stored.size() == 4 * mebi / charge_of(large_guest));
+  for (const auto& shard : stored)
+    CHECK(test.is_whole(shard, test.by(shard)));
+  CHECK(test.guests().lacking() < charge_of(large_guest));
+}
+
+TEST_CASE("what a deletion frees is held again before anybody else has it", "[guest_store]") {
+  full_disk test;
+  auto [stored, why] = test.store_all();
+  REQUIRE(stored.size() > 6);
+  // Somebody leaves as much free as a drive leaves alone, as this node's own data does.
+  REQUIRE(test.house.disk->remove("/filler1"));
+  auto file = test.house.disk->create("/own");
+  REQUIRE(file);
+  REQUIRE((*file)->allocate(test.house.disk->space("/").value().available - 64 * mebi));
+  std::set<pack_id> packs;
+  for (const auto& shard : stored)
+    packs.insert(shard.header.pack.id);
+  for (const auto& pack : packs)
+    REQUIRE(test.guests().remove(test.owner.deletion_of(pack, 1, test.house.now()), plenty));
+  CHECK(test.house.disk->space("/").value().available < 65 * mebi);
+  auto used = test.guests().usage(test.owner.owner).bytes;
+  CHECK(used == packs.size() * row_charge);
+  CHECK(test.guests().lacking() < mebi);
+  CHECK(test.guests().held() + test.guests().lacking() == 4 * mebi - used);
+}
+
+TEST_CASE("what is set aside no more goes at once, and what is said anew is held", "[guest_store]") {
+  full_disk test;
+  test.guests().set_aside(0);
+  REQUIRE(test.guests().settle());
+  CHECK(test.guests().held_in(test.house.options.folders[0]) == 0);
+  CHECK_FALSE(test.guests().needs_settling());
+  REQUIRE(test.house.disk->remove("/filler1"));
+  test.guests().set_aside(8 * mebi);
+  REQUIRE(test.guests().settle());
+  CHECK(test.guests().held() == 8 * mebi);
+  CHECK(test.guests().held_in("/elsewhere") == 0);
+}
