@@ -74,10 +74,11 @@ std::optional<lookup_ask> lookup::next(mesh_time now) {
   for (size_t i = 0; i < paths_.size(); ++i) {
     auto which = (turn_ + i) % paths_.size();
     auto& along = paths_[which];
-    if (along.ended || open[which] >= lookup_parallel || along.asks >= asks_max_)
+    if (along.ended || along.idle || open[which] >= lookup_parallel || along.asks >= asks_max_)
       continue;
     auto chosen = pick(along);
-    if (chosen == nullptr)
+    along.idle = chosen == nullptr;
+    if (along.idle)
       continue;
     turn_ = which + 1;
     chosen->how = state::asked;
@@ -180,6 +181,7 @@ answer_verdict lookup::answered(uint64_t number, const found_answer& what, const
   }
   requests_.erase(found);
   auto& along = paths_[was.path];
+  along.idle = false;
   --along.open;
   auto& replier = along.known.at(was.apart);
   replier.how = state::answered;
@@ -205,6 +207,9 @@ void lookup::failed(uint64_t number) {
   one.how = state::failed;
   claims_[one.who.id].how = state::failed;
   requests_.erase(found);
+  // In each path that knows it, the next one takes its place.
+  for (auto& other : paths_)
+    other.idle = false;
   settle();
 }
 

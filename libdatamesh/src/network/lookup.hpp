@@ -97,6 +97,7 @@ private:
     size_t open = 0;
     size_t asks = 0;
     bool waits = false; ///< One of its nearest was asked by another path, and may fail there.
+    bool idle = false;  ///< Has nobody to ask until another answer comes, or fails to come.
     bool ended = false;
     std::map<crypto::public_key, signed_record> records;
   };
