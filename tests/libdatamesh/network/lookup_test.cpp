@@ -237,6 +237,29 @@ TEST_CASE("a node that a liar gave a wrong address is reached by a path that kno
   CHECK(under.search->has_ended());
 }
 
+TEST_CASE("a path whose nearest node does not answer another path goes on with the next", "[lookup]") {
+  lookup_goal one_node;
+  one_node.count = 1;
+  search_under_test under{2, one_node};
+  auto near = under.make(30);
+  auto next = under.make(20);
+  auto first = under.asks();
+  REQUIRE(first.size() == 2);
+  under.answer(first[0], {{near}, {}});
+  auto then = under.asks();
+  REQUIRE(then.size() == 1);
+  CHECK(then.front().whom == near);
+  under.answer(first[1], {{near, next}, {}});
+  CHECK(under.asks().empty());
+  under.search->failed(then.front().number);
+  auto last = under.asks();
+  REQUIRE(last.size() == 1);
+  CHECK(last.front().whom == next);
+  under.answer(last.front(), {});
+  CHECK(under.search->has_ended());
+  CHECK(under.search->outcome().nearest == std::vector{next});
+}
+
 TEST_CASE("an answer that breaks a rule counts as none", "[lookup]") {
   search_under_test under;
   auto first = under.asks();

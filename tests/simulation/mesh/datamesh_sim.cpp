@@ -13,7 +13,7 @@ namespace {
 constexpr auto usage = "usage: datamesh-sim [--seed N] [--seeds COUNT] [--nodes N] [--hours H] [--twice]\n"
                        "  --seed N       the first seed, by default 1\n"
                        "  --seeds COUNT  how many, by default 1\n"
-                       "  --nodes N      nodes that keep shards, 7 to 64; by default 8 to 16, as the seed draws\n"
+                       "  --nodes N      nodes that keep shards, 7 to 128; by default 8 to 16, as the seed draws\n"
                        "  --hours H      hours of faults, in the time of the mesh; by default 25 to 60 minutes, as the seed draws\n"
                        "  --twice        runs each seed twice, and compares\n";
 
@@ -41,7 +41,7 @@ bool read(int count, char** arguments, settings& to) {
     std::string_view value{arguments[i]};
     auto good = name == "--seed"    ? read(value, to.run.seed)
                 : name == "--seeds" ? read(value, to.seeds)
-                : name == "--nodes" ? read(value, to.run.nodes) && to.run.nodes >= 7 && to.run.nodes <= 64
+                : name == "--nodes" ? read(value, to.run.nodes) && to.run.nodes >= 7 && to.run.nodes <= 128
                 : name == "--hours" ? read(value, to.run.hours) && to.run.hours > 0 && to.run.hours <= 1000
                                     : false;
     if (!good)
