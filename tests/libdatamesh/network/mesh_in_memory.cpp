@@ -192,14 +192,18 @@ void mesh_in_memory::run(mesh_time::duration duration) {
   now_ = end;
 }
 
-lookup_outcome mesh_in_memory::look_up(size_t from, const lookup_goal& goal) {
-  auto& one = *nodes_[from];
-  auto number = one.engine->look_up(goal);
+mesh_in_memory::begun_lookup mesh_in_memory::begin_lookup(size_t from, const lookup_goal& goal) {
+  auto number = nodes_[from]->engine->look_up(goal);
   look_at(from);
-  while (!one.ended.contains(number) && !queue_.empty())
+  return {from, number};
+}
+
+lookup_outcome mesh_in_memory::await(const begun_lookup& which) {
+  auto& one = *nodes_[which.from];
+  while (!one.ended.contains(which.number) && !queue_.empty())
     step();
-  auto outcome = std::move(one.ended.at(number));
-  one.ended.erase(number);
+  auto outcome = std::move(one.ended.at(which.number));
+  one.ended.erase(which.number);
   return outcome;
 }
 

@@ -26,8 +26,16 @@ public:
   void join_all();
   /// Lets time pass, but for at least *time*.
   void run(network::mesh_time::duration time);
+  struct begun_lookup {
+    size_t from = 0;
+    uint64_t number = 0;
+  };
+  begun_lookup begin_lookup(size_t from, const network::lookup_goal& goal);
   /// Lets time pass until the lookup has ended.
-  network::lookup_outcome look_up(size_t from, const network::lookup_goal& goal);
+  network::lookup_outcome await(const begun_lookup& which);
+  network::lookup_outcome look_up(size_t from, const network::lookup_goal& goal) {
+    return await(begin_lookup(from, goal));
+  }
   /// ... until the record has been sent; the number of copies.
   size_t publish(size_t from, const network::signed_record& record);
 

@@ -6,6 +6,7 @@
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
 
+#include <functional>
 #include <iostream>
 #include <set>
 
@@ -75,18 +76,42 @@ struct tally {
   }
 };
 
+/// Lookups that were begun together: a large mesh does much else in the time that each of them takes.
+class batch {
+public:
+  static constexpr size_t at_once = 50;
+
+  explicit batch(mesh_in_memory& mesh) : mesh_(mesh) {}
+  /// Calls *ended* with what it came to, when enough of them are under way or with `finish`.
+  void look_up(size_t from, const lookup_goal& goal, std::function<void(const lookup_outcome&)> ended) {
+    begun_.emplace_back(mesh_.begin_lookup(from, goal), std::move(ended));
+    if (begun_.size() == at_once)
+      finish();
+  }
+  void finish() {
+    for (const auto& [which, ended] : std::exchange(begun_, {}))
+      ended(mesh_.await(which));
+  }
+
+private:
+  mesh_in_memory& mesh_;
+  std::vector<std::pair<mesh_in_memory::begun_lookup, std::function<void(const lookup_outcome&)>>> begun_;
+};
+
 /// Nodes that live and do not lie look each other up.
 tally look_each_other_up(mesh_in_memory& mesh, unsigned paths = lookup_paths) {
   tally sum;
+  batch lookups{mesh};
   for (size_t i = 0; i < lookup_count(); ++i) {
     auto from = mesh.some_honest();
     auto to = mesh.some_honest();
     if (from == to)
       continue;
-    const auto& id = mesh.at(to).self.id;
-    auto outcome = mesh.look_up(from, for_node(point_of(id), paths));
-    sum.count(outcome, !outcome.nearest.empty() && outcome.nearest.front().id == id);
+    auto id = mesh.at(to).self.id;
+    lookups.look_up(from, for_node(point_of(id), paths),
+                    [&sum, id](const auto& outcome) { sum.count(outcome, !outcome.nearest.empty() && outcome.nearest.front().id == id); });
   }
+  lookups.finish();
   return sum;
 }
 
@@ -107,11 +132,13 @@ std::vector<record_name> publish_some(mesh_in_memory& mesh, size_t count) {
 
 tally look_records_up(mesh_in_memory& mesh, const std::vector<record_name>& names, unsigned paths = lookup_paths) {
   tally sum;
+  batch lookups{mesh};
   for (size_t i = 0; i < lookup_count(); ++i) {
     const auto& name = names[i % names.size()];
-    auto outcome = mesh.look_up(mesh.some_honest(), for_record(name, paths));
-    sum.count(outcome, outcome.records.size() == 1 && outcome.records.front().name == name);
+    lookups.look_up(mesh.some_honest(), for_record(name, paths),
+                    [&](const auto& outcome) { sum.count(outcome, outcome.records.size() == 1 && outcome.records.front().name == name); });
   }
+  lookups.finish();
   return sum;
 }
 
@@ -120,21 +147,24 @@ void find_nearest_of_any(mesh_in_memory& mesh) {
   tally sum;
   size_t nearest = 0;
   size_t known = 0;
+  batch lookups{mesh};
   for (size_t i = 0; i < lookup_count(); ++i) {
     auto target = random_id<point>(mesh.random()).value();
-    auto truth = mesh.truly_nearest(target, bucket_size);
     auto from = mesh.some_honest();
-    auto outcome = mesh.look_up(from, for_node(target));
-    // Nobody finds itself.
-    std::erase(truth, mesh.at(from).self.id);
-    sum.count(outcome, !outcome.nearest.empty() && outcome.nearest.front().id == truth.front());
-    std::set<peer_id> found;
-    for (const auto& one : outcome.nearest)
-      found.insert(one.id);
-    nearest += truth.size();
-    for (const auto& id : truth)
-      known += found.contains(id) ? 1 : 0;
+    lookups.look_up(from, for_node(target), [&, target, from](const auto& outcome) {
+      auto truth = mesh.truly_nearest(target, bucket_size);
+      // Nobody finds itself.
+      std::erase(truth, mesh.at(from).self.id);
+      sum.count(outcome, !outcome.nearest.empty() && outcome.nearest.front().id == truth.front());
+      std::set<peer_id> found;
+      for (const auto& one : outcome.nearest)
+        found.insert(one.id);
+      nearest += truth.size();
+      for (const auto& id : truth)
+        known += found.contains(id) ? 1 : 0;
+    });
   }
+  lookups.finish();
   auto where = fmt::format("among {} nodes", mesh.size());
   sum.tell_all(where);
   tell("of the 20 nearest, " + where, nearest);
