@@ -807,11 +807,15 @@ result<uint32_t> guest_store::remove(const deletion& what, uint64_t room) {
   if (!before)
     return fail(before.error());
   bool here = before->has_value();
+  // What a drive can not free leaves no room to remember the deletion on another.
+  std::vector<const guest_drive*> in_order;
   for (const auto& drive : impl_->drives) {
     auto found = impl_->of_pack(drive, what.owner, what.pack);
     if (!found)
       return fail(found.error());
-    here |= !found->empty();
+    auto goes = std::ranges::any_of(*found, [&](const kept_guest& kept) { return kept.by.number <= what.number; });
+    in_order.insert(goes ? in_order.begin() : in_order.end(), &drive);
+    here |= goes;
   }
   auto used = impl_->usage(what.owner).bytes;
   if (!here && room == 0)
@@ -823,16 +827,18 @@ result<uint32_t> guest_store::remove(const deletion& what, uint64_t room) {
   // On all drives, for one of them may go.
   size_t remembered = 0;
   std::optional<error> failure;
-  for (const auto& drive : impl_->drives) {
-    auto gone = impl_->remove_from(drive, what, at);
+  for (const auto* drive : in_order) {
+    auto gone = impl_->remove_from(*drive, what, at);
     if (gone) {
       removed += *gone;
       ++remembered;
       continue;
     }
-    auto left = impl_->of_pack(drive, what.owner, what.pack);
-    if (!may_go_elsewhere(gone.error().code()) || !left || !left->empty())
+    auto left = impl_->of_pack(*drive, what.owner, what.pack);
+    if (!may_go_elsewhere(gone.error().code()) || !left || !left->empty()) {
       failure = gone.error();
+      break;
+    }
   }
   if (!*before && remembered > 0)
     impl_->count(what.owner, 0, 1, static_cast<int64_t>(row_charge));

@@ -255,6 +255,32 @@ TEST_CASE("two owners of one shard do not know of each other", "[guest_store]") 
   CHECK(test.guests().usage(test.other.owner) == used(1, 0, charge_of(large_guest)));
 }
 
+TEST_CASE("a deletion that the drive with the shard does not take is remembered on no other, and costs nothing", "[guest_store]") {
+  store_test test{2};
+  auto pack = make_pack(test.random, small_guest);
+  auto room = charge_of(small_guest);
+  REQUIRE(test.store(pack[0], 1, room));
+  const auto& folders = test.house.options.folders;
+  auto with = test.guests().shards_in(folders[0]).value() == 1 ? folders[0] : folders[1];
+  test.house.disk->end_drive(1, with, drive_end::read_only);
+  auto gone = test.owner.deletion_of(pack[0].header.pack.id, 1, test.house.now());
+  CHECK_FALSE(test.guests().remove(gone, room));
+  CHECK_FALSE(test.guests().remove(gone, room));
+  CHECK(test.guests().usage(test.owner.owner) == used(1, 0, room));
+}
+
+TEST_CASE("a deletion that comes after a newer ticket is remembered only while there is room", "[guest_store]") {
+  store_test test;
+  auto pack = make_pack(test.random, small_guest);
+  auto room = charge_of(small_guest);
+  REQUIRE(test.store(pack[0], 3, room));
+  auto late = test.owner.deletion_of(pack[0].header.pack.id, 2, test.house.now());
+  CHECK(refusal(test.guests().remove(late, room)) == errc::no_space);
+  CHECK(test.guests().usage(test.owner.owner) == used(1, 0, room));
+  CHECK(test.guests().remove(late, room + row_charge).value() == 0);
+  CHECK(test.guests().usage(test.owner.owner) == used(1, 1, room + row_charge));
+}
+
 TEST_CASE("what runs out goes a day later, and its room is free", "[guest_store]") {
   store_test test;
   auto pack = make_pack(test.random, small_guest);
