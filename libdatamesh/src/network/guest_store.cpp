@@ -1,7 +1,8 @@
 #include "network/guest_store.hpp"
 
-#include "base/lasting_store.hpp"
 #include "network/ballast.hpp"
+#include "network/guest_drive.hpp"
+#include "network/guest_twins.hpp"
 #include "storage/little_endian.hpp"
 
 #include <array>
@@ -17,96 +18,7 @@ using storage::layout_writer;
 using storage::shard_record;
 using storage::shard_store;
 
-constexpr std::string_view meta_key = "m";
-constexpr char ticket_prefix = 't';
-constexpr char owner_prefix = 'o';
-constexpr char deletion_prefix = 'd';
-constexpr char roster_prefix = 'r';
-constexpr char sibling_prefix = 's';
-constexpr uint16_t rows_version = 1;
 constexpr size_t page = 4096;
-
-std::string tickets_path(const std::string& folder) {
-  return join_path(folder, "tickets");
-}
-
-std::string shard_prefix(const shard_key& shard) {
-  std::string key{ticket_prefix};
-  key += shard.pack.text();
-  key += static_cast<char>(shard.index);
-  return key;
-}
-std::string ticket_key(const shard_key& shard, const vault_id& owner) {
-  return shard_prefix(shard).append(owner.text());
-}
-std::string pack_prefix(const vault_id& owner, const pack_id& pack) {
-  std::string key{owner_prefix};
-  return key.append(owner.text()).append(pack.text());
-}
-std::string owner_key(const vault_id& owner, const shard_key& shard) {
-  return pack_prefix(owner, shard.pack) + static_cast<char>(shard.index);
-}
-std::string deletion_key(const vault_id& owner, const pack_id& pack) {
-  std::string key{deletion_prefix};
-  return key.append(owner.text()).append(pack.text());
-}
-
-std::string roster_key(const vault_id& owner) {
-  std::string key{roster_prefix};
-  return key.append(owner.text());
-}
-std::string siblings_prefix(const vault_id& owner, const pack_id& pack) {
-  std::string key{sibling_prefix};
-  return key.append(owner.text()).append(pack.text());
-}
-std::string sibling_key(const ticket& of) {
-  return siblings_prefix(of.owner, of.shard.pack) + static_cast<char>(of.shard.index);
-}
-
-/// A signed word, and when it came.
-std::string encode_row(clock::wall_time at, byte_view word) {
-  std::vector<std::byte> image(sizeof(int64_t) + word.size());
-  layout_writer{image}.put(static_cast<int64_t>(at.time_since_epoch().count())).put(word);
-  return std::string{as_text(image)};
-}
-
-std::pair<clock::wall_time, byte_view> split_row(std::string_view value) {
-  layout_reader reader{as_view(value)};
-  auto at = clock::wall_time{std::chrono::nanoseconds{reader.get<int64_t>()}};
-  return {at, reader.take(reader.left())};
-}
-
-result<kept_guest> read_kept(std::string_view value) {
-  auto corrupt = [] {
-    return fail(errc::store_corrupt, "read the row of a ticket");
-  };
-  if (value.size() < sizeof(int64_t))
-    return corrupt();
-  auto [at, word] = split_row(value);
-  auto by = read_ticket(word);
-  if (!by)
-    return by.error().code() == errc::format_newer ? fail(by.error()) : corrupt();
-  return kept_guest{std::move(*by), at};
-}
-
-/// A deletion, and since when it is remembered.
-result<std::pair<deletion, clock::wall_time>> read_remembered(std::string_view value) {
-  if (value.size() < sizeof(int64_t))
-    return fail(errc::store_corrupt, "read the row of a deletion");
-  auto [at, word] = split_row(value);
-  auto what = read_deletion(word);
-  if (!what)
-    return fail(what.error());
-  return std::pair{std::move(*what), at};
-}
-
-shard_key shard_of_ticket_key(std::string_view key) {
-  layout_reader reader{as_view(key.substr(1))};
-  shard_key shard;
-  shard.pack = reader.get_id<pack_id>();
-  shard.index = reader.get<uint8_t>();
-  return shard;
-}
 
 bool same(byte_view a, byte_view b) {
   return std::ranges::equal(a, b);
@@ -144,127 +56,6 @@ private:
   std::optional<shard_key> last_;
 };
 
-/// The guests of one drive.
-struct guest_drive {
-  std::unique_ptr<shard_store> shards;
-  std::unique_ptr<lasting_store> rows;
-
-  [[nodiscard]] result<void> write(const write_batch& changes) const;
-  [[nodiscard]] result<std::optional<kept_guest>> find(const shard_key& shard, const vault_id& owner) const;
-  [[nodiscard]] result<std::optional<std::pair<deletion, clock::wall_time>>> find_deletion(const vault_id& owner,
-                                                                                           const pack_id& pack) const;
-  [[nodiscard]] result<bool> has_tickets(const shard_key& shard) const;
-  [[nodiscard]] result<std::vector<ticket>> siblings(const vault_id& owner, const pack_id& pack) const;
-  [[nodiscard]] result<void> drop_shard(const shard_key& shard) const;
-};
-
-/// Synced. A sync that fails is never tried again: the drive takes no more writes.
-result<void> guest_drive::write(const write_batch& changes) const {
-  constexpr auto attempted = "write tickets";
-  if (shards->state() == storage::drive_state::failed)
-    return fail(errc::drive_failed, attempted, shards->folder());
-  if (!rows->writable())
-    if (auto opened = rows->reopen(); !opened)
-      return fail(opened.error().within(attempted, shards->folder()));
-  auto written = rows->write(changes, durability::synced);
-  if (written)
-    return {};
-  auto code = written.error().code();
-  if (!disk_refuses(code) && code != errc::not_found)
-    (void) shards->set_state(storage::drive_state::failed);
-  return fail(written.error().as(disk_refuses(code) ? code : errc::drive_failed, attempted, shards->folder()));
-}
-
-result<std::optional<kept_guest>> guest_drive::find(const shard_key& shard, const vault_id& owner) const {
-  auto row = rows->get(ticket_key(shard, owner));
-  if (!row)
-    return fail(row.error().within("look for a ticket", shards->folder()));
-  if (!*row)
-    return std::nullopt;
-  auto kept = read_kept(**row);
-  if (!kept)
-    return fail(kept.error());
-  return std::move(*kept);
-}
-
-result<std::optional<std::pair<deletion, clock::wall_time>>> guest_drive::find_deletion(const vault_id& owner, const pack_id& pack) const {
-  auto row = rows->get(deletion_key(owner, pack));
-  if (!row)
-    return fail(row.error().within("look for a deletion", shards->folder()));
-  if (!*row)
-    return std::nullopt;
-  auto read = read_remembered(**row);
-  if (!read)
-    return fail(read.error());
-  return std::move(*read);
-}
-
-result<bool> guest_drive::has_tickets(const shard_key& shard) const {
-  auto prefix = shard_prefix(shard);
-  bool found = false;
-  auto scanned = rows->scan(prefix, prefix_end(prefix), [&](std::string_view, std::string_view) {
-    found = true;
-    return false;
-  });
-  if (!scanned)
-    return fail(scanned.error());
-  return found;
-}
-
-result<std::vector<ticket>> guest_drive::siblings(const vault_id& owner, const pack_id& pack) const {
-  std::vector<ticket> found;
-  auto prefix = siblings_prefix(owner, pack);
-  auto scanned = rows->scan(prefix, prefix_end(prefix), [&](std::string_view, std::string_view value) {
-    // One that can not be read is told anew.
-    if (auto read = read_ticket(as_view(value)))
-      found.push_back(std::move(*read));
-    return true;
-  });
-  if (!scanned)
-    return fail(scanned.error().within("look for tickets of other nodes", shards->folder()));
-  return found;
-}
-
-/// Unless somebody else has a ticket for it.
-result<void> guest_drive::drop_shard(const shard_key& shard) const {
-  auto needed = has_tickets(shard);
-  if (!needed)
-    return fail(needed.error());
-  return *needed ? result<void>{} : shards->remove(std::span{&shard, 1});
-}
-
-result<std::unique_ptr<lasting_store>> open_rows(const environment& env, const shard_store& shards) {
-  constexpr auto attempted = "open tickets";
-  ordered_store_options options;
-  options.folder = tickets_path(shards.folder());
-  options.create_if_missing = false;
-  options.or_read_only = true;
-  auto corrupt = [&] {
-    return fail(errc::store_corrupt, attempted, shards.folder());
-  };
-  auto first = shards.list(std::nullopt, 1);
-  if (!first)
-    return fail(first.error());
-  auto opened = lasting_store::open(env.stores, options);
-  if (!opened && opened.error().code() == errc::not_found) {
-    // Without tickets everything would look like a leftover.
-    if (!first->empty())
-      return corrupt();
-    options.create_if_missing = true;
-    opened = lasting_store::open(env.stores, options);
-  }
-  if (!opened)
-    return fail(opened.error().within(attempted, shards.folder()));
-  auto meta = (*opened)->get(meta_key);
-  if (!meta)
-    return fail(meta.error().within(attempted, shards.folder()));
-  if (*meta ? (*meta)->size() != sizeof(uint16_t) : !first->empty())
-    return corrupt();
-  if (*meta && load_le<uint16_t>(as_view(**meta)) != rows_version)
-    return fail(errc::format_newer, attempted, shards.folder());
-  return opened;
-}
-
 } // namespace
 
 struct guest_store::impl {
@@ -299,6 +90,8 @@ struct guest_store::impl {
   result<void> begin_rows(const guest_drive& drive) const;
   result<void> be_sure();
   result<void> count_all();
+  bool settle_twins();
+  result<void> settle_twin(const std::string& key, std::vector<size_t> at);
   result<void> compare(const guest_drive& drive, usage_map& into) const;
   result<void> count_deletions(usage_map& into) const;
   result<void> write(const guest_drive& drive, const write_batch& changes);
@@ -453,7 +246,7 @@ result<void> guest_store::impl::load(const guest_store_options& options) {
     if (!loaded)
       options.left_out(folder, loaded.error());
   }
-  auto counted = count_deletions(usages);
+  auto counted = settle_twins() ? count_all() : count_deletions(usages);
   if (counted)
     (void) aside->settle(used_by_all());
   return counted;
@@ -489,6 +282,7 @@ result<void> guest_store::impl::be_sure() {
     if (drive.shards->state() != storage::drive_state::failed && !drive.rows->writable())
       if (auto opened = drive.rows->reopen(); !opened)
         return opened;
+  (void) settle_twins();
   auto counted = count_all();
   is_unsure = !counted;
   return counted;
@@ -503,6 +297,56 @@ result<void> guest_store::impl::begin_rows(const guest_drive& drive) const {
   first.put(meta_key, as_text(version));
   auto written = drive.write(first);
   return written || may_go_elsewhere(written.error().code()) ? result<void>{} : written;
+}
+
+// -- kept twice ----------------------------------------------------------------------
+
+/// Whether there were any shards that two drives keep for the same owner.
+bool guest_store::impl::settle_twins() {
+  uint64_t twins = 0;
+  auto looked = drives.size() < 2 ? result<void>{} : find_twins(drives, [&](const std::string& key, const std::vector<size_t>& at) {
+    ++twins;
+    return settle_twin(key, at);
+  });
+  if (!looked)
+    tell(looked.error().message(), {}, twins);
+  else if (twins > 0)
+    tell("Shards for others were on two drives, of which one is enough.", {}, twins);
+  return twins > 0;
+}
+
+/// One that is whole stays, where one is, and the latest ticket. What can not be removed is tried again with the next look.
+result<void> guest_store::impl::settle_twin(const std::string& key, std::vector<size_t> at) {
+  std::erase_if(at, [&](size_t number) { return drives[number].shards->state() != storage::drive_state::ok; });
+  if (at.size() < 2)
+    return {};
+  std::vector<kept_guest> kept;
+  for (auto number : at) {
+    auto row = drives[number].rows->get(key);
+    if (!row || !*row)
+      return row ? result<void>{} : fail(row.error());
+    auto read = read_kept(**row);
+    if (!read)
+      return fail(read.error());
+    kept.push_back(std::move(*read));
+  }
+  auto latest = *std::ranges::max_element(kept, {}, [](const kept_guest& one) { return one.by.number; });
+  const auto& shard = latest.by.shard;
+  auto whole = std::ranges::find_if(at, [&](size_t number) { return drives[number].shards->check_deep(shard).has_value(); });
+  auto stays = whole == at.end() ? at.front() : *whole;
+  if (auto put = put_row(drives[stays], latest.by, latest.stored); !put)
+    return put;
+  for (auto number : at) {
+    if (number == stays)
+      continue;
+    write_batch changes;
+    changes.erase(key);
+    changes.erase(owner_key(latest.by.owner, shard));
+    if (auto erased = write(drives[number], changes); !erased)
+      return erased;
+    (void) drives[number].drop_shard(shard); // Or with the next start.
+  }
+  return {};
 }
 
 /// Tickets and shards, both in order.
@@ -587,18 +431,21 @@ result<void> guest_store::impl::count_deletions(usage_map& into) const {
 // -- storing -------------------------------------------------------------------------
 
 result<std::optional<guest_store::impl::held_guest>> guest_store::impl::find(const shard_key& shard, const vault_id& owner) const {
-  // A drive that can not be read hides only what is on it.
+  // A drive that can not be read hides only what is on it, and one that works may have it, too.
   std::optional<error> failure;
+  std::optional<held_guest> found;
   for (size_t i = 0; i < drives.size(); ++i) {
     auto kept = drives[i].find(shard, owner);
     if (!kept)
       failure = kept.error();
-    else if (*kept)
+    else if (*kept && drives[i].shards->state() != storage::drive_state::failed)
       return held_guest{i, std::move(**kept)};
+    else if (*kept && !found)
+      found = held_guest{i, std::move(**kept)};
   }
-  if (failure)
+  if (!found && failure)
     return fail(*failure);
-  return std::nullopt;
+  return found;
 }
 
 result<std::optional<deletion>> guest_store::impl::last_deletion(const vault_id& owner, const pack_id& pack) const {

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "datamesh/base/environment.hpp"
+#include "network/kept_guest.hpp"
 #include "network/shard_intake.hpp"
 
 #include <functional>
@@ -51,12 +52,6 @@ struct guest_usage {
   uint64_t bytes = 0;     ///< What he is charged for both.
 
   friend bool operator==(const guest_usage&, const guest_usage&) = default;
-};
-
-/// A shard that is here, durably.
-struct kept_guest {
-  ticket by;
-  clock::wall_time stored;
 };
 
 class guest_store {

@@ -328,10 +328,10 @@ TEST_CASE("who is not the operator sees the rule and sets none, and sets nothing
 TEST_CASE("room is set aside over a connection", "[connect]") {
   served_house h;
   auto node = h.connect();
-  CHECK(must(node->reserved()) == 0);
+  CHECK(must(node->reserved()).bytes == 0);
   must(node->reserve(1000));
-  CHECK(must(node->reserved()) == 1000);
-  CHECK(must(h.inner.node().reserved()) == 1000);
+  CHECK(must(node->reserved()).bytes == 1000);
+  CHECK(must(h.inner.node().reserved()).bytes == 1000);
   CHECK(code_of(node->allow(vault_id::from(as_view("an owner of a vault somewhere.. ")), 1001)) == errc::capacity_exceeded);
   CHECK(code_of(node->reserve(UINT64_MAX)) == errc::no_space);
 }

@@ -1,6 +1,7 @@
 #include "network/guest_store.hpp"
 
 #include "storage/drive_marker.hpp"
+#include "storage/shard_store.hpp"
 #include "tests/libdatamesh/network/guest_fixture.hpp"
 #include "tests/libdatamesh/storage/seed.hpp"
 
@@ -393,6 +394,72 @@ TEST_CASE("a drive that is full or gone is passed over, and what is on it is mis
   REQUIRE(test.store(pack[2]));
   CHECK(test.is_whole(pack[2], test.by(pack[2])));
   CHECK(test.guests().usage(test.owner.owner) == used(3, 0, 3 * charge_of(large_guest)));
+}
+
+TEST_CASE("of a shard that two drives keep for an owner one that is whole stays, by the latest ticket", "[guest_store]") {
+  auto rotten = GENERATE(as<size_t>{}, 0, 1, 2); // 2: none is.
+  auto later = GENERATE(as<size_t>{}, 0, 1);
+  store_test test{2};
+  auto pack = make_pack(test.random, large_guest);
+  auto both = test.house.options.folders;
+  for (size_t i = 0; i < 2; ++i) {
+    test.house.options.folders = {both[i]}; // The other drive is away.
+    REQUIRE(test.house.open());
+    REQUIRE(test.store(pack[0], i == later ? 2 : 1));
+    REQUIRE(test.store(pack[1 + i])); // This one is nowhere else.
+    if (i == rotten)
+      REQUIRE(test.house.disk->flip_bit(storage::shard_path(both[i], key_of(pack[0])), (4096 + 17) * 8));
+  }
+  test.house.options.folders = both;
+  REQUIRE(test.house.open());
+  CHECK(test.guests().usage(test.owner.owner) == used(3, 0, 3 * charge_of(large_guest)));
+  CHECK(test.is_whole(pack[0], test.by(pack[0], 2)));
+  CHECK(refusal(test.guests().renew(test.by(pack[0], 1))) == errc::conflict);
+  CHECK(test.guests().renew(test.by(pack[0], 2)).value());
+  CHECK(test.guests().shards_in(both[0]).value() + test.guests().shards_in(both[1]).value() == 3);
+  CHECK(test.is_whole(pack[1], test.by(pack[1])));
+  CHECK(test.is_whole(pack[2], test.by(pack[2])));
+}
+
+TEST_CASE("of two owners' shard each keeps his own, on whatever drive it is", "[guest_store]") {
+  store_test test{2};
+  auto pack = make_pack(test.random, small_guest);
+  auto both = test.house.options.folders;
+  auto others = test.other.ticket_for(pack[0], 1, test.house.later());
+  test.house.options.folders = {both[0]};
+  REQUIRE(test.house.open());
+  REQUIRE(test.store(pack[0]));
+  REQUIRE(test.guests().store(guest_of(pack[0], others), plenty));
+  test.house.options.folders = {both[1]};
+  REQUIRE(test.house.open());
+  REQUIRE(test.store(pack[0]));
+  test.house.options.folders = both;
+  for (auto opened : {1, 2}) {
+    INFO(opened);
+    REQUIRE(test.house.open());
+    CHECK(test.guests().usage(test.owner.owner).shards == 1);
+    CHECK(test.guests().usage(test.other.owner).shards == 1);
+    CHECK(test.is_whole(pack[0], test.by(pack[0])));
+    CHECK(test.is_whole(pack[0], others));
+  }
+}
+
+TEST_CASE("what a drive in service keeps is read, and not what one that failed does", "[guest_store]") {
+  store_test test{2};
+  auto pack = make_pack(test.random, large_guest);
+  auto both = test.house.options.folders;
+  for (const auto& folder : both) {
+    test.house.options.folders = {folder};
+    REQUIRE(test.house.open());
+    REQUIRE(test.store(pack[0]));
+  }
+  REQUIRE(test.house.disk->flip_bit(storage::shard_path(both[0], key_of(pack[0])), (4096 + 17) * 8));
+  storage::shard_store_options first;
+  first.folder = both[0];
+  REQUIRE(storage::shard_store::open(test.house.env, first).value()->set_state(storage::drive_state::failed));
+  test.house.options.folders = both;
+  REQUIRE(test.house.open());
+  CHECK(test.is_whole(pack[0], test.by(pack[0])));
 }
 
 TEST_CASE("shards whose tickets are gone are left alone", "[guest_store]") {
