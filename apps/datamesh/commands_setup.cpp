@@ -249,7 +249,8 @@ outcome<int> run_node_init(session& s) {
   auto& out = s.out;
   out.print("Home      {}", printable((*n)->home()));
   out.print("Drives    {}", drives.size());
-  out.print("Reserved  {}", reserved->bytes > 0 ? out.size(reserved->bytes) + " for owners on other nodes, together" : "nothing: grants know no limit");
+  out.print("Reserved  {}",
+            reserved->bytes > 0 ? out.size(reserved->bytes) + " for owners on other nodes, together" : "nothing: grants know no limit");
   out.print("Next:");
   out.print("  datamesh invite accept FILE --listen ADDRESS, or datamesh preset use NAME");
   out.print("  datamesh node start");
