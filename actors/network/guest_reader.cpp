@@ -1,8 +1,13 @@
 #include "network/guest_reader.hpp"
 
+#include "network/guest_ranges.hpp"
+
 namespace datamesh::network {
 
 namespace {
+
+/// Tickets that are read to compare what one request asks for; ranges behind these count as other ones.
+constexpr size_t compared_at_once = 8192;
 
 struct reader_state {
   static inline constexpr const char* name = "guest-reader";
@@ -62,6 +67,16 @@ result<found> read(const guest_store& from, const list_shards& what) {
   for (const auto& one : std::span{*tickets}.first(std::min<size_t>(tickets->size(), what.limit)))
     listed.tickets.push_back(one.raw);
   return found{std::move(listed), {}};
+}
+
+result<found> read(const guest_store& from, const compare_shards& what) {
+  auto kept = digest_ranges(from, what.owner, {what.bits, what.first}, what.digests.size(), compared_at_once);
+  if (!kept)
+    return fail(kept.error());
+  shards_compared compared;
+  for (size_t i = 0; i < what.digests.size(); ++i)
+    compared.same.push_back((*kept)[i] == what.digests[i]);
+  return found{std::move(compared), {}};
 }
 
 template <class Other>

@@ -353,6 +353,36 @@ caf::result<v1::ListedAtPeer> list(const remote_maker& make, const v1::ListAtPee
   return promise;
 }
 
+caf::result<v1::ComparedAtPeer> compare(const remote_maker& make, const v1::CompareAtPeer& request) {
+  constexpr auto attempted = "compare with what a node keeps";
+  auto whom = make(request);
+  if (!whom)
+    return to_caf(whom.error());
+  if (request.owner().size() != vault_id::size)
+    return to_caf(error{errc::invalid_argument, attempted, "in nobody's name"});
+  compare_shards what{vault_id::from(as_view(request.owner())), request.bits(), request.first(), {}};
+  for (const auto& one : request.digest()) {
+    if (one.size() != digest::size)
+      return to_caf(error{errc::invalid_argument, attempted, "a digest has 32 bytes"});
+    what.digests.push_back(digest::from(as_view(one)));
+  }
+  auto promise = make.self->make_response_promise<caf::typed_response_promise<v1::ComparedAtPeer>>();
+  kept_promise<v1::ComparedAtPeer> kept{promise, attempted};
+  auto count = what.digests.size();
+  whom->ask<shards_compared>(
+      std::move(what), {},
+      [kept, count](const shards_compared& compared, const bytes&) mutable {
+        if (compared.same.size() != count)
+          return kept.deliver(to_caf(error{errc::protocol_violated, attempted, "it answers for other ranges"}));
+        v1::ComparedAtPeer answer;
+        for (auto same : compared.same)
+          answer.add_same(same);
+        kept.deliver(std::move(answer));
+      },
+      failing(kept));
+  return promise;
+}
+
 caf::result<v1::RoomOfPeer> room(const remote_maker& make, const v1::RoomAtPeer& request) {
   constexpr auto attempted = "ask a node for its room";
   auto whom = make(request);
@@ -400,6 +430,7 @@ remote_shards_actor::behavior_type asking(remote_pointer self, const link_actor&
       [=](const v1::ListAtPeer& request) { return list(make, request); },
       [=](const v1::RoomAtPeer& request) { return room(make, request); },
       [=](const v1::GiveRoster& request) { return give(make, request); },
+      [=](const v1::CompareAtPeer& request) { return compare(make, request); },
   };
 }
 

@@ -23,7 +23,7 @@ using remote_shards_actor = caf::typed_actor<
     // One block and its way to the pack id; nothing else has to be known.
     caf::replies_to<v1::ProveAtPeer>::with<v1::Done, bytes>, caf::replies_to<v1::DeleteAtPeer>::with<v1::DeletedAtPeer>,
     caf::replies_to<v1::ListAtPeer>::with<v1::ListedAtPeer>, caf::replies_to<v1::RoomAtPeer>::with<v1::RoomOfPeer>,
-    caf::replies_to<v1::GiveRoster>::with<v1::Done>>;
+    caf::replies_to<v1::GiveRoster>::with<v1::Done>, caf::replies_to<v1::CompareAtPeer>::with<v1::ComparedAtPeer>>;
 
 [[nodiscard]] remote_shards_actor spawn_remote_shards(caf::actor_system& sys, link_actor links, const network_id& mesh);
 

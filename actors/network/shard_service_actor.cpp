@@ -15,6 +15,7 @@ using service_core = shard_service_actor::extend<caf::reacts_to<v1::ShardWake>>;
 using answer_promise = storage::kept_promise<v1::PeerAnswer, bytes>;
 
 constexpr auto attempted = "keep a shard for another";
+constexpr auto not_on_roster = "it is not on the owner's roster";
 constexpr auto wake_every = std::chrono::seconds{10};
 constexpr auto closing_max = std::chrono::minutes{1};
 constexpr auto expiring_max = std::chrono::minutes{10};
@@ -52,12 +53,14 @@ private:
   [[nodiscard]] served on(const asker& by, const end_upload& what, const v1::PeerRequest&, const bytes&);
   [[nodiscard]] served on(const asker& by, const delete_pack& what, const v1::PeerRequest&, const bytes&);
   [[nodiscard]] served on(const asker& by, const list_shards& what, const v1::PeerRequest& request, const bytes&);
+  [[nodiscard]] served on(const asker& by, const compare_shards& what, const v1::PeerRequest& request, const bytes&);
   [[nodiscard]] served on(const asker& by, const find_room& what, const v1::PeerRequest&, const bytes&);
   [[nodiscard]] served on(const asker& by, const keep_roster& what, const v1::PeerRequest&, const bytes&);
   template <class Read>
   [[nodiscard]] served on(const asker& by, const Read& what, const v1::PeerRequest& request, const bytes&);
 
   [[nodiscard]] result<permit> check_permit(const asker& by, const bytes& raw) const;
+  [[nodiscard]] bool is_sibling(const peer_id& peer, const vault_id& owner) const;
   [[nodiscard]] bool may_ask(const peer_id& peer);
   [[nodiscard]] uint64_t room_of(const vault_id& owner) const;
   [[nodiscard]] result<void> begin(const peer_id& from, uint64_t upload, const ticket& by, const storage::shard_header& header);
@@ -117,7 +120,7 @@ shard_service::shard_service(service_pointer self, const shard_service_parts& pa
   for (size_t i = 0; i < std::max<size_t>(parts.readers, 1); ++i)
     readers_.push_back(spawn_guest_reader(sys, guests_, parts.place));
   if (parts.access)
-    siblings_ = spawn_siblings(sys, {env_, guests_, keeper_, parts.access, board_, parts.tell, parts.place});
+    siblings_ = spawn_siblings(sys, {env_, guests_, keeper_, parts.access, board_, parts.tell, parts.place, parts.ranges});
   wake();
 }
 
@@ -342,10 +345,19 @@ served shard_service::on(const asker& by, const list_shards& what, const v1::Pee
   if (what.owner.is_zero()) {
     if (auto shown = check_permit(by, what.permit); !shown)
       return to_caf(shown.error());
-  } else if (auto known = guests_->roster_of(what.owner); !known || !known->names(by.peer)) {
-    return refuse(errc::permission_denied, "it is not on the owner's roster");
+  } else if (!is_sibling(by.peer, what.owner)) {
+    return refuse(errc::permission_denied, not_on_roster);
   }
   return read(by, request);
+}
+
+served shard_service::on(const asker& by, const compare_shards& what, const v1::PeerRequest& request, const bytes&) {
+  return is_sibling(by.peer, what.owner) ? read(by, request) : refuse(errc::permission_denied, not_on_roster);
+}
+
+bool shard_service::is_sibling(const peer_id& peer, const vault_id& owner) const {
+  auto known = guests_->roster_of(owner);
+  return known && known->names(peer);
 }
 
 /// From whomever it comes: the owner signed it, and has something here or may have.

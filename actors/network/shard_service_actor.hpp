@@ -45,6 +45,7 @@ struct shard_service_parts {
   std::shared_ptr<sibling_board> board = nullptr;
   std::function<void(severity, std::string, std::optional<errc>)> tell = nullptr;
   std::shared_ptr<storage::workplace> place = nullptr;
+  range_plan ranges{};
 };
 
 [[nodiscard]] shard_service_actor spawn_shard_service(caf::actor_system& sys, const shard_service_parts& parts);

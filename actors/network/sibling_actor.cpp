@@ -1,5 +1,6 @@
 #include "network/sibling_actor.hpp"
 
+#include "network/guest_ranges.hpp"
 #include "network/peer_watch.hpp"
 #include "network/sibling_losses.hpp"
 #include "storage/ask.hpp"
@@ -27,8 +28,6 @@ constexpr auto grace = seconds{5};
 /// A shard is sent in some thirty requests, four at a time.
 constexpr auto stored_in = 20 * node_answers_in;
 constexpr auto kept_in = std::chrono::minutes{1};
-/// Own shards that are compared with those of the others at once.
-constexpr size_t window = 128;
 constexpr auto paced_at = std::chrono::milliseconds{100};
 
 template <class Request>
@@ -54,6 +53,7 @@ struct sibling_plan {
   clock::wall_time::duration pause = sibling_round_again;
   /// Losses that were left to other nodes, and in how many rounds one after the other.
   std::map<shard_key, size_t> left{};
+  range_memory ranges{};
 };
 
 /// What a round for one owner did.
@@ -65,6 +65,7 @@ struct round_tally {
   uint64_t not_now = 0; ///< Losses that this node could not make up for, though it was its turn.
   std::optional<error> why;
   std::map<shard_key, size_t> left; ///< As in `sibling_plan`.
+  std::set<peer_id> silent;         ///< Nodes that left a request unanswered: they are not asked again in this round.
 };
 
 class siblings {
@@ -95,7 +96,8 @@ public:
       auto& plan = plans_[one.owner];
       if (plan.number != one.number) {
         parts_.board->no_longer_stuck(one.owner);
-        plan = {one.number, now + siblings_awaited, {one.nodes.begin(), one.nodes.end()}, {}, sibling_round_again, std::move(plan.left)};
+        plan = {one.number, now + siblings_awaited, {one.nodes.begin(), one.nodes.end()}, {}, sibling_round_again, std::move(plan.left),
+                {}};
       }
       plan.missed.erase(way_->self);
       // A clock that was put back does not stop it.
@@ -147,15 +149,22 @@ private:
 
   void round(const roster& of, sibling_plan& plan) {
     round_tally tally;
-    std::optional<shard_key> after;
-    while (!parts_.board->stopped()) {
-      auto mine = parts_.guests->list(of.owner, after, window);
-      if (!mine)
-        return say(severity::warning, mine.error());
-      if (mine->empty())
+    plan.ranges.fit(parts_.guests->usage(of.owner).shards, parts_.ranges.shards);
+    for (uint32_t first = 0; first < plan.ranges.count(); first += ranges_at_once) {
+      auto due = find_due(of, first, tally, plan);
+      if (!due)
+        return say(severity::warning, due.error());
+      for (const auto& range : *due) {
+        if (parts_.board->stopped())
+          break;
+        auto mine = list_range(*parts_.guests, of.owner, range);
+        if (!mine)
+          return say(severity::warning, mine.error());
+        if (!mine->empty())
+          look_at(of, range, *mine, tally, plan);
+      }
+      if (parts_.board->stopped())
         break;
-      look_at(of, after, *mine, tally, plan);
-      after = mine->back().shard;
     }
     plan.pause = tally.awaited ? std::min<clock::wall_time::duration>(2 * plan.pause, sibling_round_max) : sibling_round_again;
     if (how_ == hosting::draining)
@@ -200,28 +209,105 @@ private:
     parts_.tell(how, what.message(), what.code());
   }
 
-  void look_at(const roster& of, const std::optional<shard_key>& after, const std::vector<ticket>& mine, round_tally& tally,
-               sibling_plan& plan) {
+  /// Of the ranges from *first* on those that are to be listed: where something has changed since they were settled, at a node
+  /// that answers, and some by chance, for who is not asked to show anything can say that it has all.
+  [[nodiscard]] result<std::vector<pack_range>> find_due(const roster& of, uint32_t first, round_tally& tally, sibling_plan& plan) {
+    auto bits = plan.ranges.bits();
+    auto count = std::min<size_t>(ranges_at_once, plan.ranges.count() - first);
+    auto mine = digest_ranges(*parts_.guests, of.owner, {bits, first}, count, SIZE_MAX);
+    if (!mine)
+      return fail(mine.error());
+    std::vector<bool> due(count);
+    for (size_t i = 0; i < count; ++i) {
+      auto known = plan.ranges.find(first + static_cast<uint32_t>(i));
+      due[i] = how_ == hosting::draining || known == nullptr || known->mine != (*mine)[i] || is_drawn(plan.ranges.count());
+    }
+    for (const auto& node : of.nodes)
+      if (node != way_->self && !parts_.board->stopped() && std::ranges::find(due, false) != due.end())
+        compare(of, node, first, due, tally, plan);
+    std::vector<pack_range> ranges;
+    for (size_t i = 0; i < count; ++i)
+      if (due[i])
+        ranges.push_back({bits, first + static_cast<uint32_t>(i)});
+    return ranges;
+  }
+
+  [[nodiscard]] bool is_drawn(uint64_t ranges) {
+    std::array<std::byte, 8> chance{};
+    auto anyway = parts_.ranges.listed_anyway;
+    return ranges <= anyway || !parts_.env.random->fill(chance) || std::bit_cast<uint64_t>(chance) % ranges < anyway;
+  }
+
+  /// Marks the ranges of which the node keeps something else than when they were settled.
+  void compare(const roster& of, const peer_id& node, uint32_t first, std::vector<bool>& due, round_tally& tally, sibling_plan& plan) {
+    auto request = request_to<v1::CompareAtPeer>(node);
+    request.set_owner(std::string{of.owner.text()});
+    request.set_bits(plan.ranges.bits());
+    request.set_first(first);
+    auto known_of = [&](size_t i) -> const digest* {
+      auto range = plan.ranges.find(first + static_cast<uint32_t>(i));
+      if (range == nullptr || !range->others.contains(node))
+        return nullptr;
+      return &range->others.at(node);
+    };
+    for (size_t i = 0; i < due.size(); ++i) {
+      auto known = known_of(i);
+      request.add_digest(std::string{(known != nullptr ? *known : digest{}).text()});
+    }
+    auto said = result<v1::ComparedAtPeer>{fail(errc::unavailable, "compare with what a node keeps")};
+    if (!tally.silent.contains(node)) {
+      storage::asker self{sys_, parts_.place};
+      said = ask<v1::ComparedAtPeer>(self.ptr(), way_->shards, node_answers_in + grace, std::move(request));
+    }
+    if (!said)
+      note_silence(node, said.error().code(), tally);
+    // Who says something else may not know the question, or the owner.
+    auto is_silent = tally.silent.contains(node);
+    auto is_awaited = is_silent && miss(of, node, tally, plan);
+    for (size_t i = 0; i < due.size(); ++i) {
+      // One that is awaited may have all that it had, and without one that was not there before nothing is new.
+      auto is_same = said ? said->same(static_cast<int>(i)) : is_silent && (is_awaited || known_of(i) == nullptr);
+      due[i] = due[i] || !is_same;
+    }
+  }
+
+  void note_silence(const peer_id& node, errc why, round_tally& tally) const {
+    if (why == errc::timed_out || !parts_.access->is_linked(node))
+      tally.silent.insert(node);
+  }
+
+  /// Of a node that did not answer, whether it may yet: who did not for so long either has lost what he had.
+  bool miss(const roster& of, const peer_id& node, round_tally& tally, sibling_plan& plan) const {
+    plan.missed.insert(node);
+    auto is_awaited = parts_.env.clock->wall() - known_.at(node).heard < of.patience;
+    tally.awaited |= is_awaited;
+    return is_awaited;
+  }
+
+  void look_at(const roster& of, const pack_range& range, const std::vector<ticket>& mine, round_tally& tally, sibling_plan& plan) {
+    plan.ranges.forget(range.number);
     sibling_view seen;
     seen.self = way_->self;
     seen.mine = mine;
     seen.now = parts_.env.clock->wall();
+    range_memory::settled_range found{digest_of(mine), {}};
     for (const auto& node : of.nodes) {
       if (node == way_->self)
         continue;
-      auto listed = list_of(of, node, after, mine.back().shard.pack);
-      // Who answers neither now nor did for so long has lost what he had.
+      auto listed = tally.silent.contains(node) ? result<std::vector<ticket>>{fail(errc::unavailable, "list what a node keeps")}
+                                                : list_of(of, node, range);
       if (listed) {
+        found.others.emplace(node, digest_of(*listed));
         seen.listed[node] = std::move(*listed);
       } else {
-        plan.missed.insert(node);
-        tally.awaited |= seen.now - known_.at(node).heard < of.patience;
+        note_silence(node, listed.error().code(), tally);
+        (void) miss(of, node, tally, plan);
       }
     }
     if (parts_.board->stopped())
       return;
     remember(seen);
-    challenge(seen);
+    auto all_shown = challenge(seen);
     if (how_ == hosting::draining)
       return hand_over(seen, tally);
     if (tally.awaited)
@@ -231,7 +317,10 @@ private:
       if (packs.insert(one.shard.pack).second)
         if (auto known = parts_.guests->siblings(of.owner, one.shard.pack))
           seen.remembered.insert(seen.remembered.end(), known->begin(), known->end());
-    for (const auto& loss : find_losses(seen)) {
+    auto losses = find_losses(seen);
+    if (all_shown && losses.empty())
+      plan.ranges.settle(range.number, std::move(found));
+    for (const auto& loss : losses) {
       if (parts_.board->stopped())
         return;
       // Who is before it may not know of the loss: he came to the pack after it. He is waited for a round.
@@ -249,10 +338,11 @@ private:
     }
   }
 
-  /// What it keeps of the owner's packs behind *after*, up to *last*.
-  [[nodiscard]] result<std::vector<ticket>> list_of(const roster& of, const peer_id& node, const std::optional<shard_key>& after,
-                                                    const pack_id& last) {
+  /// What it keeps of the owner's packs.
+  [[nodiscard]] result<std::vector<ticket>> list_of(const roster& of, const peer_id& node, const pack_range& range) {
     std::vector<ticket> all;
+    auto after = before(range);
+    auto last = last_of(range);
     auto given = false;
     auto request = request_to<v1::ListAtPeer>(node);
     request.set_owner(std::string{of.owner.text()});
@@ -315,8 +405,9 @@ private:
     return shown ? result<void>{} : fail(shown.error());
   }
 
-  /// Each has to show a block of what it says that it keeps. A shard of which it can not does not count.
-  void challenge(sibling_view& seen) {
+  /// Each has to show a block of what it says that it keeps. A shard of which it can not does not count. False where one did not.
+  bool challenge(sibling_view& seen) {
+    auto all_shown = true;
     for (auto& [node, tickets] : seen.listed) {
       std::array<std::byte, 8> chance{};
       if (tickets.empty() || parts_.board->stopped() || !parts_.env.random->fill(chance))
@@ -326,10 +417,12 @@ private:
       auto shown = prove(node, *which, number >> 32);
       if (shown)
         continue;
+      all_shown = false;
       auto code = shown.error().code();
       if (code == errc::shard_missing || code == errc::shard_damaged || code == errc::peer_lies)
         tickets.erase(which);
     }
+    return all_shown;
   }
 
   // -- a node that is drained -----------------------------------------------------------------------

@@ -10,6 +10,7 @@
 #include "datamesh/mesh.hpp"
 #include "network/guest_keeper.hpp"
 #include "network/peer_access.hpp"
+#include "network/range_memory.hpp"
 
 #include <condition_variable>
 
@@ -105,6 +106,7 @@ struct sibling_parts {
   /// Told what was made up for, and what could not be. Called on its thread.
   std::function<void(severity, std::string, std::optional<errc>)> tell;
   std::shared_ptr<storage::workplace> place = nullptr;
+  range_plan ranges{};
 };
 
 [[nodiscard]] sibling_actor spawn_siblings(caf::actor_system& sys, const sibling_parts& parts);

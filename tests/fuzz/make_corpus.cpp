@@ -521,15 +521,21 @@ void tickets() {
                                                               {"delete", delete_pack{gone.raw}},
                                                               {"list", list_shards{allowed.raw, by.shard, 256}},
                                                               {"room", find_room{allowed.raw}},
-                                                              {"roster", keep_roster{list.raw}}};
+                                                              {"roster", keep_roster{list.raw}},
+                                                              {"compare", compare_shards{owner, 8, 254, {digest{}, digest{}}}}};
   for (const auto& [name, what] : requests)
     put("ticket", "ask_" + name, 1, as_view(encode(what)));
-  std::vector<std::pair<std::string, shard_answer>> answers{
-      {"begun", upload_begun{kept.raw}},   {"taken", blocks_taken{}},
-      {"kept", shard_kept{kept.raw}},      {"header", header_found{header}},
-      {"proof", prove(pack[1].header, 0)}, {"removed", pack_deleted{removed.raw}},
-      {"blocks", blocks_found{}},          {"listed", shards_listed{{by.raw, by.raw}, true}},
-      {"room", room_found{100, 7}},        {"roster", roster_kept{}}};
+  std::vector<std::pair<std::string, shard_answer>> answers{{"begun", upload_begun{kept.raw}},
+                                                            {"taken", blocks_taken{}},
+                                                            {"kept", shard_kept{kept.raw}},
+                                                            {"header", header_found{header}},
+                                                            {"proof", prove(pack[1].header, 0)},
+                                                            {"removed", pack_deleted{removed.raw}},
+                                                            {"blocks", blocks_found{}},
+                                                            {"listed", shards_listed{{by.raw, by.raw}, true}},
+                                                            {"room", room_found{100, 7}},
+                                                            {"roster", roster_kept{}},
+                                                            {"compared", shards_compared{{true, false}}}};
   for (const auto& [name, what] : answers)
     put("ticket", "told_" + name, 2, as_view(encode(what)));
   put("ticket", "grants", 3, as_view(encode_grants({{owner, 100}, {{}, 0}})));

@@ -57,6 +57,16 @@ std::optional<shard_request> read_list(const v1::GuestList& field) {
   return list;
 }
 
+std::optional<shard_request> read_compare(const v1::GuestCompare& field) {
+  auto digests = read_digests(field.digest(), ranges_at_once);
+  if (field.owner().size() != vault_id::size || field.bits() > range_bits_max || !digests || digests->empty())
+    return std::nullopt;
+  auto count = uint32_t{1} << field.bits();
+  if (field.first() >= count || digests->size() > count - field.first())
+    return std::nullopt;
+  return compare_shards{vault_id::from(as_view(field.owner())), field.bits(), field.first(), std::move(*digests)};
+}
+
 std::optional<shard_request> read_request(const v1::GuestRequest& message) {
   switch (message.what_case()) {
   case v1::GuestRequest::kBegin: {
@@ -97,6 +107,8 @@ std::optional<shard_request> read_request(const v1::GuestRequest& message) {
     if (message.roster().roster().size() > roster_size(roster_nodes_max))
       return std::nullopt;
     return keep_roster{bytes::copy_of(message.roster().roster())};
+  case v1::GuestRequest::kCompare:
+    return read_compare(message.compare());
   case v1::GuestRequest::WHAT_NOT_SET:
     break;
   }
@@ -160,6 +172,12 @@ std::optional<shard_answer> read_answer(const v1::GuestAnswer& message) {
     return room_found{message.room().granted(), message.room().used()};
   case v1::GuestAnswer::kRoster:
     return roster_kept{};
+  case v1::GuestAnswer::kCompared: {
+    const auto& same = message.compared().same();
+    if (same.empty() || static_cast<size_t>(same.size()) > ranges_at_once)
+      return std::nullopt;
+    return shards_compared{{same.begin(), same.end()}};
+  }
   case v1::GuestAnswer::WHAT_NOT_SET:
     break;
   }
@@ -176,6 +194,14 @@ void put_list(const list_shards& list, v1::GuestList& out) {
   auto after = std::string{list.after->pack.text()};
   after += static_cast<char>(list.after->index);
   out.set_after(std::move(after));
+}
+
+void put_compare(const compare_shards& compare, v1::GuestCompare& out) {
+  out.set_owner(as_string(compare.owner.view()));
+  out.set_bits(compare.bits);
+  out.set_first(compare.first);
+  for (const auto& one : compare.digests)
+    out.add_digest(as_string(one.view()));
 }
 
 void put_proof(const block_proof& proof, v1::GuestProof& out) {
@@ -219,6 +245,7 @@ std::string encode(const shard_request& message) {
                  [&](const list_shards& what) { put_list(what, *out.mutable_list()); },
                  [&](const find_room& what) { out.mutable_room()->set_permit(as_string(what.permit)); },
                  [&](const keep_roster& what) { out.mutable_roster()->set_roster(as_string(what.roster)); },
+                 [&](const compare_shards& what) { put_compare(what, *out.mutable_compare()); },
              },
              message);
   return out.SerializeAsString();
@@ -245,6 +272,10 @@ std::string encode(const shard_answer& message) {
                    out.mutable_room()->set_used(what.used);
                  },
                  [&](const roster_kept&) { (void) out.mutable_roster(); },
+                 [&](const shards_compared& what) {
+                   for (auto same : what.same)
+                     out.mutable_compared()->add_same(same);
+                 },
              },
              message);
   return out.SerializeAsString();

@@ -4,7 +4,7 @@
 // Thread rule: values; functions are safe to call from any thread.
 #pragma once
 
-#include "network/shard_ticket.hpp"
+#include "network/pack_range.hpp"
 
 #include <variant>
 
@@ -52,6 +52,13 @@ struct list_shards {
   uint32_t limit = 0; ///< 1 to `listed_at_once`.
   vault_id owner{};
 };
+/// By whom the owner's roster names.
+struct compare_shards {
+  vault_id owner;
+  uint32_t bits = 0;           ///< Of `pack_range`.
+  uint32_t first = 0;          ///< The first range; the others follow it.
+  std::vector<digest> digests; ///< What is thought of each; 1 to `ranges_at_once`.
+};
 struct find_room {
   bytes permit;
 };
@@ -59,7 +66,7 @@ struct keep_roster {
   bytes roster;
 };
 using shard_request = std::variant<begin_upload, upload_blocks, end_upload, find_header, find_blocks, prove_block, delete_pack, list_shards,
-                                   find_room, keep_roster>;
+                                   find_room, keep_roster, compare_shards>;
 
 struct upload_begun {
   bytes receipt; ///< None: the shard is to be sent.
@@ -91,8 +98,11 @@ struct room_found {
   uint64_t used = 0;
 };
 struct roster_kept {};
+struct shards_compared {
+  std::vector<bool> same; ///< One for each range that was asked for.
+};
 using shard_answer = std::variant<upload_begun, blocks_taken, shard_kept, header_found, blocks_found, block_proof, pack_deleted,
-                                  shards_listed, room_found, roster_kept>;
+                                  shards_listed, room_found, roster_kept, shards_compared>;
 
 [[nodiscard]] std::string encode(const shard_request& message);
 [[nodiscard]] std::string encode(const shard_answer& message);

@@ -104,6 +104,15 @@ public:
     request.set_limit(10);
     return ask<v1::ListedAtPeer>(world_.self, shards_, request);
   }
+  /// Of all packs, as one who is on the owner's roster.
+  result<v1::ComparedAtPeer> compare(const peer_id& at, const vault_id& owner, const digest& thought) {
+    v1::CompareAtPeer request;
+    request.set_peer(text_of(at.view()));
+    request.set_timeout_ms(patience_ms);
+    request.set_owner(text_of(owner.view()));
+    request.add_digest(text_of(thought.view()));
+    return ask<v1::ComparedAtPeer>(world_.self, shards_, request);
+  }
   result<v1::Done> give(const peer_id& at, const network::roster& what) {
     v1::GiveRoster request;
     request.set_peer(text_of(at.view()));

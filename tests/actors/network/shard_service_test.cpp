@@ -354,8 +354,14 @@ TEST_CASE("which shards there are is told to the nodes of the owner's roster, an
   auto listed = [&](const std::optional<pack_id>& behind = {}) {
     return test.asker.list(test.keeper.id(), test.owner.owner, behind);
   };
+  auto compared = [&](const digest& thought) {
+    return test.asker.compare(test.keeper.id(), test.owner.owner, thought);
+  };
   CHECK(code_of(listed()) == errc::permission_denied);
+  CHECK(code_of(compared({})) == errc::permission_denied);
   REQUIRE(test.asker.give(test.keeper.id(), of(test.owner, 2, test.asker.place.id())));
+  CHECK_FALSE(compared({})->same(0));
+  CHECK(compared(digest_of(test.house.guests->list(test.owner.owner, {}, 10).value()))->same(0));
   REQUIRE(listed());
   CHECK(listed()->ticket_size() == 2);
   CHECK(listed(packs[0])->ticket_size() == 1);
@@ -363,6 +369,7 @@ TEST_CASE("which shards there are is told to the nodes of the owner's roster, an
   CHECK(code_of(test.asker.give(test.keeper.id(), of(test.owner, 1, test.keeper.id()))) == errc::conflict);
   REQUIRE(test.asker.give(test.keeper.id(), of(test.owner, 3, test.keeper.id())));
   CHECK(code_of(listed()) == errc::permission_denied);
+  CHECK(code_of(compared({})) == errc::permission_denied);
   // Who has no room and nothing here gives no roster, and nobody does so in the name of another.
   CHECK(code_of(test.asker.give(test.keeper.id(), of(test.stranger, 1, test.asker.place.id()))) == errc::permission_denied);
   auto forged = of(test.stranger, 9, test.asker.place.id());

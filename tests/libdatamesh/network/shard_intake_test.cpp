@@ -178,7 +178,8 @@ TEST_CASE("requests and answers are read as they were written, and refused with 
       prove_block{by.raw, 2},
       delete_pack{test.owner.deletion_of(by.shard.pack, 1, test.time.wall()).raw},
       list_shards{test.owner.sign(permit{test.owner.owner, alice, bob, test.time.wall() + 1h, {}}).raw, by.shard, listed_at_once},
-      find_room{test.owner.sign(permit{test.owner.owner, alice, bob, test.time.wall() + 1h, {}}).raw}};
+      find_room{test.owner.sign(permit{test.owner.owner, alice, bob, test.time.wall() + 1h, {}}).raw},
+      compare_shards{test.owner.owner, 5, 16, std::vector<digest>(ranges_at_once)}};
   for (const auto& one : requests) {
     auto text = encode(one);
     auto read = decode_shard_request(as_view(text));
@@ -197,6 +198,11 @@ TEST_CASE("requests and answers are read as they were written, and refused with 
   CHECK(code(delete_pack{by.raw}) == errc::protocol_violated);
   CHECK(code(find_room{by.raw}) == errc::protocol_violated);
   CHECK(refusal(decode_shard_request({})) == errc::protocol_violated);
+  CHECK(code(compare_shards{test.owner.owner, 5, 17, std::vector<digest>(ranges_at_once)}) == errc::protocol_violated);
+  CHECK(code(compare_shards{test.owner.owner, 5, 32, std::vector<digest>(1)}) == errc::protocol_violated);
+  CHECK(code(compare_shards{test.owner.owner, 5, 0, std::vector<digest>(ranges_at_once + 1)}) == errc::protocol_violated);
+  CHECK(code(compare_shards{test.owner.owner, 5, 0, {}}) == errc::protocol_violated);
+  CHECK(code(compare_shards{test.owner.owner, range_bits_max + 1, 0, std::vector<digest>(1)}) == errc::protocol_violated);
 
   std::vector<shard_answer> answers{upload_begun{},
                                     blocks_taken{},
@@ -204,7 +210,8 @@ TEST_CASE("requests and answers are read as they were written, and refused with 
                                     blocks_found{},
                                     prove(test.pack[0].header, 0),
                                     shards_listed{std::vector(listed_at_once, by.raw), true},
-                                    room_found{uint64_t{1} << 50, 17}};
+                                    room_found{uint64_t{1} << 50, 17},
+                                    shards_compared{{true, false, true}}};
   for (const auto& one : answers) {
     auto text = encode(one);
     auto read = decode_shard_answer(as_view(text));
@@ -213,6 +220,9 @@ TEST_CASE("requests and answers are read as they were written, and refused with 
     CHECK(encode(*read) == text);
   }
   CHECK(refusal(decode_shard_answer(as_view(encode(shard_answer{shard_kept{by.raw}})))) == errc::protocol_violated);
+  CHECK(refusal(decode_shard_answer(as_view(encode(shard_answer{shards_compared{}})))) == errc::protocol_violated);
+  CHECK(refusal(decode_shard_answer(as_view(encode(shard_answer{shards_compared{std::vector<bool>(ranges_at_once + 1)}}))))
+        == errc::protocol_violated);
   CHECK(refusal(decode_shard_answer(as_view(encode(shard_answer{shards_listed{std::vector(listed_at_once + 1, by.raw), true}}))))
         == errc::protocol_violated);
 }
