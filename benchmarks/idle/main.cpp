@@ -248,6 +248,7 @@ void measure(const settings& how, const std::string& folder) {
       give_up(error{errc::io_failed, "write the shards"});
   }
   fmt::print("{} shards of {} bytes on each of two nodes\n", how.shards, shape.shard_length);
+  std::fflush(stdout);
   stopwatch since;
   child first{[&](int tell) {
     live(place_of(folder, 0), {}, of.id, tell);
