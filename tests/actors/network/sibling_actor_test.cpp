@@ -111,15 +111,13 @@ struct sibling_test {
     other->guests = there.guests;
     auto self = peer_of(crypto::ed25519_public(node.seed).value()).value();
     sibling = peer_id::from(as_view(std::string(peer_id::size, '\x77')));
+    linked->note(sibling, 1);
     std::vector<peer_id> nodes{self, sibling};
     std::ranges::sort(nodes);
     REQUIRE(here.guests->keep(owner.sign(roster{owner.owner, 1, here.now(), 48h, nodes, {}})));
     for (size_t i = 0; i < shards; ++i)
       keep_pack();
-    auto linked = std::make_shared<linked_peers>();
-    linked->note(sibling, 1);
     remote = world.sys.spawn(answering, other);
-    access->open({guest_mesh, self, remote, {}, {}, linked});
     auto env = here.env;
     env.random = chance;
     auto identity = std::make_shared<tls_identity>(tls_identity::make(node.seed, here.env.clock, node.chance).value());
@@ -153,10 +151,11 @@ struct sibling_test {
   [[nodiscard]] ticket by(const storage::shard_write& shard) const {
     return owner.ticket_for(shard, 1, here.later());
   }
-  /// The next round, and none of a length that the last one asked for.
+  /// One round. The actor looks by itself now and then, too: should that come first, there is no other one.
   void go_on() {
-    here.time->advance(1h);
     forget();
+    here.time->advance(1h);
+    access->open({guest_mesh, peer_of(crypto::ed25519_public(node.seed).value()).value(), remote, {}, {}, linked});
     world.self->request(actor, caf::infinite, v1::ShardWake{}).receive([] {}, [](const caf::error& why) { FAIL(caf::to_string(why)); });
   }
   void forget() const {
@@ -176,6 +175,7 @@ struct sibling_test {
   peer_id sibling;
   std::shared_ptr<other_node> other = std::make_shared<other_node>();
   std::shared_ptr<drawn> chance = std::make_shared<drawn>(std::byte{0xff}); // None of the ranges.
+  std::shared_ptr<linked_peers> linked = std::make_shared<linked_peers>();
   std::shared_ptr<peer_access> access = std::make_shared<peer_access>();
   std::shared_ptr<sibling_board> board = std::make_shared<sibling_board>();
   std::atomic<size_t> told = 0;

@@ -18,7 +18,7 @@ namespace {
 constexpr size_t said_kept = 8;
 constexpr auto files_of_shards = 64u << 10;
 // So that nodes with few shards have many, most of which are compared by a digest.
-constexpr range_plan few_ranges{2, 1};
+constexpr range_plan few_ranges{8, 2};
 
 void must(const result<void>& outcome) {
   if (!outcome)
