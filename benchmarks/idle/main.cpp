@@ -32,13 +32,13 @@ namespace fs = std::filesystem;
 
 constexpr auto mesh_name = "a mesh of two nodes at rest";
 constexpr storage::geometry shape{1, 1, 320};
-/// They compare four times in it. An owner's node says 24 hours, and they do so once an hour.
-constexpr auto patience = std::chrono::minutes{2};
 
 struct settings {
   uint64_t shards = 1'000'000;
   std::string folder = "/dev/shm";
   int rest = 60; ///< Seconds.
+  /// They compare four times in it. An owner's node says 24 hours, and they do so once an hour.
+  std::chrono::seconds patience{120};
 };
 
 [[noreturn]] void give_up(const error& why) {
@@ -111,7 +111,7 @@ void fill(const settings& how, const std::string& folder, const owner& of, const
     if (auto made = guest_store::format(env, options.folders[0]); !made && made.error().code() != errc::already_exists)
       give_up(made.error());
     stores.push_back(need(guest_store::open(env, options)));
-    need(stores.back()->keep(need(sign(mesh, roster{of.id, 1, now, patience, nodes, {}}, of.signer()))));
+    need(stores.back()->keep(need(sign(mesh, roster{of.id, 1, now, how.patience, nodes, {}}, of.signer()))));
   }
   for (uint64_t pack = 0; pack < how.shards; ++pack) {
     storage::pack_seal seal;
@@ -310,10 +310,13 @@ int main(int argc, char** argv) {
       how.shards = number_of(argv[i + 1]);
     } else if (i + 1 < argc && name == "--rest") {
       how.rest = static_cast<int>(number_of(argv[i + 1]));
+    } else if (i + 1 < argc && name == "--patience") {
+      how.patience = std::chrono::seconds{number_of(argv[i + 1])};
     } else if (i + 1 < argc && name == "--folder") {
       how.folder = argv[i + 1];
     } else {
-      fmt::print(stderr, "usage: idle [--shards N] [--rest SECONDS] [--folder DIR]\nWhere the shards lie; /dev/shm when not given, for a "
+      fmt::print(stderr, "usage: idle [--shards N] [--rest SECONDS] [--patience SECONDS] [--folder DIR]\nDIR is where the shards lie; "
+                         "/dev/shm when not given, for a "
                          "disk takes long to write them one by one.\n");
       return 2;
     }
