@@ -183,8 +183,10 @@ public:
     from_ = fdopen(ends[0], "r");
   }
   ~child() {
-    kill(process_, SIGKILL);
-    (void) wait();
+    if (process_ > 0) {
+      kill(process_, SIGKILL);
+      waitpid(process_, nullptr, 0);
+    }
     fclose(from_);
   }
   child(const child&) = delete;
@@ -196,10 +198,13 @@ public:
       give_up(error{errc::io_failed, "hear from a process"});
     return std::string{text, std::strcspn(text, "\n")};
   }
-  [[nodiscard]] int wait() const {
+  /// Whether it came to a good end. False, too, when a signal interrupts.
+  [[nodiscard]] bool wait() {
     int status = 0;
-    waitpid(process_, &status, 0);
-    return status;
+    if (waitpid(process_, &status, 0) != process_)
+      return false;
+    process_ = -1;
+    return status == 0;
   }
   /// Seconds of CPU so far.
   [[nodiscard]] double cpu() const {
@@ -248,7 +253,7 @@ void measure(const settings& how, const std::string& folder) {
       auto second = make_node(place_of(folder, 1), of).first;
       fill(how, folder, of, {std::min(first, second), std::max(first, second)}, mesh);
     }};
-    if (made.wait() != 0)
+    if (!made.wait())
       give_up(error{errc::io_failed, "write the shards"});
   }
   fmt::print("{} shards of {} bytes on each of two nodes\n", how.shards, shape.shard_length);
@@ -322,8 +327,22 @@ int main(int argc, char** argv) {
     }
   }
   auto folder = fmt::format("{}/datamesh-idle.{}", how.folder, getpid());
-  fs::create_directories(folder);
-  measure(how, folder);
-  fs::remove_all(folder);
-  return 0;
+  std::error_code failed;
+  if (fs::create_directories(folder, failed); failed)
+    give_up(error{errc::io_failed, "make a folder for the shards: " + failed.message(), folder});
+  auto done = false;
+  {
+    child all{[&](int) {
+      measure(how, folder);
+    }};
+    // However it ends, nothing is left in memory: the processes end with it.
+    struct sigaction interrupt = {};
+    interrupt.sa_handler = [](int) {
+    };
+    sigaction(SIGINT, &interrupt, nullptr);
+    sigaction(SIGTERM, &interrupt, nullptr);
+    done = all.wait();
+  }
+  fs::remove_all(folder, failed);
+  return done ? 0 : 1;
 }
