@@ -84,7 +84,9 @@ public:
     // What is left of its text is the body; a longer one than asked for, too.
     auto body = as_view(out.header.text());
     (void) what;
-    out.whole = frame{frame_type::answer, {body.begin(), body.end()}, 0};
+    frame_memory copy{body.size()};
+    std::ranges::copy(body, copy.span().begin());
+    out.whole = frame{frame_type::answer, std::move(copy), 0};
     return out;
   }
 

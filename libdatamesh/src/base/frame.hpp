@@ -21,8 +21,8 @@
 #include <array>
 #include <cassert>
 #include <cstring>
+#include <memory>
 #include <optional>
-#include <vector>
 
 namespace datamesh {
 
@@ -35,15 +35,33 @@ struct frame_caps {
 inline constexpr size_t frame_prefix_size = 12;
 using frame_prefix = std::array<std::byte, frame_prefix_size>;
 
+/// Memory of a frame. What is in it at first is not said.
+struct frame_memory {
+  frame_memory() = default;
+  explicit frame_memory(size_t room) : start(std::make_shared_for_overwrite<std::byte[]>(room)), size(room) {}
+  [[nodiscard]] byte_span span() const noexcept {
+    return {start.get(), size};
+  }
+  void wipe() const noexcept {
+    if (size > 0)
+      ::explicit_bzero(start.get(), size);
+  }
+
+  std::shared_ptr<std::byte[]> start;
+  size_t size = 0;
+};
+
 template <class Type>
 class basic_frame {
 public:
   basic_frame() = default;
-  basic_frame(Type t, std::vector<std::byte> payload, size_t header_size, bool is_secret = false)
+  basic_frame(Type t, frame_memory payload, size_t header_size, bool is_secret = false)
       : type(t), payload_(std::move(payload)), header_size_(header_size), secret_(is_secret) {
-    assert(header_size_ <= payload_.size());
+    assert(header_size_ <= payload_.size);
   }
-  basic_frame(basic_frame&&) noexcept = default;
+  basic_frame(basic_frame&& other) noexcept {
+    *this = std::move(other);
+  }
   basic_frame& operator=(basic_frame&& other) noexcept {
     std::swap(type, other.type);
     std::swap(payload_, other.payload_);
@@ -52,20 +70,25 @@ public:
     return *this;
   }
   ~basic_frame() {
-    if (secret_ && !payload_.empty())
-      ::explicit_bzero(payload_.data(), payload_.size());
+    if (secret_)
+      payload_.wipe();
   }
 
   Type type{};
   [[nodiscard]] byte_view header() const noexcept {
-    return byte_view{payload_}.first(header_size_);
+    return payload_.span().first(header_size_);
   }
   [[nodiscard]] byte_view body() const noexcept {
-    return byte_view{payload_}.subspan(header_size_);
+    return payload_.span().subspan(header_size_);
+  }
+  /// The body without a copy, as long as it is wanted. @pre nothing of it is secret
+  [[nodiscard]] bytes kept_body() const noexcept {
+    assert(!secret_);
+    return {payload_.start, body()};
   }
 
 private:
-  std::vector<std::byte> payload_;
+  frame_memory payload_;
   size_t header_size_ = 0;
   bool secret_ = false;
 };
@@ -81,7 +104,7 @@ public:
   [[nodiscard]] byte_span wanted() noexcept {
     if (filled_ < frame_prefix_size)
       return byte_span{prefix_}.subspan(filled_);
-    return byte_span{payload_}.subspan(filled_ - frame_prefix_size);
+    return payload_.span().subspan(filled_ - frame_prefix_size);
   }
 
   /// *count* bytes were written to the front of `wanted()`. Answers the frame that
@@ -96,12 +119,17 @@ public:
     if (filled_ < frame_prefix_size)
       return std::nullopt;
     if (filled_ < frame_prefix_size + payload_size_) {
-      if (filled_ == frame_prefix_size + payload_.size())
+      if (filled_ == frame_prefix_size + payload_.size)
         grow();
       return std::nullopt;
     }
     filled_ = 0;
     return frame{type_, std::exchange(payload_, {}), header_size_, caps_.secret};
+  }
+
+  /// Bytes of memory that it holds: none between two frames, and ahead of those that came.
+  [[nodiscard]] size_t room() const noexcept {
+    return payload_.size;
   }
 
   /// True between two frames.
@@ -141,10 +169,11 @@ private:
   // With the bytes that come: twelve of them must not take megabytes. What is left
   // behind may be secret.
   void grow() {
-    std::vector<std::byte> larger(std::min(std::max(2 * payload_.size(), first_step), payload_size_));
-    std::copy(payload_.begin(), payload_.end(), larger.begin());
-    if (!payload_.empty() && caps_.secret)
-      ::explicit_bzero(payload_.data(), payload_.size());
+    frame_memory larger{std::min(std::max(4 * payload_.size, first_step), payload_size_)};
+    if (payload_.size > 0)
+      std::memcpy(larger.start.get(), payload_.start.get(), payload_.size);
+    if (caps_.secret)
+      payload_.wipe();
     payload_ = std::move(larger);
   }
 
@@ -154,8 +183,8 @@ private:
   typename Protocol::type type_{};
   frame_caps caps_;
   size_t header_size_ = 0;
-  size_t payload_size_ = 0;        ///< As announced.
-  std::vector<std::byte> payload_; ///< Room for the first bytes of it.
+  size_t payload_size_ = 0; ///< As announced.
+  frame_memory payload_;    ///< Room for the first bytes of it.
 };
 
 /// The twelve bytes before a header and a body of so many bytes, for a reader that

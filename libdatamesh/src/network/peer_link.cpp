@@ -148,7 +148,6 @@ struct peer_link::impl {
   size_t ping_behind = 0; ///< Bytes that are to be sent up to its end.
   size_t early = 0;       ///< Bytes that came before the link was open.
   uint64_t frames = 0;
-  size_t partial = 0; ///< Bytes of the frame that is not whole.
   bool hello_sent = false;
   bool open = false;
   bool closed = false;
@@ -215,7 +214,7 @@ void peer_link::impl::end(const error& reason, link_refusal refused, bool double
   incoming.clear();
   theirs.requests = 0;
   theirs.bytes = 0;
-  partial = 0;
+  reader = basic_frame_reader<protocol>{protocol{}};
   events.push_back(link_closed{reason, refused, doubled});
 }
 
@@ -351,7 +350,6 @@ void peer_link::impl::read_frames(link_time now) {
     auto whole = reader.filled(*got);
     if (!whole)
       return violated(whole.error().message());
-    partial = reader.at_boundary() ? 0 : partial + *got;
     if (*whole) {
       ++frames;
       take(**whole, now);
@@ -441,7 +439,7 @@ void peer_link::impl::take_request(const frame& from, link_time now) {
   theirs.take(size);
   incoming.emplace(message.id(), taken{size, false});
   auto deadline = now + std::chrono::milliseconds{message.deadline_ms()};
-  events.push_back(link_request{message.id(), deadline, std::move(*message.mutable_message()), bytes::copy_of(from.body())});
+  events.push_back(link_request{message.id(), deadline, std::move(*message.mutable_message()), from.kept_body()});
 }
 
 void peer_link::impl::take_answer(const frame& from) {
@@ -457,7 +455,7 @@ void peer_link::impl::take_answer(const frame& from) {
   expected -= was.answer_max;
   if (was.abandoned)
     return;
-  link_answer answer{message.id(), std::nullopt, std::move(*message.mutable_message()), bytes::copy_of(from.body())};
+  link_answer answer{message.id(), std::nullopt, std::move(*message.mutable_message()), from.kept_body()};
   if (message.code() != 0)
     answer.failure = error{read_code(message.code()), "ask another node", tls.peer().brief()};
   events.push_back(std::move(answer));
@@ -646,8 +644,7 @@ uint64_t peer_link::items() const noexcept {
 
 size_t peer_link::held() const noexcept {
   const auto& self = *impl_;
-  // The reader takes memory ahead of the bytes.
-  auto reading = self.partial == 0 ? 0 : std::max<size_t>(2 * self.partial, 64 << 10);
+  auto reading = self.reader.room();
   auto read_for_us = std::min(reading, 2 * self.expected);
   auto unsent_of_ours = std::min<size_t>(self.tls.output_size(), self.ours.bytes);
   return self.tls.output_size() - unsent_of_ours + reading - read_for_us + self.theirs.bytes;

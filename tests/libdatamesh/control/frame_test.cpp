@@ -117,7 +117,14 @@ TEST_CASE("a frame takes memory as its bytes arrive, and a long one comes back w
   REQUIRE(prefix);
   std::copy(prefix->begin(), prefix->end(), in.wanted().begin());
   REQUIRE(in.filled(frame_prefix_size));
-  CHECK(in.wanted().size() <= 64 << 10);
+  CHECK(in.room() == 64 << 10);
+  for (size_t came = 0; came < 1 << 20;) {
+    auto wanted = in.wanted();
+    came += wanted.size();
+    REQUIRE(in.filled(wanted.size()));
+    CHECK(in.wanted().size() <= 3 * came);
+    CHECK(in.room() == came + in.wanted().size());
+  }
 
   std::string body(900'001, 'b');
   body.front() = body[70'000] = body.back() = 'x';
@@ -165,4 +172,17 @@ TEST_CASE("the worked example of the format's page is what is sent", "[control]"
   auto data = encoded(frame_type::request, side::daemon, std::string_view{"\x52\x00", 2}, "");
   REQUIRE(data.size() == sizeof(example));
   CHECK(std::memcmp(data.data(), example, sizeof(example)) == 0);
+}
+
+TEST_CASE("the body of a frame can be kept without a copy when the frame and its reader are gone", "[control]") {
+  bytes kept;
+  const std::byte* was = nullptr;
+  {
+    auto seen = feed(side::daemon, encoded(frame_type::answer, side::daemon, "header", "the body"), 4096);
+    REQUIRE(seen.frames.size() == 1);
+    was = seen.frames[0].body().data();
+    kept = seen.frames[0].kept_body();
+  }
+  CHECK(as_text(kept) == "the body");
+  CHECK(kept.data() == was);
 }
