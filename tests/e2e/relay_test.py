@@ -2,7 +2,7 @@
 """relay_test.py PROGRAM DOCS DAEMON [--mib N]: two daemons, each in a house behind a router that hides it, and a public one that
 passes on, each in a network namespace of its own. Nobody can dial the two. One keeps a vault and stores on the other one through the
 third, gets back byte for byte what it stored, and both say through whom. When the third one goes that is told, and when it comes back
-all is as before."""
+all is as before. So it is when the mesh is closed, until one of the two is taken off the list of members."""
 
 import argparse
 import contextlib
@@ -120,6 +120,45 @@ def outlives_it(owner: Node, keeper: Node, relay: Node, content: bytes) -> None:
     check_bytes(owner, content)
 
 
+def closes(owner: Node, keeper: Node, relay: Node, content: bytes) -> None:
+    """An operator, at the one that passes on, names all three."""
+    key, made = (relay.world.path("work", name) for name in ("operator.key", "list"))
+    password = relay.world.write("work/password", "a password\n")
+    os.chmod(password, 0o600)
+
+    def operate(command: str, *arguments: str) -> None:
+        relay.good(f"members {command}", *arguments, "--operator-password-file", password)
+
+    def hand(to: Node) -> str:
+        with open(made, "rb") as file:
+            return to.world.write("work/members.list", file.read())
+
+    operate("key", key)
+    operate("init", made, "-k", key)
+    operate("add", made, owner.status["id"], keeper.status["id"], "-k", key)
+    for one in (relay, keeper, owner):
+        assert one.daemon.end(signal.SIGTERM) == 0
+        one.settings += f'mesh_members = "{hand(one)}"\n'
+        one.start()
+    keeper.await_that("it is passed on to again", lambda: len(keeper.status["relayed_by"]) == 1)
+    owner.await_that("the node is a drive again", lambda: states(owner) == ["ok", "ok"])
+    assert [(one.status["members"], one.status["listed"]) for one in (relay, keeper, owner)] == [(3, True)] * 3
+    check_bytes(owner, content)
+    tells_through_whom(owner, keeper, relay)
+    owner.good("repair")
+    operate("remove", made, keeper.status["id"], "-k", key)
+    hand(relay)
+    relay.daemon.process.send_signal(signal.SIGHUP)
+    relay.daemon.wait_to_say("list of members 3 holds")
+    relay.daemon.wait_to_say(f"no link with node {keeper.status['id']}")
+    owner.daemon.wait_to_say("list of members 3 holds")
+    owner.await_that("the node is missing", lambda: "missing" in states(owner))
+    assert (relay.status["relay_served"], keeper.status["relayed_by"]) == (1, []), (relay.status, keeper.status)
+    assert lose_shards(owner.world.path("drive")) > 0
+    refused = owner.world.json("get", "/file", "--to", owner.world.path("nothing"))
+    assert refused.code == 7 and not os.path.exists(owner.world.path("nothing", "file")), refused.all
+
+
 def story(given: argparse.Namespace, wires: Wires) -> None:
     begun = time.monotonic()
     content = os.urandom(given.mib << 20)
@@ -133,6 +172,8 @@ def story(given: argparse.Namespace, wires: Wires) -> None:
             step(owner, keeper, relay, content)
             tells_through_whom(owner, keeper, relay)
             print(f"{time.monotonic() - begun:6.1f} s  {step.__name__.replace('_', ' ')}", flush=True)
+        closes(owner, keeper, relay, content)
+        print(f"{time.monotonic() - begun:6.1f} s  closes", flush=True)
 
 
 def main() -> int:
