@@ -120,7 +120,7 @@ shard_service::shard_service(service_pointer self, const shard_service_parts& pa
   for (size_t i = 0; i < std::max<size_t>(parts.readers, 1); ++i)
     readers_.push_back(spawn_guest_reader(sys, guests_, parts.place));
   if (parts.access)
-    siblings_ = spawn_siblings(sys, {env_, guests_, keeper_, parts.access, board_, parts.tell, parts.place, parts.ranges});
+    siblings_ = spawn_siblings(sys, {env_, guests_, keeper_, parts.access, board_, parts.tell, parts.place, parts.ranges, parts.folder});
   wake();
 }
 

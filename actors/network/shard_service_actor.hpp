@@ -46,6 +46,7 @@ struct shard_service_parts {
   std::function<void(severity, std::string, std::optional<errc>)> tell = nullptr;
   std::shared_ptr<storage::workplace> place = nullptr;
   range_plan ranges{};
+  std::string folder{};
 };
 
 [[nodiscard]] shard_service_actor spawn_shard_service(caf::actor_system& sys, const shard_service_parts& parts);

@@ -1,5 +1,6 @@
 #include "network/sibling_actor.hpp"
 
+#include "crypto/hash.hpp"
 #include "network/guest_ranges.hpp"
 #include "network/peer_watch.hpp"
 #include "network/sibling_losses.hpp"
@@ -54,6 +55,7 @@ struct sibling_plan {
   /// Losses that were left to other nodes, and in how many rounds one after the other.
   std::map<shard_key, size_t> left{};
   range_memory ranges{};
+  digest written{}; ///< Of what is remembered of them in a file.
 };
 
 /// What a round for one owner did.
@@ -84,6 +86,8 @@ public:
       return;
     auto rosters = parts_.guests->rosters();
     std::erase_if(rosters, [&](const roster& one) { return !one.names(way_->self); });
+    if (!std::exchange(tidied_, true))
+      tidy(rosters);
     watch(rosters);
     auto now = parts_.env.clock->wall();
     auto how = parts_.board->how();
@@ -96,8 +100,8 @@ public:
       auto& plan = plans_[one.owner];
       if (plan.number != one.number) {
         parts_.board->no_longer_stuck(one.owner);
-        plan = {one.number, now + siblings_awaited, {one.nodes.begin(), one.nodes.end()}, {}, sibling_round_again, std::move(plan.left),
-                {}};
+        plan = {one.number, now + siblings_awaited, {one.nodes.begin(), one.nodes.end()}, {}, sibling_round_again, std::move(plan.left)};
+        recall(one, plan);
       }
       plan.missed.erase(way_->self);
       // A clock that was put back does not stop it.
@@ -107,6 +111,7 @@ public:
       plan.begun = now;
       plan.due = now + std::min<clock::wall_time::duration>(sibling_round_max, one.patience / 4);
       round(one, plan);
+      write_down(one, plan);
       if (parts_.board->stopped())
         return;
     }
@@ -135,6 +140,42 @@ private:
       if (parts_.access->is_linked(node))
         one.heard = now;
     }
+  }
+
+  // -- what is remembered of ranges, in a file of each owner's ------------------------------------------
+  // Without it they are compared anew, so nothing of it is an error.
+
+  [[nodiscard]] std::string path_of(const vault_id& owner) const {
+    return parts_.folder + "/" + owner.hex();
+  }
+  void recall(const roster& of, sibling_plan& plan) const {
+    if (parts_.folder.empty())
+      return;
+    auto saved = datamesh::read_whole(*parts_.env.files, path_of(of.owner), range_memory_max);
+    if (auto memory = saved ? range_memory::decode(*saved, of) : fail(saved.error())) {
+      plan.ranges = std::move(*memory);
+      plan.written = crypto::blake3(*saved);
+    }
+  }
+  void write_down(const roster& of, sibling_plan& plan) const {
+    if (parts_.folder.empty())
+      return;
+    auto image = plan.ranges.encode(of);
+    auto name = crypto::blake3(image);
+    if (name != plan.written && make_folders(*parts_.env.files, parts_.folder, 0700)
+        && write_whole(*parts_.env.files, path_of(of.owner), image))
+      plan.written = name;
+  }
+  /// Removes what is remembered of owners of whom nothing is kept any more.
+  void tidy(const std::vector<roster>& rosters) const {
+    if (parts_.folder.empty())
+      return;
+    auto files = parts_.env.files->list(parts_.folder);
+    if (!files)
+      return;
+    for (const auto& file : *files)
+      if (std::ranges::none_of(rosters, [&](const roster& one) { return one.owner.hex() == file.name; }))
+        (void) parts_.env.files->remove(parts_.folder + "/" + file.name);
   }
 
   /// Those that were missed the last time have links now. Of a new roster, all.
@@ -605,6 +646,7 @@ private:
   token_bucket pace_;
   std::optional<peer_access::way> way_;
   hosting how_ = hosting::open;
+  bool tidied_ = false;
   std::map<peer_id, sibling> known_;
   std::map<vault_id, sibling_plan> plans_;
 };

@@ -107,6 +107,8 @@ struct sibling_parts {
   std::function<void(severity, std::string, std::optional<errc>)> tell;
   std::shared_ptr<storage::workplace> place = nullptr;
   range_plan ranges{};
+  /// Of the home, where what is remembered of ranges outlives the program; empty: nowhere.
+  std::string folder{};
 };
 
 [[nodiscard]] sibling_actor spawn_siblings(caf::actor_system& sys, const sibling_parts& parts);

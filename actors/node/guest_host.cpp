@@ -213,8 +213,19 @@ void guest_host::begin_service(const drive_list& over) {
     // From here on a change of grants is told to it.
     board_ = std::make_shared<network::sibling_board>();
     board_->set(how_);
-    service = service_ = network::spawn_shard_service(
-        sys_, {parts_.env, mesh_->identity(), std::move(store), mesh_->network(), room_, {}, 2, parts_.peers, board_, parts_.tell});
+    service = service_ = network::spawn_shard_service(sys_, {parts_.env,
+                                                             mesh_->identity(),
+                                                             std::move(store),
+                                                             mesh_->network(),
+                                                             room_,
+                                                             {},
+                                                             2,
+                                                             parts_.peers,
+                                                             board_,
+                                                             parts_.tell,
+                                                             nullptr,
+                                                             {},
+                                                             parts_.home->folder() + "/siblings"});
   }
   if (auto served = mesh_->serve(network::peer_part::shards, caf::actor_cast<caf::actor>(service)); !served)
     return parts_.tell(severity::error, "what is kept for others is not served: " + served.error().message(), served.error().code());

@@ -19,6 +19,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <thread>
 
@@ -259,40 +260,51 @@ void measure(const settings& how, const std::string& folder) {
   fmt::print("{} shards of {} bytes on each of two nodes\n", how.shards, shape.shard_length);
   std::fflush(stdout);
   stopwatch since;
-  child first{[&](int tell) {
-    live(place_of(folder, 0), {}, of.id, tell);
-  }};
-  auto address = first.line();
-  auto kept = first.line();
-  auto opened = first.cpu();
+  std::optional<child> first;
+  first.emplace([&](int tell) { live(place_of(folder, 0), {}, of.id, tell); });
+  auto address = first->line();
+  auto kept = first->line();
+  auto opened = first->cpu();
   fmt::print("opened {} shards: {:.1f} s, {:.1f} s of CPU, {} MiB of own memory, {} MiB at most\n", kept, since.seconds(), opened,
-             first.mebibytes("RssAnon"), first.mebibytes("VmHWM"));
+             first->mebibytes("RssAnon"), first->mebibytes("VmHWM"));
   std::fflush(stdout);
   std::this_thread::sleep_for(5s);
-  auto before = first.cpu();
+  auto before = first->cpu();
   std::this_thread::sleep_for(std::chrono::seconds{how.rest});
-  fmt::print("at rest, alone: {:.2f} % of a core, {} MiB of own memory\n", (first.cpu() - before) / how.rest * 100,
-             first.mebibytes("RssAnon"));
+  fmt::print("at rest, alone: {:.2f} % of a core, {} MiB of own memory\n", (first->cpu() - before) / how.rest * 100,
+             first->mebibytes("RssAnon"));
   std::fflush(stdout);
-  child second{[&](int tell) {
-    live(place_of(folder, 1), {address}, of.id, tell);
-  }};
-  (void) second.line();
-  (void) second.line();
+  std::optional<child> second;
+  auto start_second = [&] {
+    second.emplace([&](int tell) { live(place_of(folder, 1), {address}, of.id, tell); });
+    (void) second->line();
+    (void) second->line();
+  };
+  start_second();
   uint64_t carried = 0;
-  for (const auto* round : {"compared with each other for the first time", "compared again, when nothing had changed"}) {
-    before = first.cpu();
-    auto second_before = second.cpu();
+  auto compare = [&](const char* round) {
+    before = first->cpu();
+    auto second_before = second->cpu();
     stopwatch comparing;
-    auto now = std::stoull(first.line());
-    (void) second.line();
+    auto now = std::stoull(first->line());
+    (void) second->line();
     fmt::print(
         "{}: {:.1f} s, {:.2f} s and {:.2f} s of CPU, {:.1f} bytes on the line for each shard, {} MiB of own memory, {} MiB at most\n",
-        round, comparing.seconds(), first.cpu() - before, second.cpu() - second_before,
-        static_cast<double>(now - carried) / static_cast<double>(how.shards), first.mebibytes("RssAnon"), first.mebibytes("VmHWM"));
+        round, comparing.seconds(), first->cpu() - before, second->cpu() - second_before,
+        static_cast<double>(now - carried) / static_cast<double>(how.shards), first->mebibytes("RssAnon"), first->mebibytes("VmHWM"));
     std::fflush(stdout);
     carried = now;
-  }
+  };
+  compare("compared with each other for the first time");
+  compare("compared again, when nothing had changed");
+  second.reset();
+  first.reset();
+  first.emplace([&](int tell) { live(place_of(folder, 0), {}, of.id, tell); });
+  address = first->line();
+  (void) first->line();
+  start_second();
+  carried = 0;
+  compare("compared when both had been started again");
 }
 
 uint64_t number_of(const char* text) {

@@ -18,12 +18,20 @@ struct range_plan {
   uint64_t listed_anyway = 16; ///< Ranges of a round, about, that are listed and challenged though nothing has changed.
 };
 
+/// Of an encoded memory. What does not fit is not remembered.
+inline constexpr size_t range_memory_max = 64 << 20;
+
 class range_memory {
 public:
+  /// What `encode` made with the same roster: `format_alien`, `format_damaged`, `format_newer`, `conflict` for another roster.
+  [[nodiscard]] static result<range_memory> decode(byte_view saved, const roster& of);
+  [[nodiscard]] std::vector<std::byte> encode(const roster& of) const;
+
   /// Of a range in which nothing was to be done.
   struct settled_range {
     digest mine;
     std::map<peer_id, digest> others; ///< Those that answered.
+    friend bool operator==(const settled_range&, const settled_range&) = default;
   };
 
   /// For so many shards: ranges of *each* to twice that, and where there are ranges already, of *each* / 2 to 8 times that, for
@@ -42,6 +50,8 @@ public:
   [[nodiscard]] const settled_range* find(uint32_t number) const;
   void settle(uint32_t number, settled_range found);
   void forget(uint32_t number);
+
+  friend bool operator==(const range_memory&, const range_memory&) = default;
 
 private:
   uint32_t bits_ = 0;

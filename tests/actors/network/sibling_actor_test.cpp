@@ -118,19 +118,12 @@ struct sibling_test {
     for (size_t i = 0; i < shards; ++i)
       keep_pack();
     remote = world.sys.spawn(answering, other);
-    auto env = here.env;
-    env.random = chance;
     auto identity = std::make_shared<tls_identity>(tls_identity::make(node.seed, here.env.clock, node.chance).value());
     keeper = spawn_guest_keeper(world.sys, {here.env.clock, here.guests, identity, guest_mesh});
-    auto tell = [this](severity, const std::string&, std::optional<errc>) {
-      ++told;
-    };
-    actor = spawn_siblings(world.sys, {env, here.guests, keeper, access, board, tell});
+    start();
   }
   ~sibling_test() {
-    board->stop();
-    caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
-    world.self->wait_for(actor);
+    end();
     caf::anon_send_exit(keeper, caf::exit_reason::user_shutdown);
     caf::anon_send_exit(remote, caf::exit_reason::user_shutdown);
     world.self->wait_for(keeper, remote);
@@ -138,6 +131,27 @@ struct sibling_test {
   sibling_test(const sibling_test&) = delete;
   sibling_test& operator=(const sibling_test&) = delete;
 
+  void start() {
+    auto env = here.env;
+    env.random = chance;
+    auto tell = [this](severity, const std::string&, std::optional<errc>) {
+      ++told;
+    };
+    board = std::make_shared<sibling_board>();
+    actor = spawn_siblings(world.sys, {env, here.guests, keeper, access, board, tell, nullptr, {}, folder});
+  }
+  void end() const {
+    board->stop();
+    caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
+    world.self->wait_for(actor);
+  }
+  void start_again() {
+    end();
+    start();
+  }
+  [[nodiscard]] std::string remembered() const {
+    return folder + "/" + owner.owner.hex();
+  }
   /// Shard 0 of it here, and shard 1 there.
   std::vector<storage::shard_write> keep_pack() {
     auto pack = make_pack(random, mirrored);
@@ -172,12 +186,13 @@ struct sibling_test {
   guest_house there;
   signatory owner{71};
   test_node node{1};
+  std::string folder = "/home/siblings";
   peer_id sibling;
   std::shared_ptr<other_node> other = std::make_shared<other_node>();
   std::shared_ptr<drawn> chance = std::make_shared<drawn>(std::byte{0xff}); // None of the ranges.
   std::shared_ptr<linked_peers> linked = std::make_shared<linked_peers>();
   std::shared_ptr<peer_access> access = std::make_shared<peer_access>();
-  std::shared_ptr<sibling_board> board = std::make_shared<sibling_board>();
+  std::shared_ptr<sibling_board> board;
   std::atomic<size_t> told = 0;
   remote_shards_actor remote;
   guest_keeper_actor keeper;
@@ -268,4 +283,66 @@ TEST_CASE("a node that does not answer is asked once in a round, and is awaited"
   test.go_on();
   CHECK(test.was_compared());
   CHECK((test.other->listed == 0) == before);
+}
+
+TEST_CASE("what was compared before the program was started again is listed only where it changed meanwhile", "[siblings]") {
+  sibling_test test;
+  auto lost = test.by(test.keep_pack()[1]);
+  test.go_on();
+  test.start_again();
+  test.go_on();
+  CHECK(test.was_compared());
+  CHECK(test.other->compared == 2);
+  CHECK(test.other->listed == 0);
+  test.end();
+  REQUIRE(test.there.guests->let_go(lost));
+  test.start();
+  test.go_on();
+  CHECK(test.other->listed == 1);
+  CHECK(test.other->stored == 1);
+}
+
+TEST_CASE("ranges of which what is remembered is damaged, or of another roster, are listed", "[siblings]") {
+  sibling_test test;
+  test.go_on();
+  test.end();
+  if (GENERATE(true, false)) {
+    auto saved = read_whole(*test.here.env.files, test.remembered(), UINT64_MAX).value();
+    std::vector<std::byte> damaged{saved.view().begin(), saved.view().end()};
+    damaged[damaged.size() / 2] ^= std::byte{1};
+    REQUIRE(write_whole(*test.here.env.files, test.remembered(), damaged));
+  } else {
+    auto next = test.here.guests->roster_of(test.owner.owner).value();
+    ++next.number;
+    REQUIRE(test.here.guests->keep(test.owner.sign(std::move(next))));
+  }
+  test.start();
+  for (auto round : {1, 2}) {
+    INFO(round);
+    test.go_on();
+    CHECK(test.was_compared());
+    CHECK((test.other->listed >= 32) == (round == 1));
+  }
+}
+
+TEST_CASE("nothing is remembered of an owner of whom nothing is here any more", "[siblings]") {
+  sibling_test test;
+  test.go_on();
+  auto& files = *test.here.env.files;
+  auto of_another = test.folder + "/" + signatory{72}.owner.hex();
+  REQUIRE(write_whole(files, of_another, as_view("of another owner")));
+  test.start_again();
+  test.go_on();
+  CHECK(files.status(test.remembered()));
+  CHECK_FALSE(files.status(of_another));
+}
+
+TEST_CASE("ranges are compared all the same where nothing can be written down", "[siblings]") {
+  sibling_test test;
+  test.folder = "/dev/null/siblings";
+  test.start_again();
+  test.go_on();
+  test.go_on();
+  CHECK(test.was_compared());
+  CHECK(test.other->listed == 0);
 }

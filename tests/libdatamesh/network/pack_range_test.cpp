@@ -1,5 +1,6 @@
 #include "network/pack_range.hpp"
 
+#include "crypto/hash.hpp"
 #include "network/guest_ranges.hpp"
 #include "network/range_memory.hpp"
 #include "tests/libdatamesh/network/guest_fixture.hpp"
@@ -107,4 +108,81 @@ TEST_CASE("ranges fit the shards, and what was settled is kept while they still 
   CHECK(ranges.find(7) != nullptr);
   ranges.forget(7);
   CHECK(ranges.find(7) == nullptr);
+}
+
+namespace {
+
+struct remembered_ranges {
+  remembered_ranges() {
+    signatory owner{1};
+    for (auto mark : {'\x31', '\x52', '\x73'})
+      of.nodes.push_back(peer_id::from(as_view(std::string(peer_id::size, mark))));
+    of = owner.sign(roster{owner.owner, 3, clock::wall_time{std::chrono::hours{1}}, std::chrono::hours{1}, of.nodes, {}});
+    memory.fit(8 * 64, 64);
+    memory.settle(
+        1, {crypto::blake3(as_view("1")), {{of.nodes[0], crypto::blake3(as_view("2"))}, {of.nodes[2], crypto::blake3(as_view("3"))}}});
+    memory.settle(7, {crypto::blake3(as_view("4")), {}});
+  }
+  roster of;
+  range_memory memory;
+};
+
+/// As if it had been written so: with a checksum that holds.
+std::vector<std::byte> with_checksum(byte_view content) {
+  std::vector<std::byte> all{content.begin(), content.end()};
+  auto checksum = crypto::blake3(content);
+  all.insert(all.end(), checksum.view().begin(), checksum.view().end());
+  return all;
+}
+
+} // namespace
+
+TEST_CASE("what is remembered of ranges is read as it was written, with the same roster alone", "[range_memory]") {
+  remembered_ranges test;
+  CHECK(range_memory::decode(range_memory{}.encode(test.of), test.of).value() == range_memory{});
+  auto saved = test.memory.encode(test.of);
+  auto read = range_memory::decode(saved, test.of).value();
+  CHECK(read == test.memory);
+  CHECK(read.encode(test.of) == saved);
+  auto later = test.of;
+  ++later.number;
+  later = signatory{1}.sign(std::move(later));
+  CHECK(range_memory::decode(saved, later).error().code() == errc::conflict);
+}
+
+TEST_CASE("what is remembered of ranges is refused when it is cut short or changed", "[range_memory]") {
+  remembered_ranges test;
+  auto saved = test.memory.encode(test.of);
+  for (size_t size = 0; size < saved.size(); ++size) {
+    INFO(size);
+    CHECK_FALSE(range_memory::decode(byte_view{saved}.first(size), test.of));
+    auto damaged = saved;
+    damaged[size] ^= std::byte{1};
+    CHECK_FALSE(range_memory::decode(damaged, test.of));
+  }
+  auto content = byte_view{saved}.first(saved.size() - digest::size);
+  for (size_t size = 8; size < content.size(); ++size) {
+    INFO(size);
+    CHECK(range_memory::decode(with_checksum(content.first(size)), test.of).error().code() == errc::format_damaged);
+  }
+  // Of each field what it may not be: a later version, bits, rows, a range's number, how many others, a node.
+  auto changed = [&](size_t at, uint8_t value) {
+    std::vector<std::byte> other{content.begin(), content.end()};
+    other[at] = std::byte{value};
+    return range_memory::decode(with_checksum(other), test.of);
+  };
+  CHECK(changed(8, 2).error().code() == errc::format_newer);
+  for (auto [at, value] : std::vector<std::pair<size_t, uint8_t>>{
+           {8, 0}, {10, 25}, {11, 1}, {12, 1}, {12, 3}, {13, 1}, {48, 8}, {48, 7}, {84, 1}, {84, 3}, {86, 3}, {86, 2}, {120, 0}}) {
+    INFO(at << " " << static_cast<int>(value));
+    auto read = changed(at, value);
+    REQUIRE_FALSE(read);
+    CHECK(read.error().code() == errc::format_damaged);
+  }
+  auto longer = std::vector<std::byte>{content.begin(), content.end()};
+  longer.push_back(std::byte{0});
+  CHECK(range_memory::decode(with_checksum(longer), test.of).error().code() == errc::format_damaged);
+  auto alien = saved;
+  alien[0] = std::byte{0};
+  CHECK(range_memory::decode(alien, test.of).error().code() == errc::format_alien);
 }

@@ -150,8 +150,8 @@ result<void> sim_place::start(const grants& room) {
     if (said.size() > said_kept)
       said.erase(said.begin());
   };
-  service_ =
-      spawn_shard_service(sys, {env_, identity_, guests_, mesh_.id, room, {}, 2, access, board_, tell, mesh_.stage.place(), few_ranges});
+  service_ = spawn_shard_service(
+      sys, {env_, identity_, guests_, mesh_.id, room, {}, 2, access, board_, tell, mesh_.stage.place(), few_ranges, "/home/siblings"});
   watch_end(caf::actor_cast<caf::actor>(service_));
   caf::anon_send(router_, serve_part(peer_part::shards), caf::actor_cast<caf::actor>(service_));
   return {};
