@@ -5,6 +5,7 @@
 #include "base/memory_budget.hpp"
 #include "crypto/key_file.hpp"
 #include "datamesh/node.hpp"
+#include "network/shard_ticket.hpp"
 #include "node/event_hub.hpp"
 #include "node/home.hpp"
 #include "node/supervisor_actor.hpp"
@@ -154,7 +155,9 @@ private:
                                                                         const job_options& job, rebuild_summary& summary,
                                                                         bool knows_all = false);
   [[nodiscard]] result<std::set<vault_id>> vaults_here() const;
-  [[nodiscard]] result<void> list_shards(const std::string& name, const credential& with, const job_options& job);
+  /// Answers the vault, and what signs for it without being opened.
+  [[nodiscard]] result<std::pair<vault_id, network::word_signer>> list_shards(const std::string& name, const credential& with,
+                                                                              const job_options& job);
   [[nodiscard]] result<void> save_drives(const storage::drive_table::list& list);
   [[nodiscard]] result<void> save_labels(const storage::drive_table::list& list);
 

@@ -1,5 +1,6 @@
 #include "node/removal.hpp"
 
+#include "network/peer_drive.hpp"
 #include "node/vault_runtime.hpp"
 #include "storage/convert.hpp"
 #include "storage/shard_index.hpp"
@@ -17,6 +18,8 @@ constexpr std::string_view heading = "datamesh removal 1\n";
 constexpr uint64_t list_bytes_max = 4 << 20;
 constexpr size_t packs_at_once = 1000;
 constexpr int shards_at_once = 512;
+/// Each is a request of its own there.
+constexpr int shards_at_once_of_node = 64;
 
 /// "WORD ID" or "WORD ID NUMBER".
 template <class Id>
@@ -88,7 +91,8 @@ namespace {
 class shard_remover {
 public:
   shard_remover(caf::actor_system& sys, const storage::drive_entry& drive, const job_options& job, destroy_summary& summary)
-      : self_(sys), drive_(drive), job_(job), summary_(summary) {}
+      : self_(sys), drive_(drive), job_(job), summary_(summary),
+        at_once_(network::peer_of(drive.folder) ? shards_at_once_of_node : shards_at_once) {}
 
   result<void> run(const removal_list& list) {
     vault_ = list.vault;
@@ -104,7 +108,7 @@ public:
           continue;
         *request_.add_shards() = storage::to_proto(key);
         bytes_ += storage::stored_length((*found)->shape);
-        if (request_.shards_size() >= shards_at_once)
+        if (request_.shards_size() >= at_once_)
           if (auto removed = remove(); !removed)
             return removed;
       }
@@ -132,6 +136,7 @@ private:
   const storage::drive_entry& drive_;
   const job_options& job_;
   destroy_summary& summary_;
+  int at_once_;
   vault_id vault_;
   v1::RemoveShards request_;
   uint64_t bytes_ = 0;
@@ -139,14 +144,18 @@ private:
 
 } // namespace
 
-result<void> node_core::list_shards(const std::string& name, const credential& with, const job_options& job) {
+result<std::pair<vault_id, network::word_signer>> node_core::list_shards(const std::string& name, const credential& with,
+                                                                         const job_options& job) {
   auto runtime = open_vault(name, with);
   if (!runtime)
     return fail(runtime.error());
   if (auto dropped = home.drop_removal_lists(name); !dropped)
-    return dropped;
+    return fail(dropped.error());
   removal_list list;
   list.vault = (*runtime)->context->id;
+  auto signer = peers->signer_of(list.vault);
+  if (!signer)
+    return fail(signer.error());
   for (const auto& drive : *drives->all())
     list.drives.push_back(drive.id);
   uint32_t number = 0;
@@ -161,11 +170,11 @@ result<void> node_core::list_shards(const std::string& name, const credential& w
       list.packs.push_back({pack.seal.id, static_cast<uint8_t>(pack.drives.size())});
     if (!list.packs.empty() && (page->empty() || list.packs.size() + packs_at_once > removal_packs_max)) {
       if (auto saved = home.set_removal_list(name, number++, as_view(encode_removal(list))); !saved)
-        return saved;
+        return fail(saved.error());
       list.packs.clear();
     }
     if (page->empty())
-      return {};
+      return std::pair{list.vault, std::move(*signer)};
     after = page->back().seal.id;
   }
 }
@@ -177,6 +186,7 @@ result<destroy_summary> node_core::destroy_vault(const std::string& name, const 
   auto half = home.is_half_removed(name);
   if (!half)
     return fail(half.error().within(attempt, name));
+  std::optional<std::pair<vault_id, network::word_signer>> signer;
   if (!*half) {
     if (auto there = home.key_file(name); !there) {
       auto left = home.removal_lists(name);
@@ -186,7 +196,14 @@ result<destroy_summary> node_core::destroy_vault(const std::string& name, const 
     }
     if (is_open(name))
       return fail(errc::locked, "destroy a vault that is open", name);
-    if (auto listed = with != nullptr ? list_shards(name, *with, job) : home.drop_removal_lists(name); !listed)
+    result<void> listed;
+    if (with == nullptr)
+      listed = home.drop_removal_lists(name);
+    else if (auto found = list_shards(name, *with, job))
+      signer = std::move(*found);
+    else
+      listed = fail(found.error());
+    if (!listed)
       return fail(listed.error().within(attempt, name));
   }
   {
@@ -201,7 +218,13 @@ result<destroy_summary> node_core::destroy_vault(const std::string& name, const 
   }
   if (with == nullptr)
     return destroy_summary{};
-  return remove_leftovers(name, job);
+  // What lies on other nodes is deleted in its name as long as this takes.
+  if (signer)
+    peers->add_owner(signer->first, signer->second);
+  auto removed = remove_leftovers(name, job);
+  if (signer)
+    peers->drop_owner(signer->first);
+  return removed;
 }
 
 result<std::set<vault_id>> node_core::vaults_here() const {
@@ -256,12 +279,13 @@ result<destroy_summary> node_core::remove_leftovers(const std::optional<std::str
       result<void> done = fail(errc::drive_missing, "remove shards", drive.folder);
       if (serves)
         done = shard_remover{*system_, drive, job, summary}.run(*list);
-      if (done)
-        list->drives.erase(named);
-      else if (done.error().code() == errc::cancelled)
+      if (!done && done.error().code() == errc::cancelled)
         return fail(done.error());
-      else if (std::find(summary.drives_left.begin(), summary.drives_left.end(), drive.folder) == summary.drives_left.end())
+      if (!done && std::ranges::find(summary.drives_left, drive.folder) == summary.drives_left.end())
         summary.drives_left.push_back(drive.folder);
+      // Later nobody can sign for what another node still has: it goes with its tickets.
+      if (done || network::peer_of(drive.folder))
+        list->drives.erase(named);
     }
     // A drive that is none of this node any more takes its shards along.
     std::erase_if(list->drives, [&](const drive_id& id) {

@@ -967,13 +967,15 @@ std::vector<command_spec> vault_commands() {
       {.name = "destroy",
        .summary = "Destroy a vault: its data can never be read again",
        .text = "Asks for the vault's name on a terminal. The key goes first, and with it all that could read the data; then the vault's "
-               "shards are removed from the drives, which takes the password, since only the catalog tells whose shards they are.\n\n"
+               "shards are removed from the drives and other nodes, which takes the password, since only the catalog tells whose shards "
+               "they are.\n\n"
                "A drive that is away keeps what nobody can read. Once it is back, the same command, or the next cleanup of any vault, "
-               "removes that, too; so they do after an interruption.",
+               "removes that, too; so they do after an interruption. What another node keeps that does not answer, or has not been asked "
+               "when the command is interrupted, goes by itself, within 60 days.",
        .example = "datamesh vault destroy work\ndatamesh vault destroy work --key-only --yes",
        .arguments = {{.name = "NAME", .kind = kind::vault_name}},
        .options = {{.name = "key-only", .text = "Take no password, and leave the unreadable shards on the drives for good."}, dry_run, yes},
-       .groups = group_node | group_vault},
+       .groups = group_node | group_vault | group_mesh},
   };
 }
 

@@ -505,9 +505,13 @@ namespace {
 int vault_destroyed(session& s, const destroy_summary& sum) {
   auto& name = s.arguments()[0];
   for (auto& folder : sum.drives_left)
-    s.out.warn(
-        fmt::format("{} is not in service and may keep shards, which nobody can read; when it is back, run: datamesh vault destroy {}",
-                    printable(folder), printable(name)));
+    if (folder.starts_with("node:"))
+      s.out.warn(fmt::format("{} {} not answer: what it keeps goes by itself, within 60 days, and nobody can read it", printable(folder),
+                             s.dry_run() ? "does" : "did"));
+    else
+      s.out.warn(
+          fmt::format("{} is not in service and may keep shards, which nobody can read; when it is back, run: datamesh vault destroy {}",
+                      printable(folder), printable(name)));
   json_line line{"summary"};
   line.add("dry_run", s.dry_run()).name("vault", name).add("packs", sum.packs);
   if (!s.dry_run())

@@ -160,6 +160,41 @@ TEST_CASE("a cleanup deletes on other nodes what nothing needs any more", "[peer
     CHECK(drive.shard_bytes < mib);
 }
 
+TEST_CASE("a destroyed vault goes from the other nodes that answer, and from those alone", "[peers][removal]") {
+  street s;
+  s.lend_all();
+  s.keep_ids();
+  auto text = noise(4, mib);
+  s.own.put_text("/mine", text);
+  must(s.own.node().create_vault({.name = "second", .trust_this_device = true}));
+  {
+    auto second = must(s.own.node().open_vault("second", credential::this_device()));
+    for (auto& peer : s.peers)
+      must(peer->node().allow(second.id(), plenty));
+    s.owner = second.id();
+    CHECK(must(put_text(second, "/yours", noise(5, 3 * mib))).shards_short == 0);
+    for (size_t i = 0; i < s.peers.size(); ++i)
+      REQUIRE(s.kept_at(i).shards.value_or(0) > 0);
+  }
+  s.peers[2]->close();
+  REQUIRE(comes_to_be([&] { return s.state_of(2) == "missing"; }));
+  auto gone = must(s.own.node().destroy_vault("second", credential::this_device()));
+  auto silent = network::peer_folder(s.ids[2]);
+  CHECK(gone.drives_left == std::vector{silent});
+  CHECK(gone.shards_removed >= 3 * gone.packs);
+  for (size_t i : {0, 1})
+    CHECK(s.kept_at(i).shards == 0u);
+  s.peers[2]->open();
+  REQUIRE(comes_to_be([&] { return s.state_of(2) == "ok"; }));
+  CHECK(s.kept_at(2).shards.value_or(0) > 0);
+  // Nobody can sign for it any more, and nothing is tried.
+  CHECK(code_of(s.own.node().destroy_vault("second", credential::this_device())) == errc::no_vault);
+  CHECK(s.own.files_below(s.own.path("home/removed")).empty());
+  s.owner = s.own.vault().id();
+  CHECK(s.own.get_text("/mine") == text);
+  CHECK(must(s.own.vault().verify({.deep = true})).shards_missing == 0);
+}
+
 TEST_CASE("what another node lost is rebuilt there", "[peers]") {
   street s;
   s.lend_all();
