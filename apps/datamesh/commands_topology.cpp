@@ -157,21 +157,37 @@ place tree_of(const std::vector<drive_report>& drives) {
   return root;
 }
 
-std::string shown_name(const place& of) {
-  auto text = printable(of.name);
-  if (is_node_name(of.name))
-    text = text.substr(0, std::string_view{"node:"}.size() + digits_shown);
+/// Nodes that are reached through another one, and through whom; both as "node:ID".
+using relays = std::map<std::string, std::string>;
+
+relays relays_of(const node& n) {
+  relays found;
+  if (auto peers = n.peers())
+    for (const auto& peer : *peers)
+      if (peer.through)
+        found.emplace("node:" + peer.id.hex(), "node:" + peer.through->hex());
+  return found;
+}
+
+std::string short_node(const std::string& name) {
+  return printable(name).substr(0, std::string_view{"node:"}.size() + digits_shown);
+}
+
+std::string shown_name(const place& of, const relays& by) {
+  auto text = is_node_name(of.name) ? short_node(of.name) : printable(of.name);
+  if (auto through = by.find(of.name); through != by.end())
+    text += " through " + short_node(through->second);
   auto labelled = of.kind == "region" || of.kind == "zone" || of.kind == "operator";
   return labelled && !text.starts_with('(') ? fmt::format("{} {}", of.kind, text) : text;
 }
 
-void add_rows(const output& out, text_table& table, const place& of, size_t depth) {
+void add_rows(const output& out, text_table& table, const place& of, const relays& by, size_t depth) {
   auto capacity = of.sum(&drive_report::disk_total);
-  table.row({std::string(2 * depth, ' ') + shown_name(of), of.state(), grouped(of.sum(&drive_report::shards)),
+  table.row({std::string(2 * depth, ' ') + shown_name(of, by), of.state(), grouped(of.sum(&drive_report::shards)),
              out.size(of.sum(&drive_report::shard_bytes)), capacity > 0 ? out.size(capacity) : "-",
              capacity > 0 ? out.size(of.sum(&drive_report::disk_free)) : "-"});
   for (const auto& [name, part] : of.parts)
-    add_rows(out, table, part, depth + 1);
+    add_rows(out, table, part, by, depth + 1);
 }
 
 /// As a quoted string of the DOT language: a quote and a backslash are escaped, and what is not printable is shown.
@@ -185,9 +201,9 @@ std::string dot_quoted(std::string_view text) {
   return quoted + '"';
 }
 
-void add_dot(const output& out, std::string& text, const place& of, size_t& number) {
+void add_dot(const output& out, std::string& text, const place& of, const relays& by, size_t& number) {
   auto own = number++;
-  auto label = of.kind.empty() ? "this store" : shown_name(of);
+  auto label = of.kind.empty() ? "this store" : shown_name(of, by);
   auto capacity = of.sum(&drive_report::disk_total);
   // Two characters, which the language takes for a line break.
   auto quoted = dot_quoted(label);
@@ -199,19 +215,22 @@ void add_dot(const output& out, std::string& text, const place& of, size_t& numb
   text += fmt::format("{}];\n", bad ? ", style=dashed" : "");
   for (const auto& [name, part] : of.parts) {
     text += fmt::format("  n{} -> n{};\n", own, number);
-    add_dot(out, text, part, number);
+    add_dot(out, text, part, by, number);
   }
 }
 
-std::string dot_of(const output& out, const place& root) {
+std::string dot_of(const output& out, const place& root, const relays& by) {
   std::string text = "digraph datamesh {\n  rankdir=LR;\n  node [shape=box];\n";
   size_t number = 0;
-  add_dot(out, text, root, number);
+  add_dot(out, text, root, by, number);
   return text + "}\n";
 }
 
-json_line topology_json(const drive_report& drive) {
-  return drive_json(drive).name("node", node_of(drive));
+json_line topology_json(const drive_report& drive, const relays& by) {
+  auto line = drive_json(drive).name("node", node_of(drive));
+  if (auto through = by.find(drive.folder); through != by.end())
+    line.name("through", through->second);
+  return line;
 }
 
 /// Drives that *word* means: one of them, a node by the beginning of its id, or all with a label.
@@ -273,7 +292,18 @@ std::string standing_text(const pack_standing& of) {
   return texts.empty() ? "none" : fmt::format("{}", fmt::join(texts, ", "));
 }
 
-outcome<int> tell_loss(session& s, const std::vector<drive_id>& gone) {
+/// Of this store's nodes, those that are reached through one that would be gone, and are not gone themselves.
+size_t cut_off(const std::vector<drive_report>& all, const std::vector<drive_report>& gone, const relays& by) {
+  auto is_gone = [&](const std::string& name) {
+    return std::ranges::any_of(gone, [&](const auto& drive) { return drive.folder == name; });
+  };
+  return static_cast<size_t>(std::ranges::count_if(all, [&](const auto& drive) {
+    auto through = by.find(drive.folder);
+    return through != by.end() && is_gone(through->second) && !is_gone(drive.folder);
+  }));
+}
+
+outcome<int> tell_loss(session& s, const std::vector<drive_report>& all, const std::vector<drive_id>& gone, const relays& by) {
   auto v = s.open_vault();
   if (!v)
     return refuse(v.error());
@@ -283,9 +313,10 @@ outcome<int> tell_loss(session& s, const std::vector<drive_id>& gone) {
   auto& out = s.out;
   std::vector<std::string> names;
   for (const auto& drive : loss->drives) {
-    out.line(topology_json(drive));
+    out.line(topology_json(drive, by));
     names.push_back(printable(drive.folder));
   }
+  auto away = cut_off(all, loss->drives, by);
   out.line(json_line{"summary"}
                .add("drives", loss->drives.size())
                .add("packs", loss->packs)
@@ -297,7 +328,8 @@ outcome<int> tell_loss(session& s, const std::vector<drive_id>& gone) {
                .add("bytes_to_read", loss->bytes_to_read)
                .add("bytes_to_write", loss->bytes_to_write)
                .add("shards_unplaced", loss->shards_unplaced)
-               .add("room_for_repair", loss->shards_unplaced == 0));
+               .add("room_for_repair", loss->shards_unplaced == 0)
+               .add("nodes_cut_off", away));
   auto lost = loss->then.lost > loss->now.lost;
   out.print("Without {}, {}", fmt::join(names, ", "),
             lost ? out.paint(tone::bad, fmt::format("{} would be lost.", counted(loss->then.lost - loss->now.lost, "pack", "packs")))
@@ -314,6 +346,9 @@ outcome<int> tell_loss(session& s, const std::vector<drive_id>& gone) {
                                                                       counted(loss->shards_unplaced, "shard", "shards"))));
   else if (loss->shards_to_repair > 0)
     out.print("Room         there is, on the drives that are left");
+  if (away > 0)
+    out.print("Cut off      {} through there, and away until another one passes on to {}",
+              counted(away, "node is reached", "nodes are reached"), away == 1 ? "it" : "them");
   return 0;
 }
 
@@ -324,6 +359,7 @@ outcome<int> run_topology(session& s) {
   if (!n)
     return refuse(n.error());
   auto drives = (*n)->drives();
+  auto by = relays_of(**n);
   const auto& without = s.set.list("without");
   if (!without.empty()) {
     if (s.set.flag("dot"))
@@ -335,11 +371,11 @@ outcome<int> run_topology(session& s) {
         return refuse(meant.error());
       gone.insert(gone.end(), meant->begin(), meant->end());
     }
-    return tell_loss(s, gone);
+    return tell_loss(s, drives, gone, by);
   }
   auto root = tree_of(drives);
   if (s.set.flag("dot")) {
-    auto text = dot_of(s.out, root);
+    auto text = dot_of(s.out, root, by);
     s.out.line(json_line{"item"}.add("name", "topology.dot").add("text", std::string_view{text}));
     s.out.line(json_line{"summary"}.add("documents", 1));
     s.out.print("{}", text.substr(0, text.size() - 1));
@@ -347,7 +383,7 @@ outcome<int> run_topology(session& s) {
   }
   std::set<std::string> nodes;
   for (const auto& drive : drives) {
-    s.out.line(topology_json(drive));
+    s.out.line(topology_json(drive, by));
     nodes.insert(node_of(drive));
   }
   s.out.line(json_line{"summary"}
@@ -361,7 +397,7 @@ outcome<int> run_topology(session& s) {
   text_table table{{align::left, align::left, align::right, align::right, align::right, align::right}};
   table.heading({"PLACE", "STATE", "SHARDS", "STORED", "CAPACITY", "FREE"});
   for (const auto& [name, part] : root.parts)
-    add_rows(s.out, table, part, 0);
+    add_rows(s.out, table, part, by, 0);
   if (drives.empty())
     s.out.print("This node has no drive.");
   else

@@ -100,6 +100,9 @@ def tells_through_whom(owner: Node, keeper: Node, relay: Node) -> None:
         found = {peer["id"]: peer for peer in one.good("peers").items}[other.status["id"]]
         assert found["through"] == middle and not found["known"], found
         assert f"through {middle}" in one.world.run("peers").text
+    (seen,) = [drive for drive in owner.good("topology").items if drive["node"] != "this node"]
+    assert seen["through"] == f"node:{middle}", seen
+    assert f"through node:{middle[:12]}" in owner.world.run("topology").text
     seen = relay.status
     assert (seen["relays"], seen["relay_streams"], seen["relay_served"]) == (True, 1, 2), seen
     assert "through" not in [key for peer in relay.good("peers").items for key in peer]
@@ -118,6 +121,19 @@ def outlives_it(owner: Node, keeper: Node, relay: Node, content: bytes) -> None:
     keeper.await_that("it is passed on to again", lambda: len(keeper.status["relayed_by"]) == 1)
     owner.await_that("the node is a drive again", lambda: states(owner) == ["ok", "ok"])
     check_bytes(owner, content)
+
+
+def cuts_off(owner: Node, keeper: Node, relay: Node) -> None:
+    """For a while the one that passes on is a drive, too: what would be without it?"""
+    relay.good("drive add", relay.folder())
+    relay.good("node allow", owner.good("vault list").items[0]["id"], "8G")
+    middle = f"node:{relay.status['id']}"
+    owner.good("drive add", middle)
+    told = owner.good("topology", "--without", middle)
+    assert (told.summary["nodes_cut_off"], told.summary["then"]["lost"]) == (1, 0), told.all
+    assert "Cut off      1 node is reached through there" in owner.world.run("topology", "--without", middle).text
+    assert owner.good("topology", "--without", f"node:{keeper.status['id']}").summary["nodes_cut_off"] == 0
+    owner.good("drive remove", middle, "--yes")
 
 
 def closes(owner: Node, keeper: Node, relay: Node, content: bytes) -> None:
@@ -172,6 +188,7 @@ def story(given: argparse.Namespace, wires: Wires) -> None:
             step(owner, keeper, relay, content)
             tells_through_whom(owner, keeper, relay)
             print(f"{time.monotonic() - begun:6.1f} s  {step.__name__.replace('_', ' ')}", flush=True)
+        cuts_off(owner, keeper, relay)
         closes(owner, keeper, relay, content)
         print(f"{time.monotonic() - begun:6.1f} s  closes", flush=True)
 
