@@ -241,7 +241,7 @@ def main() -> int:
     parser.add_argument("--nodes", type=int, default=12)
     parser.add_argument("--seed", type=int, default=int(os.environ.get("DATAMESH_SEED", "1")))
     parser.add_argument("--loopback", action="store_true")
-    parser.add_argument("--other", metavar="DAEMON", type=os.path.abspath, default="")
+    parser.add_argument("--other", metavar="DAEMON", type=os.path.abspath)
     given = parser.parse_args()
     if reason := None if given.loopback else why_not("tc"):
         print(f"skipped: {reason}")
