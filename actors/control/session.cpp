@@ -92,11 +92,8 @@ void session::run() {
     auto got = link_.receive(&bell_, limit);
     if (!got || (got->why == waited::timed_out && !busy_))
       break;
-    if (got->why == waited::woken) {
+    if (got->why == waited::woken)
       bell_.clear();
-      if (!send_events())
-        break;
-    }
     if (got->what && !serve(std::move(*got->what)))
       break;
   }
@@ -195,10 +192,25 @@ void session::publish(const event& what) {
   if (events_.size() >= (what.kind == event_kind::job_progress ? progress_queue_max : event_queue_max))
     return;
   events_.push_back(what);
-  bell_.ring();
+  happened_.notify_one();
+}
+
+void session::tell_events() {
+  std::unique_lock lock{mutex_};
+  for (;;) {
+    happened_.wait(lock, [this] { return !events_.empty() || !telling_; });
+    // What is left then comes with the reply.
+    if (!telling_)
+      return;
+    lock.unlock();
+    if (!send_events())
+      return link_.shut();
+    lock.lock();
+  }
 }
 
 result<void> session::send_events() {
+  std::lock_guard in_order{sending_events_};
   for (;;) {
     std::deque<event> now;
     {
@@ -258,6 +270,7 @@ result<void> session::begin(frame what) {
   {
     std::lock_guard guard{mutex_};
     cancel_ = cancel_token{};
+    telling_ = is_long(*request);
   }
   if (stopping_) {
     finish(fail(errc::unavailable, "serve a request while the daemon stops"));
@@ -273,18 +286,25 @@ result<void> session::begin(frame what) {
     auto outcome = carry_out(*request, held->body());
     finish(std::move(outcome));
   }};
+  // Not by the thread that reads: a client that sends a long answer takes nothing until that was read.
+  event_thread_ = std::thread{[this] {
+    tell_events();
+  }};
   return {};
 }
 
 void session::end_job() {
-  if (job_thread_.joinable())
-    job_thread_.join();
+  for (auto* thread : {&job_thread_, &event_thread_})
+    if (thread->joinable())
+      thread->join();
 }
 
 void session::finish(result<reply> outcome) {
   {
     std::lock_guard guard{mutex_};
     job_ = 0;
+    telling_ = false;
+    happened_.notify_one();
     // A job may end while its client still reads from a pipe or writes to one. Who waits
     // for that would keep a thread and a buffer.
     for (auto& [number, waiting] : calls_) {

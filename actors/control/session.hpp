@@ -48,6 +48,8 @@ private:
   [[nodiscard]] result<void> begin(frame what);
   void end_job();
   void finish(result<reply> outcome);
+  /// Sends events as they come, for as long as a job runs.
+  void tell_events();
   [[nodiscard]] result<void> send_events();
   void leave();
 
@@ -82,6 +84,7 @@ private:
   uint64_t trash_of_ = 0;                        ///< The vault.
 
   std::thread job_thread_;
+  std::thread event_thread_;
   std::atomic<bool> busy_ = false;
   std::atomic<bool> stopping_ = false;
   bool asked_ = false;
@@ -94,6 +97,10 @@ private:
   std::map<uint64_t, waiting_call> calls_;
   std::set<uint64_t> overtaken_; ///< Calls that nobody waits for any more, and no answer came.
   std::deque<event> events_;
+  bool telling_ = false; ///< A job runs whose events are told as they come.
+  std::condition_variable happened_;
+
+  std::mutex sending_events_; ///< So that they stay in order, and come before the reply. Locked before mutex_.
 };
 
 } // namespace datamesh::control

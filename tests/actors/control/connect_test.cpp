@@ -48,6 +48,13 @@ public:
     server_.reset();
   }
 
+  /// As an event of whatever job runs for the only connection that there ever was.
+  void tell_clients(event what) {
+    constexpr uint64_t jobs = 100;
+    for (what.job = uint64_t{1} << 32; what.job < (uint64_t{1} << 32) + jobs; ++what.job)
+      server_->publish(what);
+  }
+
   /// Files of the connection are on a disk of its own.
   std::unique_ptr<datamesh::node> connect(std::function<void(const event&)> on_event = {}) {
     node_options options;
@@ -118,6 +125,25 @@ private:
   std::condition_variable changed_;
   bool asked_ = false;
   bool free_ = false;
+};
+
+/// Answers its only read with as much as was asked for, after *before*.
+class late_source : public source {
+public:
+  explicit late_source(std::function<void()> before) : before_(std::move(before)) {}
+  result<size_t> read(byte_span out) override {
+    if (auto first = std::exchange(before_, nullptr)) {
+      first();
+      std::ranges::fill(out, std::byte{7});
+      given = out.size();
+      return given;
+    }
+    return size_t{0};
+  }
+  size_t given = 0;
+
+private:
+  std::function<void()> before_;
 };
 
 /// Never ends, and cancels its job as soon as it is read.
@@ -504,6 +530,22 @@ TEST_CASE("events of a connection's job come before its answer", "[connect]") {
   auto done = std::find_if(heard.begin(), heard.end(), [](const event& what) { return what.kind == event_kind::item_done; });
   REQUIRE(done != heard.end());
   CHECK(done->bytes_done == 200'000);
+}
+
+TEST_CASE("a client that answers at length while many events wait for it gets them all, and its answer is read", "[connect]") {
+  served_house h;
+  size_t heard = 0;
+  auto node = h.connect([&](const event& what) { heard += what.subject.size() == 4000 ? 1 : 0; });
+  auto vault = must(node->open_vault("main", credential::this_device()));
+  auto from = std::make_shared<late_source>([&] {
+    // More than a socket holds, while nobody takes them.
+    for (auto i = 0; i < 1000; ++i)
+      h.tell_clients({.kind = event_kind::item_done, .subject = std::string(4000, 'x')});
+  });
+  auto put = vault.put(put_stream_request{.from = from, .target_path = "/x"});
+  CHECK(from->given > 500'000); // More than a socket holds, too.
+  CHECK(must(put).files == 1);
+  CHECK(heard == 1000);
 }
 
 TEST_CASE("a job over a connection is cancelled, and the connection serves on", "[connect]") {

@@ -144,6 +144,7 @@ struct sibling_test {
     board->stop();
     caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
     world.self->wait_for(actor);
+    access->close(); // Or the next one begins with a round of its own.
   }
   void start_again() {
     end();
