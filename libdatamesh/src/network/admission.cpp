@@ -1,5 +1,7 @@
 #include "network/admission.hpp"
 
+#include <cassert>
+
 namespace datamesh::network {
 
 namespace {
@@ -9,22 +11,18 @@ constexpr auto sweep_every = std::chrono::seconds{10};
 
 } // namespace
 
-// What one host may do is looked at before what all may, so that one that does too much
-// takes nothing from the others.
 result<void> admission::check(uint64_t host_number, time now) {
   if (auto known = hosts_.find(host_number); known != hosts_.end()) {
     auto& from = known->second;
     if (from.links >= limits_.links_per_host)
       return fail(errc::capacity_exceeded, attempted, "too many from this host");
-    if (from.half_open >= limits_.half_open_per_host)
-      return fail(errc::capacity_exceeded, attempted, "too many from this host are half open");
+    if (from.unproven >= limits_.unproven_per_host)
+      return fail(errc::capacity_exceeded, attempted, "too many from this host have not proven who they are");
     if (!from.arrivals.try_take(1, now))
       return fail(errc::capacity_exceeded, attempted, "this host comes too often");
   }
   if (links_.size() >= limits_.links)
     return fail(errc::capacity_exceeded, attempted, "there are too many");
-  if (!arrivals_.try_take(1, now))
-    return fail(errc::capacity_exceeded, attempted, "too many come at once");
   return {};
 }
 
@@ -33,10 +31,10 @@ result<admission::admitted> admission::arrive(uint64_t link, uint64_t host_numbe
   if (auto fine = check(host_number, now); !fine)
     return fail(fine.error());
   admitted in;
-  if (half_open_.size() >= limits_.half_open) {
-    auto [oldest, came] = *half_open_.begin();
-    if (now < came + limits_.patience)
-      return fail(errc::capacity_exceeded, attempted, "too many are half open");
+  if (at_door_.size() >= limits_.at_door) {
+    auto oldest = *at_door_.begin();
+    if (now < links_.at(oldest).since + limits_.patience)
+      return fail(errc::capacity_exceeded, attempted, "too many are at the door");
     left(oldest);
     in.instead_of = oldest;
   }
@@ -44,23 +42,64 @@ result<admission::admitted> admission::arrive(uint64_t link, uint64_t host_numbe
   if (is_new)
     at->second.arrivals.take(1, now);
   ++at->second.links;
-  ++at->second.half_open;
-  links_.emplace(link, host_number);
-  half_open_.emplace(link, now);
+  ++at->second.unproven;
+  links_.emplace(link, place{host_number, now, {}});
+  at_door_.insert(link);
   return in;
 }
 
+void admission::knock(uint64_t link) {
+  auto& who = links_.at(link);
+  assert(at_door_.contains(link) && !who.order);
+  who.order = {hosts_.at(who.host).served, -++knocks_};
+  waiting_.emplace(*who.order, link);
+}
+
+std::optional<admission::turn> admission::next(time now) {
+  auto ready = next_at();
+  if (!ready || now < *ready || !handshakes_.try_take(1, now))
+    return std::nullopt;
+  turn given;
+  if (half_open_.size() >= limits_.half_open) {
+    given.instead_of = half_open_.begin()->second;
+    left(*given.instead_of);
+  }
+  given.link = waiting_.begin()->second;
+  waiting_.erase(waiting_.begin());
+  at_door_.erase(given.link);
+  auto& who = links_.at(given.link);
+  who.order.reset();
+  who.since = now;
+  hosts_.at(who.host).served = now;
+  half_open_.emplace(now, given.link);
+  return given;
+}
+
+std::optional<admission::time> admission::next_at() const {
+  if (waiting_.empty())
+    return std::nullopt;
+  auto ready = handshakes_.has_at(1);
+  return half_open_.size() < limits_.half_open ? ready : std::max(ready, half_open_.begin()->first + limits_.patience);
+}
+
 void admission::opened(uint64_t link) {
-  if (half_open_.erase(link) != 0)
-    --hosts_.at(links_.at(link)).half_open;
+  auto known = links_.find(link);
+  if (known != links_.end() && half_open_.erase({known->second.since, link}) != 0)
+    --hosts_.at(known->second.host).unproven;
 }
 
 void admission::left(uint64_t link) {
   opened(link);
-  if (auto known = links_.find(link); known != links_.end()) {
-    --hosts_.at(known->second).links;
-    links_.erase(known);
-  }
+  auto known = links_.find(link);
+  if (known == links_.end())
+    return;
+  auto& from = hosts_.at(known->second.host);
+  if (known->second.order)
+    waiting_.erase(*known->second.order);
+  if (at_door_.erase(link) != 0)
+    --from.unproven;
+  --from.links;
+  links_.erase(known);
 }
 
 // A host is remembered for as long as it could gain by being forgotten.
@@ -68,7 +107,10 @@ void admission::sweep(time now) {
   if (now < swept_ + sweep_every)
     return;
   swept_ = now;
-  std::erase_if(hosts_, [now](const auto& each) { return each.second.links == 0 && each.second.arrivals.is_full(now); });
+  std::erase_if(hosts_, [&](const auto& each) {
+    const auto& one = each.second;
+    return one.links == 0 && one.arrivals.is_full(now) && now >= one.served + limits_.remembered;
+  });
 }
 
 } // namespace datamesh::network

@@ -28,6 +28,10 @@ constexpr size_t modest_bytes = 64 << 10;
 /// behind it for long: a lookup in a mesh is given up after some seconds, and a slow line takes these for a megabyte.
 constexpr size_t output_ahead = 256 << 10;
 constexpr size_t small_bytes = 16 << 10;
+/// A first message of TLS, with the head of its record, is no longer.
+constexpr size_t first_bytes_max = handshake_bytes_max + 5;
+/// When to look again for links that are unused, where some are busy.
+constexpr auto busy_again = std::chrono::seconds{1};
 /// Without a byte either way for so long, a link that holds as much as that goes before those over which bytes move.
 constexpr auto stuck_after = std::chrono::seconds{1};
 
@@ -102,11 +106,14 @@ struct entry {
   std::optional<peer_id> expected;
   link_time begun;
   wire_state wire = wire_state::flowing;
-  /// Made when the first byte comes: a silent stranger costs next to nothing.
+  /// Made when it is his turn, if others dialed: a stranger who says nothing, or half of what is to be said, costs next to
+  /// nothing.
   std::optional<peer_link> link;
-  bool up = false;   ///< The owner knows it.
-  bool over = false; ///< It was closed; the peer may still hear why.
-  bool shut = false; ///< ... and has heard it.
+  std::vector<std::byte> early; ///< Came before the link was open, and is taken one after the other.
+  bool knocked = false;         ///< The first message is there, or something that is none.
+  bool up = false;              ///< The owner knows it.
+  bool over = false;            ///< It was closed; the peer may still hear why.
+  bool shut = false;            ///< ... and has heard it.
   bool reading = false;
   bool dialed = false;  ///< Counts as a dial.
   bool starved = false; ///< Waits for memory for what it asks.
@@ -131,6 +138,10 @@ struct entry {
   }
   [[nodiscard]] bool is_open() const noexcept {
     return link && link->is_open();
+  }
+  /// What came waits until it is taken.
+  [[nodiscard]] bool awaits_step() const noexcept {
+    return !early.empty() && (knocked || link);
   }
   /// Not through another node.
   [[nodiscard]] bool is_direct() const noexcept {
@@ -176,6 +187,8 @@ struct link_hub::impl {
   link_time wakes = link_time::max();
   size_t dials = 0;
   size_t farewells = 0;
+  size_t up = 0;           ///< Entries that are.
+  link_time unused_from{}; ///< None is found unused for long before.
   size_t held = 0;
   std::array<size_t, work_kinds> own{};                  ///< Of `cost`, by kind.
   std::array<std::deque<uint64_t>, work_kinds> starving; ///< Links whose first request waits for memory.
@@ -183,6 +196,7 @@ struct link_hub::impl {
   bool closed = false;
   bool busy = false;
   std::deque<uint64_t> unsettled;
+  std::deque<uint64_t> steps; ///< Half-open links of which something came.
 
   entry* find(uint64_t number) {
     auto at = entries.find(number);
@@ -194,6 +208,9 @@ struct link_hub::impl {
 
   entry& add(socket_id socket, const endpoint& address, link_side side);
   void open_link(entry& e);
+  void take_early(entry& e, byte_view data);
+  void go_on_with_handshakes();
+  void give_link(entry& e, byte_view data);
   void lose(entry& e, const error& reason);
   void forget(uint64_t number);
   void no_longer_dialed(entry& e);
@@ -275,6 +292,50 @@ void link_hub::impl::open_link(entry& e) {
   e.link = std::move(*made);
 }
 
+// Of a handshake that is begun, or the first message of one. What those say who are not known yet costs much more than most of
+// what others say, so each of it waits for its turn, and open links are served in between.
+void link_hub::impl::take_early(entry& e, byte_view data) {
+  e.early.insert(e.early.end(), data.begin(), data.end());
+  if (e.link)
+    return steps.push_back(e.number());
+  if (e.early.size() > first_bytes_max)
+    return lose(e, error{errc::protocol_violated, "open a link", "so much is no first message"});
+  if (!is_part_of_first_record(e.early)) {
+    e.knocked = true;
+    door.knock(e.number());
+  }
+}
+
+void link_hub::impl::go_on_with_handshakes() {
+  auto take = [this](entry& e) {
+    auto data = std::exchange(e.early, {});
+    if (e.link)
+      give_link(e, data);
+    settle(e.number());
+  };
+  if (!steps.empty()) {
+    auto* e = find(steps.front());
+    steps.pop_front();
+    if (e != nullptr && !e->over)
+      take(*e);
+  }
+  if (auto turn = door.next(now())) {
+    if (turn->instead_of) {
+      lose(*find(*turn->instead_of), error{errc::capacity_exceeded, "open a link", "it took its time, and others came"});
+      settle(*turn->instead_of);
+    }
+    auto& e = *find(turn->link);
+    open_link(e);
+    take(e);
+  }
+}
+
+void link_hub::impl::give_link(entry& e, byte_view data) {
+  e.link->received(data, now());
+  if (e.is_open())
+    count_pace(e, data.size());
+}
+
 // Its last event, if it has a link, tells all who wait; nobody else could.
 void link_hub::impl::lose(entry& e, const error& reason) {
   e.wire = wire_state::gone;
@@ -317,6 +378,7 @@ void link_hub::impl::end_turn() {
       relieve();
   }
   busy = false;
+  set_alarm();
   if (closing && entries.empty() && !std::exchange(closed, true))
     owner.on_closed();
 }
@@ -353,6 +415,7 @@ void link_hub::impl::take(entry& e, const link_opened& what) {
   e.used = now();
   if (keeps(e, what.peer)) {
     e.up = true;
+    ++up;
     end_unused();
     auto& all = peers[what.peer];
     all.push_back(e.number());
@@ -419,17 +482,18 @@ void link_hub::impl::note_reached(entry& dialed) {
 }
 
 void link_hub::impl::end_unused() {
-  size_t open = 0;
+  auto at = now();
+  if (up <= options.links_kept || at < unused_from)
+    return;
   entry* longest = nullptr;
   for (auto& [number, e] : entries) {
-    if (!e.up || !e.is_open())
-      continue;
-    ++open;
     bool is_busy = e.held > 0 || !e.asked.empty() || !e.waiting.empty();
-    if (!is_busy && (longest == nullptr || std::pair{e.used, number} < std::pair{longest->used, longest->number()}))
+    if (e.up && e.is_open() && !is_busy && (longest == nullptr || std::pair{e.used, number} < std::pair{longest->used, longest->number()}))
       longest = &e;
   }
-  if (open <= options.links_kept || longest == nullptr || now() < longest->used + options.unused_after)
+  // Who is busy now may be found unused for long as soon as that is over.
+  unused_from = std::min(at + busy_again, longest != nullptr ? longest->used + options.unused_after : link_time::max());
+  if (at < unused_from)
     return;
   longest->link->close(errc::capacity_exceeded);
   settle(longest->number());
@@ -481,7 +545,6 @@ bool link_hub::impl::ask_again(const peer_id& peer, pending_request& what) {
   asks[what.token] = no_link;
   stranded.push_back({peer, std::move(what), until});
   timers.emplace(until, no_link);
-  set_alarm();
   return true;
 }
 
@@ -539,6 +602,7 @@ void link_hub::impl::take(entry& e, const link_closed& what) {
     }
     return;
   }
+  --up;
   auto all = peers.find(e.facts.peer);
   auto left = std::erase(all->second, e.number()) == 1 ? all->second.size() : 0;
   if (left == 0)
@@ -631,13 +695,13 @@ bool link_hub::impl::says_farewell(entry& e) {
 
 void link_hub::impl::set_reading(entry& e) {
   auto takes_more = now() >= e.paused && e.answers_bytes <= output_high && (!e.link || e.link->wants_input());
-  auto wanted = e.wire != wire_state::dialing && (e.over || takes_more);
+  auto wanted = e.wire != wire_state::dialing && (e.over || (takes_more && !e.awaits_step()));
   if (wanted != std::exchange(e.reading, wanted))
     by.read(e.number(), wanted);
 }
 
 void link_hub::impl::count_held(entry& e) {
-  auto size = (e.link ? e.link->held() : 0) + e.answers_bytes;
+  auto size = (e.link ? e.link->held() : 0) + e.answers_bytes + e.early.size();
   held = held - e.held + size;
   e.held = size;
 }
@@ -693,13 +757,17 @@ void link_hub::impl::schedule(entry& e) {
   timers.erase({e.scheduled, e.number()});
   e.scheduled = next;
   timers.emplace(next, e.number());
-  set_alarm();
 }
 
 void link_hub::impl::set_alarm() {
-  if (timers.empty() || timers.begin()->first >= wakes)
+  auto next = timers.empty() ? link_time::max() : timers.begin()->first;
+  if (!steps.empty())
+    next = std::min(next, now());
+  else if (auto turn = door.next_at())
+    next = std::min(next, *turn);
+  if (next >= wakes)
     return;
-  wakes = timers.begin()->first;
+  wakes = next;
   by.wake_at(wakes);
 }
 
@@ -719,7 +787,7 @@ void link_hub::tick() {
     e.scheduled = link_time::max();
     self.wake(e);
   }
-  self.set_alarm();
+  self.go_on_with_handshakes();
 }
 
 void link_hub::impl::wake(entry& e) {
@@ -761,7 +829,7 @@ bool link_hub::accepted(socket_id socket, const endpoint& from) {
   if (!in)
     return false;
   if (in->instead_of) {
-    self.lose(*self.find(*in->instead_of), error{errc::capacity_exceeded, "open a link", "it took its time, and others came"});
+    self.lose(*self.find(*in->instead_of), error{errc::capacity_exceeded, "open a link", "it said nothing, and others came"});
     self.settle(*in->instead_of);
   }
   self.add(socket, from, link_side::acceptor);
@@ -783,13 +851,12 @@ void link_hub::received(socket_id socket, byte_view data) {
   auto* e = self.find(socket);
   if (e == nullptr || e->over)
     return;
-  if (!e->link)
-    self.open_link(*e);
   e->moved = self.now();
-  if (e->link)
-    e->link->received(data, self.now());
-  if (e->is_open())
-    self.count_pace(*e, data.size());
+  if (e->facts.side == link_side::acceptor && !e->is_open()) {
+    self.take_early(*e, data);
+  } else {
+    self.give_link(*e, data);
+  }
   self.settle(socket);
 }
 

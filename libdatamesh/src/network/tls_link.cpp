@@ -168,8 +168,16 @@ result<tls_identity> tls_identity::make(const crypto::key256& seed, std::shared_
 
 namespace {
 
-// The outer headers are plain: u8 type | u16 version | u16 length, big-endian (RFC 8446,
-// 5.1). A record with nothing but a key update or an empty one costs us some
+// The outer headers are plain: u8 type | u16 version | u16 length, big-endian (RFC 8446, 5.1).
+constexpr size_t record_head = 5;
+constexpr std::byte of_handshake{22};
+
+/// Of a whole head.
+size_t payload_of(byte_view head) noexcept {
+  return std::to_integer<size_t>(head[3]) << 8 | std::to_integer<size_t>(head[4]);
+}
+
+// A record with nothing but a key update or an empty one costs us some
 // microseconds, and OpenSSL takes any number of them.
 class record_counter {
 public:
@@ -185,7 +193,7 @@ public:
       if (have_ < header_.size())
         continue;
       have_ = 0;
-      left_ = std::to_integer<size_t>(header_[3]) << 8 | std::to_integer<size_t>(header_[4]);
+      left_ = payload_of(header_);
       if (left_ < small_record)
         ++small_;
     }
@@ -195,7 +203,7 @@ public:
   }
 
 private:
-  std::array<std::byte, 5> header_{};
+  std::array<std::byte, record_head> header_{};
   size_t have_ = 0;
   size_t left_ = 0; ///< Of the record that has begun.
   uint64_t small_ = 0;
@@ -203,9 +211,15 @@ private:
 
 /// What TLS adds to a record of at most so many bytes: RFC 8446, section 5.2.
 constexpr size_t record_max = 16 << 10;
-constexpr size_t record_overhead_max = 5 + 256;
+constexpr size_t record_overhead_max = record_head + 256;
 
 } // namespace
+
+bool is_part_of_first_record(byte_view came) noexcept {
+  if (!came.empty() && came[0] != of_handshake)
+    return false;
+  return came.size() < record_head || (payload_of(came) <= record_max && came.size() < record_head + payload_of(came));
+}
 
 struct tls_link::impl {
   verdict about;

@@ -27,6 +27,10 @@ inline constexpr size_t handshake_bytes_max = 16 << 10;
 /// A record with less than this in it is a small one, in bytes.
 inline constexpr size_t small_record = 512;
 
+/// Whether what came first from who dials is the beginning of a record with a message of a handshake, and more of it is to
+/// come (RFC 8446, section 5.1). False as soon as it is anything else.
+[[nodiscard]] bool is_part_of_first_record(byte_view came) noexcept;
+
 /// What a node shows of itself on each of its links: a certificate that is made anew when half
 /// of its life is over, or when the clock went back to before it.
 class tls_identity {

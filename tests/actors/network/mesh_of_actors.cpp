@@ -11,9 +11,9 @@ hub_options crowded(const network_id& mesh) {
   hub_options options;
   options.link.network = mesh;
   options.door.half_open = 1024;
-  options.door.half_open_per_host = 1024;
+  options.door.unproven_per_host = 1024;
   options.door.links_per_host = 4096;
-  options.door.arrivals = {10'000, 10'000};
+  options.door.handshakes = {10'000, 10'000};
   options.door.arrivals_per_host = {10'000, 10'000};
   return options;
 }

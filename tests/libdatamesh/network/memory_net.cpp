@@ -4,26 +4,27 @@ namespace datamesh::test {
 
 using namespace network;
 
-bool memory_net::run() {
+bool memory_net::step() {
   bool any = false;
-  for (;;) {
-    while (!events_.empty()) {
-      auto next = std::move(events_.front());
-      events_.pop_front();
-      next();
+  for (; !events_.empty(); any = true) {
+    auto next = std::move(events_.front());
+    events_.pop_front();
+    next();
+  }
+  for (auto* each : std::vector{all_})
+    if (each->alarm_ && *each->alarm_ <= time->monotonic()) {
+      each->alarm_.reset();
+      each->user_->tick();
       any = true;
     }
-    bool rang = false;
-    for (auto* each : std::vector{all_})
-      if (each->alarm_ && *each->alarm_ <= time->monotonic()) {
-        each->alarm_.reset();
-        each->user_->tick();
-        rang = true;
-      }
-    if (!rang)
-      return any;
+  return any;
+}
+
+bool memory_net::run() {
+  bool any = false;
+  while (step())
     any = true;
-  }
+  return any;
 }
 
 void memory_net::pass(std::chrono::nanoseconds span) {

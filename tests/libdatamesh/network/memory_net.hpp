@@ -21,6 +21,8 @@ public:
 
   /// Lets happen what can, until nothing more does. Answers whether anything did.
   bool run();
+  /// Lets happen what is under way, and then ring the alarms that are due, once. Answers whether anything did.
+  bool step();
   /// Moves the clock from one alarm to the next and lets happen what comes of it.
   void pass(std::chrono::nanoseconds span);
 
