@@ -69,6 +69,8 @@ struct guest_store::impl {
   std::unique_ptr<ballast> aside; // Its places are *drives*.
   // A write failed, and may be there all the same.
   bool is_unsure = false;
+  // A drive took no deletion that another one has.
+  bool is_unsettled = false;
 
   struct held_guest {
     size_t drive = 0;
@@ -90,6 +92,9 @@ struct guest_store::impl {
   result<void> begin_rows(const guest_drive& drive) const;
   result<void> be_sure();
   result<void> count_all();
+  bool reconcile();
+  result<void> reconcile_rest();
+  bool settle_deletions();
   bool settle_twins();
   result<void> settle_twin(const std::string& key, std::vector<size_t> at);
   result<void> compare(const guest_drive& drive, usage_map& into) const;
@@ -246,7 +251,7 @@ result<void> guest_store::impl::load(const guest_store_options& options) {
     if (!loaded)
       options.left_out(folder, loaded.error());
   }
-  auto counted = settle_twins() ? count_all() : count_deletions(usages);
+  auto counted = reconcile() ? count_all() : count_deletions(usages);
   if (counted)
     (void) aside->settle(used_by_all());
   return counted;
@@ -282,7 +287,7 @@ result<void> guest_store::impl::be_sure() {
     if (drive.shards->state() != storage::drive_state::failed && !drive.rows->writable())
       if (auto opened = drive.rows->reopen(); !opened)
         return opened;
-  (void) settle_twins();
+  (void) reconcile();
   auto counted = count_all();
   is_unsure = !counted;
   return counted;
@@ -299,7 +304,54 @@ result<void> guest_store::impl::begin_rows(const guest_drive& drive) const {
   return written || may_go_elsewhere(written.error().code()) ? result<void>{} : written;
 }
 
-// -- kept twice ----------------------------------------------------------------------
+// -- where drives do not agree ----------------------------------------------------------
+
+/// Answers whether anything was changed.
+bool guest_store::impl::reconcile() {
+  auto removed = settle_deletions();
+  return settle_twins() || removed;
+}
+
+/// Whether a drive came back with shards that were deleted meanwhile: it was away, or took no writes, and what one says that failed
+/// may be there all the same.
+bool guest_store::impl::settle_deletions() {
+  struct remembered {
+    deletion what;
+    clock::wall_time at;
+  };
+  std::vector<remembered> all;
+  std::string prefix{deletion_prefix};
+  uint64_t back = 0;
+  for (size_t i = 0; drives.size() > 1 && i < drives.size(); ++i) {
+    auto scanned = drives[i].rows->scan(prefix, prefix_end(prefix), [&](std::string_view, std::string_view value) {
+      if (auto read = read_remembered(value))
+        all.push_back({std::move(read->first), read->second});
+      return true;
+    });
+    if (!scanned)
+      tell(scanned.error().message(), drives[i].shards->folder(), 0);
+  }
+  for (const auto& [what, at] : all)
+    for (const auto& drive : drives) {
+      auto kept = of_pack(drive, what.owner, what.pack);
+      if (!kept || std::ranges::none_of(*kept, [&](const kept_guest& one) { return one.by.number <= what.number; }))
+        continue;
+      if (auto removed = remove_from(drive, what, at)) {
+        back += *removed;
+      } else {
+        is_unsettled = true;
+        tell(removed.error().message(), drive.shards->folder(), kept->size());
+      }
+    }
+  if (back > 0)
+    tell("Shards whose owners had deleted them came back with a drive, and are removed.", {}, back);
+  return back > 0;
+}
+
+/// What could not be done when the drives came, as on a full disk.
+result<void> guest_store::impl::reconcile_rest() {
+  return std::exchange(is_unsettled, false) && reconcile() ? count_all() : result<void>{};
+}
 
 /// Whether there were any shards that two drives keep for the same owner.
 bool guest_store::impl::settle_twins() {
@@ -811,7 +863,7 @@ result<void> guest_store::impl::forget_siblings(const guest_drive& drive) {
 }
 
 result<uint64_t> guest_store::expire() {
-  if (auto sure = impl_->be_sure(); !sure)
+  if (auto sure = impl_->be_sure().and_then([this] { return impl_->reconcile_rest(); }); !sure)
     return fail(sure.error());
   uint64_t removed = 0;
   for (const auto& drive : impl_->drives)

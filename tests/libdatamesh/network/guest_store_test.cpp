@@ -421,6 +421,61 @@ TEST_CASE("of a shard that two drives keep for an owner one that is whole stays,
   CHECK(test.is_whole(pack[2], test.by(pack[2])));
 }
 
+TEST_CASE("what was deleted while a drive was away does not come back with it", "[guest_store]") {
+  auto number = GENERATE(as<uint64_t>{}, 1, 2); // Of the ticket; the deletion is for the first.
+  auto away = GENERATE(as<size_t>{}, 0, 1);
+  store_test test{2};
+  auto pack = make_pack(test.random, GENERATE(small_guest, large_guest));
+  auto both = test.house.options.folders;
+  test.house.options.folders = {both[away]};
+  REQUIRE(test.house.open());
+  REQUIRE(test.store(pack[0], number));
+  REQUIRE(test.guests().usage(test.owner.owner).shards == 1);
+  auto charged = test.guests().usage(test.owner.owner).bytes;
+  test.house.options.folders = {both[1 - away]};
+  REQUIRE(test.house.open());
+  auto gone = test.owner.deletion_of(pack[0].header.pack.id, 1, test.house.now());
+  CHECK(test.guests().remove(gone, plenty).value() == 0);
+  test.house.options.folders = both;
+  for (auto start : {1, 2}) {
+    INFO(start);
+    REQUIRE(test.house.open());
+    CHECK(test.guests().list(test.owner.owner, std::nullopt, SIZE_MAX).value().size() == number - 1);
+    CHECK(test.guests().usage(test.owner.owner) == used(number - 1, 1, row_charge + (number - 1) * charged));
+    CHECK(test.guests().shards_in(both[away]).value() == number - 1);
+  }
+  // Also when the other one is away in its turn.
+  test.house.options.folders = {both[away]};
+  REQUIRE(test.house.open());
+  CHECK(test.guests().list(test.owner.owner, std::nullopt, SIZE_MAX).value().size() == number - 1);
+}
+
+TEST_CASE("what comes back with a full drive goes as soon as that takes it", "[guest_store]") {
+  constexpr size_t packs = 40; // So many deletions do not fit into a page that is written already.
+  store_test test{2};
+  auto both = test.house.options.folders;
+  test.house.options.folders = {both[0]};
+  REQUIRE(test.house.open());
+  std::vector<pack_id> all;
+  for (size_t i = 0; i < packs; ++i) {
+    auto pack = make_pack(test.random, small_guest);
+    REQUIRE(test.store(pack[0]));
+    all.push_back(pack[0].header.pack.id);
+  }
+  test.house.options.folders = {both[1]};
+  REQUIRE(test.house.open());
+  for (const auto& pack : all)
+    REQUIRE(test.guests().remove(test.owner.deletion_of(pack, 1, test.house.now()), plenty));
+  test.house.options.folders = both;
+  test.house.disk->set_capacity(test.house.disk->used());
+  REQUIRE(test.house.open());
+  CHECK(test.guests().usage(test.owner.owner).shards > 0);
+  test.house.disk->set_capacity(UINT64_MAX);
+  REQUIRE(test.guests().expire());
+  CHECK(test.guests().usage(test.owner.owner) == used(0, packs, packs * row_charge));
+  CHECK(test.guests().list(test.owner.owner, std::nullopt, SIZE_MAX).value().empty());
+}
+
 TEST_CASE("of two owners' shard each keeps his own, on whatever drive it is", "[guest_store]") {
   store_test test{2};
   auto pack = make_pack(test.random, small_guest);

@@ -41,7 +41,9 @@ bool sim_ledger::was_handed_over(const sim_place& from, const std::vector<std::u
     }
     auto listed = other->guests()->list(what.first, std::nullopt, SIZE_MAX);
     if (listed && std::ranges::find(*listed, what.second, &ticket::shard) != listed->end()) {
-      kept(other->id(), what);
+      // Who let go of it saw that it is there, and not that each bit of it is.
+      if (!damaged_[other->id()].contains(what))
+        kept(other->id(), what);
       return true;
     }
   }

@@ -19,6 +19,7 @@ public:
   /// The node signed that it keeps it.
   void kept(const peer_id& node, const shard_name& what) {
     kept_[node].insert(what);
+    damaged_[node].erase(what);
   }
   /// The owner wants it no more: it may be anywhere or nowhere.
   void unwanted(const vault_id& owner, const pack_id& pack);
@@ -37,6 +38,7 @@ public:
     gone_.erase(node);
     sent_.erase(node);
     drained_.erase(node);
+    damaged_.erase(node);
   }
   /// How often that was so.
   [[nodiscard]] uint64_t lives(const peer_id& node) const {
@@ -46,6 +48,7 @@ public:
   /// That one may not be whole there any more.
   void damaged(const peer_id& node, const shard_name& what) {
     kept_[node].erase(what);
+    damaged_[node].insert(what);
   }
   [[nodiscard]] bool is_kept(const peer_id& node, const shard_name& what) const {
     auto found = kept_.find(node);
@@ -80,6 +83,7 @@ private:
   std::map<peer_id, std::set<shard_name>> sent_;
   std::map<peer_id, std::set<shard_name>> kept_;
   std::map<peer_id, std::set<std::pair<vault_id, pack_id>>> gone_;
+  std::map<peer_id, std::set<shard_name>> damaged_;
   std::set<peer_id> drained_;
   uint64_t repairs_ = 0;
   uint64_t handed_over_ = 0;

@@ -372,9 +372,13 @@ void mesh_run::flip_bit(sim_place& place) {
   count(fault::bit_flip);
   for (const auto& owner : owners_)
     for (const auto& pack : owner->packs())
-      for (size_t i = 0; i < pack->shards.size(); ++i)
-        if (shard_name name{owner->id(), pack->tickets[i].shard}; ledger_.is_kept(place.id(), name) && !has_whole(place, *pack, i))
+      for (size_t i = 0; i < pack->shards.size(); ++i) {
+        shard_name name{owner->id(), pack->tickets[i].shard};
+        // Another node may have brought it, and nobody signed for it yet.
+        auto there = place.guests() != nullptr && place.guests()->read_header(pack->tickets[i]);
+        if ((there || ledger_.is_kept(place.id(), name)) && !has_whole(place, *pack, i))
           ledger_.damaged(place.id(), name);
+      }
 }
 
 void mesh_run::part(bool both_ways) {
