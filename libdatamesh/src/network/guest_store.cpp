@@ -316,6 +316,7 @@ bool guest_store::impl::reconcile() {
 /// may be there all the same.
 bool guest_store::impl::settle_deletions() {
   struct remembered {
+    size_t drive; ///< Has nothing that was deleted: one batch says both.
     deletion what;
     clock::wall_time at;
   };
@@ -325,14 +326,17 @@ bool guest_store::impl::settle_deletions() {
   for (size_t i = 0; drives.size() > 1 && i < drives.size(); ++i) {
     auto scanned = drives[i].rows->scan(prefix, prefix_end(prefix), [&](std::string_view, std::string_view value) {
       if (auto read = read_remembered(value))
-        all.push_back({std::move(read->first), read->second});
+        all.push_back({i, std::move(read->first), read->second});
       return true;
     });
     if (!scanned)
       tell(scanned.error().message(), drives[i].shards->folder(), 0);
   }
-  for (const auto& [what, at] : all)
-    for (const auto& drive : drives) {
+  for (const auto& [by, what, at] : all)
+    for (size_t i = 0; i < drives.size(); ++i) {
+      if (i == by)
+        continue;
+      const auto& drive = drives[i];
       auto kept = of_pack(drive, what.owner, what.pack);
       if (!kept || std::ranges::none_of(*kept, [&](const kept_guest& one) { return one.by.number <= what.number; }))
         continue;
